@@ -1,0 +1,303 @@
+"""The component contract: `Model`, `Tendency`, `Diagnostic` and what they declare.
+
+Three kinds, told apart by type because the driver treats them differently:
+
+- a `Model` owns state and a time step (atmosphere, ocean, ...); a `ColumnModel` is one whose
+  columns parameterizations act on;
+- a `Tendency` is a parameterization, physical or learned: it reads declared fields and returns
+  tendencies, interface fluxes and diagnostics, kept apart, and changes nothing it was given;
+- a `Diagnostic` reads only.
+
+Declarations are class attributes. The driver checks all of them before the first step and binds
+arrays once; `compute` then receives the same arrays on every call.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+import cftime
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from coupler.interface.constants import Planet
+from coupler.interface.errors import ContractError, nearest
+from coupler.interface.fields import FIELDS, STATE, Field, tendency_field
+from coupler.interface.grid import Grid, HybridLevels
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Port:
+    """One declared field of a component: what it is, in which units the component wants it."""
+
+    field: Field
+    units: str
+    optional: bool = False
+
+    @property
+    def name(self) -> str:
+        return self.field.name
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flux:
+    """An interface flux, positive upward, that the coupler differentiates with its layer masses.
+
+    The tendency of `of` is ``g dF/dp`` for momentum and humidity and ``(g/c_p) dF/dp`` for
+    temperature, so that the column integral is the difference of the end values.
+    """
+
+    field: Field
+    of: str
+    """State variable that the divergence changes: ``ua``, ``va``, ``ta`` or ``hus``."""
+    top: Literal["escape", "dump", "zero"] = "escape"
+    """What happens to flux that reaches the model top: it leaves and is reported (``escape``), is
+    absorbed with uniform acceleration above `dump_above` (``dump``), or the top layer takes it
+    (``zero``)."""
+    dump_above: float = 85.0
+    """Pressure above which ``dump`` absorbs [Pa]; at least the top layer always does."""
+
+    @property
+    def name(self) -> str:
+        return self.field.name
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conserves:
+    """A promise that the contract tests hold a component to."""
+
+    quantity: Literal["momentum", "energy", "water"]
+    scope: Literal["column", "global"] = "column"
+    tolerance: float = 1e-12
+    """Largest residual relative to the absolute column sum, in float64."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Needs:
+    """What a component needs of its surroundings."""
+
+    arrays: Literal["numpy", "torch"] = "numpy"
+    deterministic: bool = True
+    differentiable: bool = False
+
+
+def _known(name: str) -> Field:
+    if name not in FIELDS:
+        raise ContractError.of("unknown field", name, remedy=nearest(name, FIELDS))
+    return FIELDS[name]
+
+
+def reads(names: str, *, optional: str = "", **units: str) -> tuple[Port, ...]:
+    """Input ports: ``reads("ua va ta", optional="sftlf", pfull="hPa")``.
+
+    Names come from the fields table; a keyword asks for a field in a unit of its own, which the
+    driver converts to (once bound, nothing is converted where nothing differs).
+    """
+    ports = [Port(field=_known(n), units=_known(n).units) for n in names.split()]
+    ports += [Port(field=_known(n), units=u) for n, u in units.items()]
+    ports += [Port(field=_known(n), units=_known(n).units, optional=True) for n in optional.split()]
+    return tuple(ports)
+
+
+def gives(names: str = "", **own: Field) -> tuple[Field, ...]:
+    """Diagnostic outputs: names of the table, and fields of the component's own."""
+    return tuple(_known(n) for n in names.split()) + tuple(own.values())
+
+
+def tendencies_of(names: str) -> tuple[str, ...]:
+    """State variables that the component returns tendencies of: ``tendencies_of("ua va")``."""
+    for name in names.split():
+        if name not in STATE:
+            raise ContractError.of("no tendency of this field", name, remedy=nearest(name, STATE))
+    return tuple(names.split())
+
+
+def flux_of(of: str, name: str, **policy: Any) -> Flux:
+    """An interface flux of the table whose divergence changes `of`."""
+    return Flux(field=_known(name), of=of, **policy)
+
+
+class Params(BaseModel):
+    """Base of a component's parameters: frozen, unknown names refused, units converted.
+
+    Write ``name: Annotated[float, Unit("Pa"), Field(gt=0)] = 31500.0``: a case may then say
+    ``315 hPa``.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_default=True, arbitrary_types_allowed=True
+    )
+
+
+class Arrays:
+    """Named arrays bound once: ``x.ua`` is the array. Cheap attribute access, no dictionary."""
+
+    def __init__(self, **arrays: Any) -> None:
+        self.__dict__.update(arrays)
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(f"no array {name!r} here; bound: {', '.join(self.__dict__) or 'none'}")
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.__dict__
+
+    def items(self) -> list[tuple[str, Any]]:
+        return list(self.__dict__.items())
+
+
+@dataclass(kw_only=True)
+class Now:
+    """When a component is called. One object, updated in place by the driver."""
+
+    date: cftime.datetime
+    step: int
+    """Number of completed steps of the run."""
+    seconds: float
+    """Model time since the start of the run [s]."""
+    dt: float
+    """Time over which what is returned will be applied [s]."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Host:
+    """The column model around a scheme, given at set-up."""
+
+    grid: Grid
+    levels: HybridLevels
+    planet: Planet
+    dtype: np.dtype[Any]
+    seed: int
+    static: Mapping[str, Array] = field(default_factory=dict)
+    """Fields that never change: ``lat lon orog sftlf``, shape [column]."""
+
+    @property
+    def nlev(self) -> int:
+        return self.levels.nlev
+
+    @property
+    def ncol(self) -> int:
+        return self.grid.ncol
+
+    def empty(self, *dims: str) -> Array:
+        """A zeroed array of this host, ``host.empty("level", "column")``."""
+        size = {"level": self.nlev, "interface": self.nlev + 1, "column": self.ncol}
+        return np.zeros([size[d] for d in dims], self.dtype)
+
+
+class Component:
+    """What all kinds share. The registry sets `process` and `scheme`."""
+
+    process: ClassVar[str] = ""
+    scheme: ClassVar[str] = ""
+    Parameters: ClassVar[type[Params]] = Params
+    """The scheme's own parameters: ``class Parameters(Params)`` inside the component."""
+
+    def __init__(self, parameters: Params | None = None) -> None:
+        self.p: Any = parameters if parameters is not None else self.Parameters()
+
+    def memory(self) -> dict[str, Array]:
+        """Everything beyond its inputs that a restart needs; empty for a memoryless component."""
+        return {}
+
+    def restore(self, memory: Mapping[str, Array]) -> None:
+        """Takes back what `memory` gave."""
+        for name, array in self.memory().items():
+            array[...] = memory[name]
+
+
+class Tendency(Component, ABC):
+    """A parameterization. Outputs arrive zeroed; arrays are ``[level|interface, column]``."""
+
+    inputs: ClassVar[tuple[Port, ...]] = ()
+    tendencies: ClassVar[tuple[str, ...]] = ()
+    fluxes: ClassVar[tuple[Flux, ...]] = ()
+    diagnostics: ClassVar[tuple[Field, ...]] = ()
+    conserves: ClassVar[tuple[Conserves, ...]] = ()
+    needs: ClassVar[Needs] = Needs()
+    interval: ClassVar[float | None] = None
+    """Default time between calls [s]; None: every step. In between, the last result is applied."""
+
+    def setup(self, host: Host) -> None:
+        """Called once before the first step: allocate and precompute here."""
+
+    @abstractmethod
+    def compute(self, x: Arrays, tend: Arrays, flux: Arrays, diag: Arrays, now: Now) -> None:
+        """Fills `tend` [SI per s], `flux` (upward) and `diag` from the inputs `x`."""
+
+    @classmethod
+    def tendency_fields(cls) -> tuple[Field, ...]:
+        """Table entries of what this scheme does to the state, directly or by its fluxes."""
+        changed = dict.fromkeys(cls.tendencies + tuple(f.of for f in cls.fluxes))
+        return tuple(tendency_field(cls.process, of) for of in changed)
+
+
+class Diagnostic(Component, ABC):
+    """Reads only; returns fields for the output."""
+
+    inputs: ClassVar[tuple[Port, ...]] = ()
+    diagnostics: ClassVar[tuple[Field, ...]] = ()
+
+    def setup(self, host: Host) -> None:
+        """Called once before the first step."""
+
+    @abstractmethod
+    def compute(self, x: Arrays, diag: Arrays, now: Now) -> None:
+        """Fills `diag` from the inputs `x`."""
+
+
+class Model(Component, ABC):
+    """Owns state and a time step.
+
+    Arrays are ``[lat, lon]`` or ``[level, lat, lon]`` on the model's own `grid`.
+    """
+
+    receives: ClassVar[tuple[Port, ...]] = ()
+    """What it takes from other models: time means since its last step, remapped to its grid."""
+    provides: ClassVar[tuple[Field, ...]] = ()
+    """What it offers to other models and to the output."""
+
+    grid: Grid
+    dt: float
+    """Time step [s]."""
+
+    @abstractmethod
+    def fields(self) -> Mapping[str, Array]:
+        """The provided fields: the same arrays, updated in place, at every call."""
+
+    @abstractmethod
+    def step(self, received: Arrays, now: Now) -> None:
+        """Advances the state by `dt`."""
+
+
+class ColumnModel(Model):
+    """A model that hosts parameterizations: the atmosphere, or a small core of the hierarchy."""
+
+    levels: HybridLevels
+    planet: Planet
+    dtype: np.dtype[Any]
+
+    @abstractmethod
+    def columns(self) -> Mapping[str, Array]:
+        """State that physics starts from, ``[level|interface, lat, lon]`` or ``[lat, lon]``.
+
+        At least ``ua va ta hus ps pfull phalf zg zghalf`` for an atmosphere; the same arrays,
+        brought up to date by this call.
+        """
+
+    @abstractmethod
+    def physics_dt(self) -> float:
+        """Time over which the next step applies physics tendencies [s] (2 dt in leapfrog)."""
+
+    @abstractmethod
+    def advance(self, tendencies: Mapping[str, Array]) -> None:
+        """One step of the flow with physics `tendencies` of ``ua va ta hus`` [SI per s]."""
+
+    def step(self, received: Arrays, now: Now) -> None:
+        """A column model is advanced by the driver with tendencies, see `advance`."""
+        self.advance({})

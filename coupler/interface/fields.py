@@ -1,0 +1,229 @@
+"""The one table of fields: name, CF standard name, units, dimensions, sign and plausible range.
+
+Names are CMIP6 short names where CMIP has one. Every quantity that crosses between components or
+reaches a file stands here once; a scheme may add diagnostics of its own by declaring them with a
+unit and a long name.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+LEVEL = ("level", "column")
+INTERFACE = ("interface", "column")
+COLUMN = ("column",)
+DIMS = (LEVEL, INTERFACE, COLUMN)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Field:
+    """What a name means."""
+
+    name: str
+    """CMIP6 short name, or ours where CMIP has none."""
+    standard_name: str | None
+    """CF standard name, None where CF has none."""
+    long_name: str
+    units: str
+    dims: tuple[str, ...] = LEVEL
+    positive: str | None = None
+    """``up`` or ``down`` for a vertical flux."""
+    valid: tuple[float, float] | None = None
+    """Range outside of which a value is an error of the model, in `units`."""
+
+
+def _f(
+    name: str,
+    standard_name: str | None,
+    units: str,
+    long_name: str,
+    dims: tuple[str, ...] = COLUMN,
+    positive: str | None = None,
+    valid: tuple[float, float] | None = None,
+) -> Field:
+    return Field(
+        name=name,
+        standard_name=standard_name,
+        long_name=long_name,
+        units=units,
+        dims=dims,
+        positive=positive,
+        valid=valid,
+    )
+
+
+_TABLE = (
+    # state on full levels
+    _f("ua", "eastward_wind", "m s-1", "Eastward Wind", LEVEL, valid=(-350.0, 350.0)),
+    _f("va", "northward_wind", "m s-1", "Northward Wind", LEVEL, valid=(-350.0, 350.0)),
+    _f("ta", "air_temperature", "K", "Air Temperature", LEVEL, valid=(80.0, 400.0)),
+    _f("hus", "specific_humidity", "1", "Specific Humidity", LEVEL, valid=(-0.01, 0.1)),
+    _f("wap", "lagrangian_tendency_of_air_pressure", "Pa s-1", "Omega (=dp/dt)", LEVEL),
+    _f("zg", "geopotential_height", "m", "Geopotential Height", LEVEL),
+    _f("pfull", "air_pressure", "Pa", "Pressure on Model Levels", LEVEL),
+    _f("phalf", "air_pressure", "Pa", "Pressure on Model Half-Levels", INTERFACE),
+    _f("zghalf", "geopotential_height", "m", "Geopotential Height on Half-Levels", INTERFACE),
+    _f("hur", "relative_humidity", "%", "Relative Humidity", LEVEL),
+    # surface of the atmosphere
+    _f("ps", "surface_air_pressure", "Pa", "Surface Air Pressure", valid=(3.0e4, 1.2e5)),
+    _f("orog", "surface_altitude", "m", "Surface Altitude"),
+    _f("sftlf", "land_area_fraction", "1", "Land Area Fraction", valid=(-1e-6, 1.0 + 1e-6)),
+    _f("lat", "latitude", "degrees_north", "Latitude"),
+    _f("lon", "longitude", "degrees_east", "Longitude"),
+    _f("ts", "surface_temperature", "K", "Surface Temperature", valid=(150.0, 380.0)),
+    _f("tos", "sea_surface_temperature", "K", "Sea Surface Temperature", valid=(150.0, 380.0)),
+    _f("albs", "surface_albedo", "1", "Surface Albedo", valid=(0.0, 1.0)),
+    _f("mrsofc", None, "1", "Share of Potential Evaporation that the Surface Delivers"),
+    _f("tas", "air_temperature", "K", "Air Temperature of the Lowest Layer"),
+    _f("uas", "eastward_wind", "m s-1", "Eastward Wind of the Lowest Layer"),
+    _f("vas", "northward_wind", "m s-1", "Northward Wind of the Lowest Layer"),
+    _f("prw", "atmosphere_mass_content_of_water_vapor", "kg m-2", "Water Vapor Path"),
+    # fluxes at the surface and at the top
+    _f("rsdt", "toa_incoming_shortwave_flux", "W m-2", "TOA Incident Shortwave", positive="down"),
+    _f("rsut", "toa_outgoing_shortwave_flux", "W m-2", "TOA Outgoing Shortwave", positive="up"),
+    _f("rlut", "toa_outgoing_longwave_flux", "W m-2", "TOA Outgoing Longwave", positive="up"),
+    _f(
+        "rsds",
+        "surface_downwelling_shortwave_flux_in_air",
+        "W m-2",
+        "Surface Downwelling Shortwave",
+        positive="down",
+    ),
+    _f(
+        "rsus",
+        "surface_upwelling_shortwave_flux_in_air",
+        "W m-2",
+        "Surface Upwelling Shortwave",
+        positive="up",
+    ),
+    _f(
+        "rlds",
+        "surface_downwelling_longwave_flux_in_air",
+        "W m-2",
+        "Surface Downwelling Longwave",
+        positive="down",
+    ),
+    _f(
+        "rlus",
+        "surface_upwelling_longwave_flux_in_air",
+        "W m-2",
+        "Surface Upwelling Longwave",
+        positive="up",
+    ),
+    _f(
+        "hfls",
+        "surface_upward_latent_heat_flux",
+        "W m-2",
+        "Surface Upward Latent Heat Flux",
+        positive="up",
+    ),
+    _f(
+        "hfss",
+        "surface_upward_sensible_heat_flux",
+        "W m-2",
+        "Surface Upward Sensible Heat Flux",
+        positive="up",
+    ),
+    _f(
+        "hfds",
+        "surface_downward_heat_flux_in_sea_water",
+        "W m-2",
+        "Downward Heat Flux into the Surface",
+        positive="down",
+    ),
+    _f(
+        "tauu",
+        "surface_downward_eastward_stress",
+        "Pa",
+        "Surface Downward Eastward Wind Stress",
+        positive="down",
+    ),
+    _f(
+        "tauv",
+        "surface_downward_northward_stress",
+        "Pa",
+        "Surface Downward Northward Wind Stress",
+        positive="down",
+    ),
+    _f("evspsbl", "water_evapotranspiration_flux", "kg m-2 s-1", "Evaporation", positive="up"),
+    _f("pr", "precipitation_flux", "kg m-2 s-1", "Precipitation"),
+    _f("prc", "convective_precipitation_flux", "kg m-2 s-1", "Convective Precipitation"),
+    _f("prl", "large_scale_precipitation_flux", "kg m-2 s-1", "Large-scale Precipitation"),
+    # interface fluxes that schemes return; positive upward
+    _f(
+        "xgwdparam",
+        "atmosphere_eastward_stress_due_to_gravity_wave_drag",
+        "Pa",
+        "Eastward Gravity-wave Momentum Flux",
+        INTERFACE,
+        positive="up",
+    ),
+    _f(
+        "ygwdparam",
+        "atmosphere_northward_stress_due_to_gravity_wave_drag",
+        "Pa",
+        "Northward Gravity-wave Momentum Flux",
+        INTERFACE,
+        positive="up",
+    ),
+    _f("rnl", None, "W m-2", "Net Upward Longwave Flux", INTERFACE, positive="up"),
+    _f("rns", None, "W m-2", "Net Upward Shortwave Flux", INTERFACE, positive="up"),
+)
+FIELDS: dict[str, Field] = {f.name: f for f in _TABLE}
+
+STATE = ("ua", "va", "ta", "hus")
+"""What a parameterization can have a tendency of."""
+TENDENCY_UNITS = {"ua": "m s-2", "va": "m s-2", "ta": "K s-1", "hus": "s-1"}
+
+_TENDENCY_NAMES = {
+    ("gravity_wave", "ua"): (
+        "utendnogw",
+        "tendency_of_eastward_wind_due_to_nonorographic_gravity_wave_drag",
+    ),
+    ("gravity_wave", "va"): (
+        "vtendnogw",
+        "tendency_of_northward_wind_due_to_nonorographic_gravity_wave_drag",
+    ),
+    ("gravity_wave", "ta"): ("tntnogw", None),
+    ("orographic_drag", "ua"): (
+        "utendogw",
+        "tendency_of_eastward_wind_due_to_orographic_gravity_wave_drag",
+    ),
+    ("orographic_drag", "va"): (
+        "vtendogw",
+        "tendency_of_northward_wind_due_to_orographic_gravity_wave_drag",
+    ),
+    ("radiation", "ta"): ("tntr", "tendency_of_air_temperature_due_to_radiative_heating"),
+    ("convection", "ta"): ("tntc", "tendency_of_air_temperature_due_to_convection"),
+    ("convection", "hus"): ("tnhusc", "tendency_of_specific_humidity_due_to_convection"),
+    ("condensation", "ta"): (
+        "tntscp",
+        "tendency_of_air_temperature_due_to_stratiform_cloud_and_precipitation",
+    ),
+    ("condensation", "hus"): (
+        "tnhusscp",
+        "tendency_of_specific_humidity_due_to_stratiform_cloud_and_precipitation",
+    ),
+    ("boundary_layer", "ta"): (
+        "tntpbl",
+        "tendency_of_air_temperature_due_to_boundary_layer_mixing",
+    ),
+    ("boundary_layer", "hus"): (
+        "tnhuspbl",
+        "tendency_of_specific_humidity_due_to_boundary_layer_mixing",
+    ),
+}
+
+
+def tendency_field(process: str, of: str) -> Field:
+    """The field of the tendency of state variable `of` due to `process`."""
+    short = {"ua": "utend", "va": "vtend", "ta": "tnt", "hus": "tnhus"}[of]
+    name, standard_name = _TENDENCY_NAMES.get((process, of), (f"{short}_{process}", None))
+    of_name = FIELDS[of].long_name
+    return Field(
+        name=name,
+        standard_name=standard_name,
+        long_name=f"Tendency of {of_name} due to {process.replace('_', ' ')}",
+        units=TENDENCY_UNITS[of],
+        dims=LEVEL,
+    )

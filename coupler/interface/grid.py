@@ -1,0 +1,202 @@
+"""Horizontal grids and hybrid sigma-pressure levels.
+
+Horizontal grids are rectilinear: latitudes south to north, longitudes from their first cell
+eastward. A Gaussian grid's cell edges in latitude are placed so that each cell's area is its
+quadrature weight; conservative remapping and spectral quadrature then agree to round-off.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coupler.interface.errors import ConfigError
+
+F64 = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Grid:
+    """A rectilinear grid on the sphere."""
+
+    kind: str
+    """``gaussian`` or ``regular``."""
+    lat: F64
+    """Cell-centre latitudes [degrees_north], shape [nlat], ascending."""
+    lon: F64
+    """Cell-centre longitudes [degrees_east], shape [nlon], ascending, first one >= 0."""
+    lat_bounds: F64
+    """Cell-edge latitudes [degrees_north], shape [nlat + 1]."""
+    lon_bounds: F64
+    """Cell-edge longitudes [degrees_east], shape [nlon + 1]; the span is 360."""
+    weights: F64
+    """Area fraction of each row of cells [1], shape [nlat]; sums to 1."""
+
+    @classmethod
+    def gaussian(cls, nlat: int, nlon: int) -> Grid:
+        """The Gaussian grid with `nlat` latitudes, and longitudes from 0.
+
+        Raises:
+            ConfigError: for an odd or non-positive number of latitudes or longitudes.
+        """
+        if nlat < 2 or nlat % 2 or nlon < 4 or nlon % 2:
+            raise ConfigError.of(
+                "impossible grid",
+                f"gaussian {nlat}x{nlon}",
+                expected="an even number of latitudes >= 2 and of longitudes >= 4",
+                remedy="leave the grid out: it follows from the truncation",
+            )
+        x, w = np.polynomial.legendre.leggauss(nlat)
+        edges = np.concatenate([[-1.0], -1.0 + np.cumsum(w)])
+        edges = 0.5 * (edges - edges[::-1])  # exact symmetry about the equator, ends at +-1
+        dlon = 360.0 / nlon
+        return cls(
+            kind="gaussian",
+            lat=np.degrees(np.arcsin(x)),
+            lon=dlon * np.arange(nlon, dtype=np.float64),
+            lat_bounds=np.degrees(np.arcsin(np.clip(edges, -1.0, 1.0))),
+            lon_bounds=dlon * (np.arange(nlon + 1, dtype=np.float64) - 0.5),
+            weights=0.5 * np.diff(edges),
+        )
+
+    @classmethod
+    def regular(cls, nlat: int, nlon: int) -> Grid:
+        """Equal-angle cells that touch both poles; longitudes of cell centres from half a cell.
+
+        Raises:
+            ConfigError: for fewer than 2 latitudes or 4 longitudes.
+        """
+        if nlat < 2 or nlon < 4:
+            raise ConfigError.of(
+                "impossible grid",
+                f"regular {nlat}x{nlon}",
+                expected="at least 2 latitudes and 4 longitudes",
+            )
+        lat_bounds = np.linspace(-90.0, 90.0, nlat + 1)
+        lon_bounds = np.linspace(0.0, 360.0, nlon + 1)
+        return cls(
+            kind="regular",
+            lat=0.5 * (lat_bounds[1:] + lat_bounds[:-1]),
+            lon=0.5 * (lon_bounds[1:] + lon_bounds[:-1]),
+            lat_bounds=lat_bounds,
+            lon_bounds=lon_bounds,
+            weights=0.5 * np.diff(np.sin(np.radians(lat_bounds))),
+        )
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(nlat, nlon)."""
+        return self.lat.size, self.lon.size
+
+    @property
+    def ncol(self) -> int:
+        """Number of columns."""
+        return self.lat.size * self.lon.size
+
+    @cached_property
+    def cell_weights(self) -> F64:
+        """Area fraction of each cell [1], shape [nlat, nlon]; sums to 1."""
+        return np.repeat(self.weights[:, None] / self.lon.size, self.lon.size, axis=1)
+
+    def mean(self, field: NDArray[np.floating]) -> float:
+        """Area mean of a field [..., nlat, nlon] over its last two axes, summed in float64."""
+        rows = np.asarray(field, dtype=np.float64).mean(axis=-1)
+        return float((rows @ self.weights).mean())
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.lat.size}x{self.lon.size}"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class HybridLevels:
+    """Hybrid sigma-pressure levels: interface pressure is ``a + b ps``; level 0 is the top.
+
+    Source: Simmons and Burridge (1981), doi:10.1175/1520-0493(1981)109<0758:AEAAMC>2.0.CO;2.
+    """
+
+    a: F64
+    """Pressure part of the interfaces [Pa], shape [K + 1]."""
+    b: F64
+    """Surface-pressure part of the interfaces [1], shape [K + 1]; 0 at the top, 1 at the ground."""
+    name: str = "custom"
+
+    def __post_init__(self) -> None:
+        a, b = self.a, self.b
+        thin = np.flatnonzero(np.diff(a) + 5.0e4 * np.diff(b) <= 0.0)
+        if a.shape != b.shape or a.size < 2 or a[-1] != 0.0 or b[-1] != 1.0:
+            raise ConfigError.of(
+                "impossible levels",
+                self.name,
+                expected="equally long lists a and b, top first, ending with a = 0 and b = 1",
+                found=f"{a.size} values of a, {b.size} of b, ending {a[-1]:g} and {b[-1]:g}",
+            )
+        if thin.size:
+            raise ConfigError.of(
+                "levels not increasing downward",
+                self.name,
+                expected="interface pressure that increases downward, also at ps = 500 hPa",
+                found=f"layer {thin[0]} has no thickness",
+                remedy="check the order (top first) and the values of a and b",
+            )
+
+    @property
+    def nlev(self) -> int:
+        """Number of layers K."""
+        return self.a.size - 1
+
+    @classmethod
+    def sigma(cls, nlev: int) -> HybridLevels:
+        """`nlev` equally thick sigma layers, top at zero pressure."""
+        b = np.linspace(0.0, 1.0, nlev + 1)
+        return cls(a=np.zeros(nlev + 1), b=b, name=f"sigma{nlev}")
+
+    @classmethod
+    def stretched(
+        cls,
+        nlev: int,
+        *,
+        scale_heights: float = 7.0,
+        linear: float = 0.05,
+        exponent: float = 2.0,
+        pure_pressure: float = 1.0e4,
+        power: float = 1.2,
+    ) -> HybridLevels:
+        """Levels that thin towards the ground and are pure pressure above `pure_pressure` [Pa].
+
+        Reference interfaces are ``p0 exp(-S [r Z + (1 - r) Z^e])`` with Z uniform from 0 at the
+        ground to 1 (the form used with the FMS models), except the top one, which is 0; then
+        ``b = ((p - pc)/(p0 - pc))^power`` below pc and 0 above, ``a = p - b p0``.
+        """
+        p0 = 1.0e5
+        z = np.linspace(1.0, 0.0, nlev + 1)
+        p = p0 * np.exp(-scale_heights * (linear * z + (1.0 - linear) * z**exponent))
+        p[0] = 0.0
+        b = np.clip((p - pure_pressure) / (p0 - pure_pressure), 0.0, 1.0) ** power
+        a = p - b * p0
+        a[-1], b[-1] = 0.0, 1.0
+        return cls(a=a, b=b, name=f"hybrid{nlev}")
+
+    @classmethod
+    def named(cls, name: str) -> HybridLevels:
+        """``sigmaK``: K equal sigma layers; ``hybridK``: K stretched hybrid layers.
+
+        Raises:
+            ConfigError: for another name or an impossible number of levels.
+        """
+        for prefix, build in (("sigma", cls.sigma), ("hybrid", cls.stretched)):
+            number = name.removeprefix(prefix)
+            if name.startswith(prefix) and number.isdigit() and 2 <= int(number) <= 200:
+                return build(int(number))
+        raise ConfigError.of(
+            "unknown set of levels",
+            name,
+            expected="'sigmaK' or 'hybridK' with K from 2 to 200, for example 'hybrid30'",
+        )
+
+    def half_pressure(self, ps: NDArray[np.floating]) -> F64:
+        """Interface pressure [Pa], shape [K + 1, ...], for surface pressure `ps` [Pa]."""
+        shape = (-1,) + (1,) * np.ndim(ps)
+        return self.a.reshape(shape) + self.b.reshape(shape) * np.asarray(ps, np.float64)[None]
