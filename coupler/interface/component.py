@@ -190,6 +190,18 @@ class Host:
         return np.zeros([size[d] for d in dims], self.dtype)
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Site:
+    """What a model is given at set-up."""
+
+    planet: Planet
+    dtype: np.dtype[Any]
+    seed: int
+    boundary: Mapping[str, Array] = field(default_factory=dict)
+    """Boundary fields on the model's own grid, by the names of `Model.boundary`: constant
+    ``[lat, lon]`` or a monthly climatology ``[12, lat, lon]``."""
+
+
 class Component:
     """What all kinds share. The registry sets `process` and `scheme`."""
 
@@ -261,10 +273,15 @@ class Model(Component, ABC):
     """What it takes from other models: time means since its last step, remapped to its grid."""
     provides: ClassVar[tuple[Field, ...]] = ()
     """What it offers to other models and to the output."""
+    boundary: ClassVar[tuple[Port, ...]] = ()
+    """Constant or climatological fields that a case may give it from files."""
 
     grid: Grid
     dt: float
     """Time step [s]."""
+
+    def setup(self, site: Site) -> None:
+        """Called once before the first step."""
 
     @abstractmethod
     def fields(self) -> Mapping[str, Array]:
