@@ -1,0 +1,1 @@
+"""Column physics: one process per file; every module here is found by the registry."""
