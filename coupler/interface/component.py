@@ -15,7 +15,7 @@ arrays once; `compute` then receives the same arrays on every call.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
@@ -200,6 +200,9 @@ class Site:
     boundary: Mapping[str, Array] = field(default_factory=dict)
     """Boundary fields on the model's own grid, by the names of `Model.boundary`: constant
     ``[lat, lon]`` or a monthly climatology ``[12, lat, lon]``."""
+    initial: Callable[[Array], Mapping[str, Array]] | None = None
+    """For the atmosphere, a start from data: given the model's own surface height ``[lat, lon]``
+    [m], it returns ``ua va ta hus`` ``[level, lat, lon]`` and ``ps`` ``[lat, lon]``."""
 
 
 class Component:
@@ -310,6 +313,10 @@ class ColumnModel(Model):
     @abstractmethod
     def physics_dt(self) -> float:
         """Time over which the next step applies physics tendencies [s] (2 dt in leapfrog)."""
+
+    def budgets(self) -> dict[str, float]:
+        """Global integrals for the budget file, for example ``dry_air_mass`` [kg m-2]."""
+        return {}
 
     @abstractmethod
     def advance(self, tendencies: Mapping[str, Array]) -> None:

@@ -1,0 +1,319 @@
+"""A case: read from YAML, checked as a whole, frozen.
+
+Everything that is wrong is collected as :class:`~coupler.interface.errors.Problem` sentences: an
+unknown key with the nearest known one, a wrong type, a number with a wrong unit, a value out of
+range. What belongs to a scheme (its parameters) is checked by the scheme's own parameter class when
+the case is assembled, so that a new scheme brings its own configuration.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from coupler.interface.errors import ConfigError, Problem, nearest
+from coupler.interface.units import Unit
+
+Mode = Literal["apply", "shadow", "blend", "off"]
+Days = Annotated[float, Unit("day"), Field(gt=0)]
+Seconds = Annotated[float, Unit("s"), Field(gt=0)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Ramp(_Section):
+    """A weight that goes linearly from `start` to `end` within `over` from the run's start."""
+
+    start: Annotated[float, Field(ge=0, le=1)] = 0.0
+    end: Annotated[float, Field(ge=0, le=1)] = 1.0
+    over: Annotated[float, Unit("s"), Field(gt=0)]
+
+    def at(self, seconds: float) -> float:
+        """Weight at `seconds` of model time since the start of the run."""
+        return self.start + (self.end - self.start) * min(1.0, seconds / self.over)
+
+
+class ModelChoice(_Section):
+    """Which scheme is the model, with its parameters beside it: ``{scheme: slab, depth: 40 m}``."""
+
+    scheme: str
+    parameters: dict[str, Any] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather_parameters(cls, data: Any) -> Any:
+        if isinstance(data, str):
+            return {"scheme": data}
+        if not isinstance(data, Mapping):
+            return data
+        own = set(cls.model_fields)
+        loose = {k: v for k, v in data.items() if k not in own}
+        kept = {k: v for k, v in data.items() if k in own}
+        given = kept.get("parameters") or {}
+        return {**kept, "parameters": {**given, **loose}}
+
+
+class SchemeChoice(ModelChoice):
+    """Which scheme a process uses, how, and beside which reference."""
+
+    mode: Mode = "apply"
+    """``apply``; ``shadow``: called and recorded, not applied (the reference is applied);
+    ``blend``: weighted with the reference; ``off``."""
+    interval: Seconds | None = None
+    """Time between calls; in between the last result is applied. Default: the scheme's own."""
+    weight: Annotated[float, Field(ge=0, le=1)] | Ramp = 0.5
+    """Share of this scheme in mode ``blend``."""
+    reference: ModelChoice | None = None
+    """The scheme that acts in ``shadow``, shares in ``blend`` and is an emulator's fallback."""
+
+
+class Source(_Section):
+    """Where a boundary field comes from."""
+
+    file: str
+    variable: str
+    units: str | None = None
+    """Unit of the values, where the file does not say or is wrong."""
+
+
+class InitialState(_Section):
+    """Atmosphere from a file on pressure levels instead of an analytic state."""
+
+    file: str
+    time: int = 0
+
+
+class OutputConfig(_Section):
+    interval: Annotated[float, Unit("day"), Field(gt=0)] = 1.0
+    """Averaging interval of the files [day]."""
+    fields: Literal["default", "all"] | list[str] = "default"
+
+
+class RestartConfig(_Section):
+    interval: Annotated[float, Unit("day"), Field(gt=0)] = 10.0
+    keep: Annotated[int, Field(ge=1)] = 2
+
+
+class Case(_Section):
+    """One run, completely described."""
+
+    title: str
+    description: str = ""
+    start: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}([ T]\d{2}:\d{2}(:\d{2})?)?$")] = (
+        "2000-01-01"
+    )
+    calendar: Literal["standard", "proleptic_gregorian", "noleap", "360_day"] = "noleap"
+    days: Days = 10.0
+    precision: Literal["float32", "float64"] = "float32"
+    seed: Annotated[int, Field(ge=0)] = 0
+    planet: dict[str, float] = {}
+    """Constants that differ from `coupler.interface.constants.Planet`."""
+    atmosphere: ModelChoice
+    physics: dict[str, SchemeChoice] = {}
+    """Processes in the order in which they act."""
+    surface: ModelChoice | None = None
+    boundary: dict[str, Source] = {}
+    initial: InitialState | None = None
+    output: OutputConfig = OutputConfig()
+    restart: RestartConfig = RestartConfig()
+    plugins: list[str] = []
+    """Python files with schemes, relative to the case."""
+
+    def to_yaml(self) -> str:
+        """The case as YAML that reads back to the same case."""
+        data = self.model_dump(mode="json", exclude_none=True)
+        return yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML file.
+
+    Raises:
+        ConfigError: when the file is missing, is not YAML or is not a mapping.
+    """
+    if not path.is_file():
+        near = nearest(path.name, [p.name for p in path.parent.glob("*.yaml")])
+        raise ConfigError.of("no such case file", str(path), remedy=near)
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        where = " ".join(str(error).split())
+        raise ConfigError.of("not valid YAML", str(path), found=where) from error
+    if not isinstance(data, dict):
+        raise ConfigError.of(
+            "not a case", str(path), expected="a mapping of keys", found=type(data).__name__
+        )
+    return data
+
+
+def with_changes(
+    raw: Mapping[str, Any],
+    *,
+    set: Mapping[str, Any] | None = None,
+    swap: Mapping[str, str] | None = None,
+) -> tuple[dict[str, Any], list[Problem]]:
+    """`raw` with ``--swap`` and then ``--set`` changes made.
+
+    A swap makes the case's own scheme the reference of the new one. A dotted key that does not
+    begin with a top-level key is taken to begin with a process: ``gravity_wave.mode``.
+    """
+    data: dict[str, Any] = copy.deepcopy(dict(raw))
+    problems: list[Problem] = []
+    physics = data.get("physics")
+    for process, scheme in (swap or {}).items():
+        if process == "surface" or process == "atmosphere":
+            data[process] = {"scheme": scheme}
+        elif not isinstance(physics, dict) or process not in physics:
+            known = [str(p) for p in physics or {}]
+            problems.append(
+                Problem(
+                    what="cannot swap a process that the case does not have",
+                    name=process,
+                    remedy=nearest(process, known),
+                )
+            )
+        else:
+            physics[process] = _swapped(physics[process], scheme)
+    for key, value in (set or {}).items():
+        path = key.split(".")
+        if path[0] not in Case.model_fields and isinstance(physics, dict) and path[0] in physics:
+            path.insert(0, "physics")
+        _assign(data, path, value)
+    return data, problems
+
+
+def _swapped(old: Any, scheme: str) -> dict[str, Any]:
+    if not isinstance(old, Mapping):
+        return {"scheme": scheme, "reference": {"scheme": old}}
+    new = {k: v for k, v in old.items() if k in ("mode", "interval", "weight")}
+    own = set(SchemeChoice.model_fields) - {"scheme", "parameters"}
+    reference = {k: v for k, v in old.items() if k not in own}
+    return {"scheme": scheme, **new, "reference": reference}
+
+
+def _assign(data: dict[str, Any], path: Sequence[str], value: Any) -> None:
+    node = data
+    for name in path[:-1]:
+        inner = node.get(name)
+        if isinstance(inner, str):
+            inner = {"scheme": inner}
+        elif not isinstance(inner, dict):
+            inner = {}
+        node[name] = inner
+        node = inner
+    node[path[-1]] = value
+
+
+def parse_value(text: str) -> Any:
+    """The value of ``--set KEY=VALUE``, read as YAML: 3, 3.5, true, [1, 2], 20 min."""
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
+
+
+def validate(raw: Mapping[str, Any]) -> tuple[Case | None, list[Problem]]:
+    """The case in `raw`, and everything that is wrong with it.
+
+    Wrong entries are left out and the rest is checked on, so that later stages can add what they
+    find; the case is None only when something required is missing.
+    """
+    data = copy.deepcopy(dict(raw))
+    problems: list[Problem] = []
+    for _ in range(20):
+        try:
+            return Case.model_validate(data), problems
+        except ValidationError as error:
+            problems += problems_of(error, Case)
+            before = len(_leaves(data))
+            for item in error.errors():
+                _prune(data, item["loc"])
+            if len(_leaves(data)) == before:
+                return None, problems
+    return None, problems
+
+
+def _leaves(node: Any) -> list[Any]:
+    if isinstance(node, Mapping):
+        return [x for v in node.values() for x in [v, *_leaves(v)]]
+    if isinstance(node, list):
+        return [x for v in node for x in [v, *_leaves(v)]]
+    return []
+
+
+def _prune(data: Any, loc: Sequence[str | int]) -> None:
+    node: Any = data
+    for i, name in enumerate(loc):
+        if not isinstance(node, dict) or name not in node:
+            return
+        if i == len(loc) - 1 or not isinstance(node[name], dict):
+            del node[name]
+            return
+        node = node[name]
+
+
+def problems_of(
+    error: ValidationError, model: type[BaseModel], prefix: Sequence[str] = ()
+) -> list[Problem]:
+    """A pydantic error as sentences, with the nearest known key for an unknown one."""
+    problems = []
+    seen = set()
+    for item in error.errors():
+        loc = [str(x) for x in item["loc"] if not _is_branch(x)]
+        name = ".".join([*prefix, *loc])
+        if name in seen:
+            continue
+        seen.add(name)
+        kind, found = item["type"], item.get("input")
+        if kind == "extra_forbidden":
+            known = _keys_at(model, loc[:-1])
+            problems.append(Problem(what="unknown key", name=name, remedy=nearest(loc[-1], known)))
+        elif kind == "missing":
+            problems.append(Problem(what="missing key", name=name, remedy="add it to the case"))
+        elif kind == "quantity":
+            what, _, expected = item["msg"].partition("; expected ")
+            problems.append(Problem(what=what, name=name, expected=expected))
+        else:
+            message = item["msg"].removeprefix("Value error, ")
+            message = (message[0].lower() + message[1:]).removeprefix("input should be ")
+            problems.append(
+                Problem(what="bad value", name=name, expected=message, found=repr(found))
+            )
+    return problems
+
+
+def _is_branch(part: object) -> bool:
+    """Whether a location part names a branch of a union rather than a key."""
+    return isinstance(part, str) and (
+        part in ("str", "float", "int", "Ramp")
+        or part.startswith(("literal[", "list[", "function"))
+    )
+
+
+def _keys_at(model: type[BaseModel], loc: Sequence[str]) -> list[str]:
+    here: Any = model
+    for name in loc:
+        if not (isinstance(here, type) and issubclass(here, BaseModel)):
+            return []
+        field = here.model_fields.get(name)
+        here = _model_in(field.annotation) if field else here
+    if isinstance(here, type) and issubclass(here, BaseModel):
+        return list(here.model_fields)
+    return []
+
+
+def _model_in(annotation: Any) -> Any:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for inner in getattr(annotation, "__args__", ()):
+        found = _model_in(inner)
+        if found is not None:
+            return found
+    return None
