@@ -134,3 +134,16 @@ def _dissipative_heating(
                 (np.float64(ua[k, i]) + half_dt * du) * du
                 + (np.float64(va[k, i]) + half_dt * dv) * dv
             )
+
+
+def add_scaled(target: Array, rate: Array, factor: float) -> None:
+    """Adds ``factor rate`` to `target` in one pass, both ``[level, column]``."""
+    _add_scaled(target, rate, target.dtype.type(factor))
+
+
+@njit(parallel=True)
+def _add_scaled(target: Array, rate: Array, factor: float) -> None:
+    nlev, ncol = target.shape
+    for k in numba.prange(nlev):
+        for i in range(ncol):
+            target[k, i] += factor * rate[k, i]
