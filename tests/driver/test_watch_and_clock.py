@@ -31,7 +31,7 @@ def test_a_plausible_state_passes() -> None:
 @pytest.mark.parametrize("value", [np.nan, np.inf, -400.0, 1e30])
 def test_a_bad_wind_is_named_with_level_point_and_step(value: float) -> None:
     bad = state(ua=((2, 4, 7), value))
-    message = r"ua; .*level 2, lat 37\.6, lon 252\.0, step 17, date 2000-01-02"
+    message = r"ua; .*level 2, lat 41\.4, lon 252\.0, step 17, date 2000-01-02"
     with pytest.raises(UnstableError, match=message):
         check_state(bad, dict, GRID, 17, "2000-01-02")
 
