@@ -148,7 +148,7 @@ _TABLE = (
     _f("evspsbl", "water_evapotranspiration_flux", "kg m-2 s-1", "Evaporation", positive="up"),
     _f("pr", "precipitation_flux", "kg m-2 s-1", "Precipitation"),
     _f("prc", "convective_precipitation_flux", "kg m-2 s-1", "Convective Precipitation"),
-    _f("prl", "large_scale_precipitation_flux", "kg m-2 s-1", "Large-scale Precipitation"),
+    _f("prl", "stratiform_precipitation_flux", "kg m-2 s-1", "Large-scale Precipitation"),
     # interface fluxes that schemes return; positive upward
     _f(
         "xgwdparam",
@@ -166,8 +166,22 @@ _TABLE = (
         INTERFACE,
         positive="up",
     ),
-    _f("rnl", None, "W m-2", "Net Upward Longwave Flux", INTERFACE, positive="up"),
-    _f("rns", None, "W m-2", "Net Upward Shortwave Flux", INTERFACE, positive="up"),
+    _f(
+        "rnl",
+        "net_upward_longwave_flux_in_air",
+        "W m-2",
+        "Net Upward Longwave Flux",
+        INTERFACE,
+        positive="up",
+    ),
+    _f(
+        "rns",
+        "net_upward_shortwave_flux_in_air",
+        "W m-2",
+        "Net Upward Shortwave Flux",
+        INTERFACE,
+        positive="up",
+    ),
 )
 FIELDS: dict[str, Field] = {f.name: f for f in _TABLE}
 
@@ -184,7 +198,10 @@ _TENDENCY_NAMES = {
         "vtendnogw",
         "tendency_of_northward_wind_due_to_nonorographic_gravity_wave_drag",
     ),
-    ("gravity_wave", "ta"): ("tntnogw", None),
+    ("gravity_wave", "ta"): (
+        "tntnogw",
+        "tendency_of_air_temperature_due_to_dissipation_of_nonorographic_gravity_waves",
+    ),
     ("orographic_drag", "ua"): (
         "utendogw",
         "tendency_of_eastward_wind_due_to_orographic_gravity_wave_drag",
@@ -192,6 +209,10 @@ _TENDENCY_NAMES = {
     ("orographic_drag", "va"): (
         "vtendogw",
         "tendency_of_northward_wind_due_to_orographic_gravity_wave_drag",
+    ),
+    ("orographic_drag", "ta"): (
+        "tntogw",
+        "tendency_of_air_temperature_due_to_dissipation_of_orographic_gravity_waves",
     ),
     ("radiation", "ta"): ("tntr", "tendency_of_air_temperature_due_to_radiative_heating"),
     ("convection", "ta"): ("tntc", "tendency_of_air_temperature_due_to_convection"),

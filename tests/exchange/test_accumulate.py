@@ -1,0 +1,92 @@
+"""Sums and weights for coupling and output means."""
+
+import numpy as np
+import pytest
+
+from coupler.exchange.accumulate import Accumulator
+from coupler.interface.errors import ExchangeError
+
+SHAPES = {"hfss": (5, 7), "ua": (3, 5, 7)}
+
+
+def test_a_mean_weighs_each_value_with_the_time_it_held():
+    acc = Accumulator({"hfss": (2, 3)})
+    acc.add({"hfss": np.full((2, 3), 10.0, np.float32)}, 600.0)
+    acc.add({"hfss": np.full((2, 3), 40.0, np.float32)}, 1200.0)
+    out = np.empty((2, 3), np.float32)
+    acc.mean({"hfss": out})
+    assert np.array_equal(out, np.full((2, 3), 30.0))
+    assert acc.weight("hfss") == 1800.0
+
+
+def test_sums_of_float32_fields_are_kept_in_float64():
+    acc = Accumulator({"ps": (1, 4)})
+    rng = np.random.default_rng(1)
+    values = (1e5 + rng.normal(size=(20000, 1, 4))).astype(np.float32)
+    single = np.zeros((1, 4), np.float32)
+    for value in values:
+        acc.add({"ps": value}, 1.0)
+        single += value
+    out = np.empty((1, 4))
+    acc.mean({"ps": out})
+    exact = values.astype(np.float64).mean(axis=0)
+    assert np.abs(out - exact).max() < 1e-9  # float64 round-off of a sum of 2e9
+    assert np.abs(single / 20000 - exact).max() > 1e-2  # what float32 sums would have given
+
+
+def test_fields_added_at_different_times_have_weights_of_their_own():
+    acc = Accumulator(SHAPES)
+    acc.add({"hfss": np.ones((5, 7)), "ua": np.ones((3, 5, 7))}, 10.0)
+    acc.add({"ua": np.full((3, 5, 7), 4.0)}, 20.0)
+    out = {"hfss": np.empty((5, 7)), "ua": np.empty((3, 5, 7))}
+    acc.mean(out)
+    assert out["hfss"].max() == 1.0
+    assert out["ua"].min() == 3.0
+
+
+def test_a_reset_begins_a_new_window_for_all_or_some_fields():
+    acc = Accumulator(SHAPES)
+    fields = {name: np.ones(shape) for name, shape in SHAPES.items()}
+    acc.add(fields, 5.0)
+    acc.reset(["hfss"])
+    assert (acc.weight("hfss"), acc.weight("ua")) == (0.0, 5.0)
+    acc.reset()
+    acc.add({k: 3.0 * v for k, v in fields.items()}, 7.0)
+    out = np.empty((3, 5, 7))
+    acc.mean({"ua": out})
+    assert out.max() == 3.0
+
+
+def test_a_run_interrupted_inside_a_window_continues_bit_for_bit():
+    rng = np.random.default_rng(2)
+    steps = [{n: rng.normal(size=s) for n, s in SHAPES.items()} for _ in range(9)]
+    whole, first, second = Accumulator(SHAPES), Accumulator(SHAPES), Accumulator(SHAPES)
+    for step in steps:
+        whole.add(step, 1200.0)
+    for step in steps[:4]:
+        first.add(step, 1200.0)
+    second.restore({name: array.copy() for name, array in first.memory().items()})
+    for step in steps[4:]:
+        second.add(step, 1200.0)
+    a, b = ({n: np.empty(s) for n, s in SHAPES.items()} for _ in range(2))
+    whole.mean(a)
+    second.mean(b)
+    assert all(np.array_equal(a[n], b[n]) for n in SHAPES)
+
+
+def test_misuse_is_refused_in_one_sentence():
+    acc = Accumulator(SHAPES)
+    with pytest.raises(ExchangeError, match="unknown field: hfs; did you mean 'hfss'"):
+        acc.add({"hfs": np.ones((5, 7))}, 1.0)
+    with pytest.raises(ExchangeError, match=r"wrong shape to accumulate: hfss; expected \(5, 7\)"):
+        acc.add({"hfss": np.ones((7, 5))}, 1.0)
+    for dt in (0.0, -1.0, float("nan")):
+        with pytest.raises(ExchangeError, match="expected a positive time"):
+            acc.add({"hfss": np.ones((5, 7))}, dt)
+    with pytest.raises(ExchangeError, match="no mean of nothing: hfss"):
+        acc.mean({"hfss": np.ones((5, 7))})
+    with pytest.raises(ExchangeError, match=r"hfss\.sum; expected an array of shape \(5, 7\)"):
+        acc.restore({})
+    other = Accumulator({"hfss": (5, 8), "ua": (3, 5, 7)})
+    with pytest.raises(ExchangeError, match=r"found shape \(5, 8\); restart with the output"):
+        acc.restore(other.memory())
