@@ -21,7 +21,7 @@ from physics.dynamics.leapfrog import Diffusion, Leapfrog, TimeFilter
 from physics.dynamics.primitive import PrimitiveEquations
 from physics.dynamics.semi_implicit import SemiImplicit
 from physics.dynamics.transform import SpectralTransform
-from physics.dynamics.vertical import Layers, VerticalGrid
+from physics.dynamics.vertical import VerticalGrid
 
 Tensor = torch.Tensor
 Array = np.ndarray
@@ -99,7 +99,7 @@ class DynamicalCore:
         self._grid = torch.zeros(eq.batch_shape, **make)
         self._fields = eq.views(self._grid)
         self._ta, self._ps = torch.zeros((k, *plane), **make), torch.zeros(plane, **make)
-        self._hus = self._fields.tracers[0] if tracers else torch.zeros((k, *plane), **make)
+        self._hus = self._fields.scalars[1] if tracers else torch.zeros((k, *plane), **make)
         self._surface = torch.zeros(plane, **make)
         self._weights = torch.tensor(
             np.repeat(0.5 * tr.gauss_weights[:, None] / tr.nlon, tr.nlon, axis=1).ravel(),
@@ -107,7 +107,6 @@ class DynamicalCore:
         )
         self._delta_a = torch.tensor(np.diff(levels.a), device=tr.device)
         self._delta_b = torch.tensor(np.diff(levels.b), device=tr.device)
-        self._omega_p: Tensor | None = None
         self.steps = 0
         self.dry_mass = 0.0
         """Global mean pressure of dry air that the fixer keeps [Pa]."""
@@ -165,7 +164,7 @@ class DynamicalCore:
         with torch.no_grad():
             g = self.equations.views(torch.zeros_like(self._grid))
             g = self.equations.to_grid(self._now)
-            hus = g.tracers[0] if self.equations.tracers else torch.zeros_like(g.ua)
+            hus = g.scalars[1] if self.equations.tracers else torch.zeros_like(g.ua)
             ps = self.equations.surface_pressure(g.ln_ps)
             state = {"ua": g.ua, "va": g.va, "ta": g.t_prime + self.equations.t_ref}
             return {n: t.numpy().copy() for n, t in (state | {"hus": hus, "ps": ps}).items()}
@@ -263,9 +262,6 @@ class DynamicalCore:
             torch.mul(low, inverse, out=half[1:])
             top = 2.0 * full[0] - low[0] if vert.open_top else low[0] + weighted[0]
             torch.mul(top, inverse, out=half[0])
-
-    def _layers(self) -> Layers:
-        return self.vertical.layers(self._ps.double().to(self._ps.dtype))
 
     def integrals(self) -> dict[str, float]:
         """Global means of the state of :meth:`grid_state`, summed in float64.

@@ -30,7 +30,7 @@ import torch
 from physics.dynamics.legendre import epsilon, gaussian_nodes, legendre_functions
 
 Tensor = torch.Tensor
-_TINY = 1e-30  # table entries below this only produce denormal numbers, which are slow
+_NEGLIGIBLE = 1e-12  # of the largest entry: below float32 rounding, and products of it are denormal
 
 
 class SpectralTransform:
@@ -74,17 +74,17 @@ class SpectralTransform:
         self.sin_lat, self.gauss_weights = mu, weights
         self.cos_lat = np.sqrt(1.0 - mu * mu)
         table = legendre_functions(truncation, mu)
+        if dtype == torch.float32:
+            table[np.abs(table) < _NEGLIGIBLE * np.abs(table).max()] = 0.0
         self._synthesis_table = self._tensor(table)
         self._analysis_table = self._tensor(np.swapaxes(table, 1, 2) * (0.5 * weights[:, None]))
-        self._secant = self._tensor(1.0 / self.cos_lat)[:, None]
+        self.secant = self._tensor(1.0 / self.cos_lat)[:, None]
         self._make_fourier_tables()
         self._make_derivative_tables()
         self._scratch: dict[tuple[str, int], Tensor] = {}
 
     def _tensor(self, array: np.ndarray) -> Tensor:
         tensor = torch.tensor(array, dtype=torch.float64)
-        if self.dtype == torch.float32:
-            tensor = torch.where(tensor.abs() < _TINY, 0.0, tensor)
         return tensor.to(dtype=self.dtype, device=self.device)
 
     def _make_fourier_tables(self) -> None:
@@ -311,19 +311,19 @@ class SpectralTransform:
     def wind_on_grid(self, vorticity: Tensor, divergence: Tensor) -> tuple[Tensor, Tensor]:
         """u and v [m s-1], each [K, lat, lon], from coefficients of vorticity and divergence."""
         levels = vorticity.shape[2]
-        grid = self.synthesis(self.wind(vorticity, divergence)) * self._secant
+        grid = self.synthesis(self.wind(vorticity, divergence)) * self.secant
         return grid[:levels], grid[levels:]
 
     def curl_divergence_of(self, east: Tensor, north: Tensor) -> tuple[Tensor, Tensor]:
         """Coefficients of curl and divergence [unit m-1] of a vector on the grid [K, lat, lon]."""
         levels = east.shape[0]
-        spec = self.analysis(torch.cat([east, north]) * self._secant, extended=True)
+        spec = self.analysis(torch.cat([east, north]) * self.secant, extended=True)
         return self.vorticity_divergence(spec[:, :, :levels], spec[:, :, levels:])
 
     def gradient_on_grid(self, spec: Tensor) -> tuple[Tensor, Tensor]:
         """Eastward and northward derivative [unit m-1], each [K, lat, lon]."""
         fields = spec.shape[2]
-        grid = self.synthesis(self.gradient(spec)) * self._secant
+        grid = self.synthesis(self.gradient(spec)) * self.secant
         return grid[:fields], grid[fields:]
 
     def global_mean(self, grid: Tensor) -> Tensor:

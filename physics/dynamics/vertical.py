@@ -91,8 +91,8 @@ class VerticalGrid:
             return torch.tensor(values, dtype=dtype, device=self.device)[:, None, None]
 
         self._a, self._b = column(self.a), column(self.b)
-        self._delta_b = column(np.diff(self.b))
-        self._c = column(self.a[1:] * self.b[:-1] - self.a[:-1] * self.b[1:])
+        self.delta_b = column(np.diff(self.b))
+        self.cross = column(self.a[1:] * self.b[:-1] - self.a[:-1] * self.b[1:])
         ones = np.ones((self.levels, self.levels))
         self._sum_down = torch.tensor(np.tril(ones), dtype=dtype, device=self.device)
         self._sum_below = torch.tensor(np.triu(ones, 1), dtype=dtype, device=self.device)
@@ -101,21 +101,27 @@ class VerticalGrid:
         """Pressure at half levels [Pa], shape [K+1, lat, lon], from ps [Pa], shape [lat, lon]."""
         return torch.addcmul(self._a, self._b, ps)
 
+    def log_ratio(self, half: Tensor) -> Tensor:
+        """L_k [1], shape [K, lat, lon], from half-level pressure [Pa], shape [K+1, lat, lon]."""
+        if not self.open_top:
+            return torch.log(half[1:] / half[:-1])
+        if torch.is_grad_enabled():
+            return torch.cat([torch.zeros_like(half[:1]), torch.log(half[2:] / half[1:-1])])
+        out = half.new_zeros((self.levels, *half.shape[1:]))
+        torch.div(half[2:], half[1:-1], out=out[1:])
+        out[1:].log_()
+        return out
+
     def layers(self, ps: Tensor) -> Layers:
         """Thicknesses and coefficients of every column for ps [Pa], shape [lat, lon]."""
         half = self.half_pressure(ps)
         thickness = half[1:] - half[:-1]
-        if self.open_top:
-            log_ratio = torch.cat(
-                [torch.zeros_like(half[:1]), torch.log(half[2:] / half[1:-1])]
-            )
-        else:
-            log_ratio = torch.log(half[1:] / half[:-1])
+        log_ratio = self.log_ratio(half)
         inverse = 1.0 / thickness
         alpha = 1.0 - half[:-1] * inverse * log_ratio
         if self.open_top:
             alpha = torch.cat([torch.full_like(alpha[:1], math.log(2.0)), alpha[1:]])
-        weight = (self._delta_b + self._c * (log_ratio * inverse)) * (inverse * ps)
+        weight = (self.delta_b + self.cross * (log_ratio * inverse)) * (inverse * ps)
         return Layers(
             half_pressure=half,
             thickness=thickness,
