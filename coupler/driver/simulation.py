@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import xarray as xr
 
 from coupler.config import read_yaml, with_changes
@@ -27,7 +28,7 @@ from coupler.interface.fields import FIELDS, Field
 from coupler.output import restart
 from coupler.output.folder import RunFolder, write_json, write_whole
 from coupler.output.netcdf import run_attributes
-from coupler.output.progress import Progress
+from coupler.output.progress import RunProgress
 from coupler.output.record import RecordFile
 from coupler.output.series import SeriesFile
 from coupler.output.writer import Averages, area_means, choose
@@ -142,7 +143,9 @@ class Simulation:
         length = days if days is not None else self.case.days - clock.days
         steps = max(0, round(length * self.model.steps_per_day))
         began = time.perf_counter()
-        with Progress(steps, clock.step_length, silent=quiet, label=self.case.title) as bar:
+        start = clock.now.seconds
+        end = start + steps * clock.step_length
+        with RunProgress(start=start, end=end, silent=quiet) as bar:
             try:
                 loop.run(self.model, steps, lambda _: self._after_step(bar))
             except UnstableError as error:
@@ -239,7 +242,7 @@ class Simulation:
     def _recorded(self, process: str) -> Any:
         return next(p for p in self.model.suite.processes if p.name == process).schemes[0]
 
-    def _after_step(self, bar: Progress) -> None:
+    def _after_step(self, bar: RunProgress) -> None:
         m = self.model
         clock = m.clock
         check_state(self._watched, m.suite.rates, m.atmosphere.grid, clock.now.step, clock.now.date)
@@ -255,7 +258,11 @@ class Simulation:
         self._if_due(self.case.output.interval, self._write)
         self._if_due(_SNAPSHOT / 86400.0, self._remember)
         self._if_due(self.case.restart.interval, self._checkpoint)
-        bar.step(clock.now.date, self._watched)
+        bar.update(clock.now.date, clock.now.seconds, self._max_wind)
+
+    def _max_wind(self) -> float:
+        u, v = self._watched["ua"], self._watched["va"]
+        return float(np.sqrt((u * u + v * v).max()))
 
     def _if_due(self, interval: float, action: Any) -> None:
         every = max(1, round(interval * self.model.steps_per_day))
