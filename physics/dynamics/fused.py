@@ -93,7 +93,12 @@ def grid_tendency(
             u, v = ua[k, j], va[k, j]
             above, below, ratio = partial[k], partial[k + 1], log_ratio[k, j]
             da, db, a_top, b_top, b_low, c_k = (
-                a[k + 1] - a[k], b[k + 1] - b[k], a[k], b[k], b[k + 1], c[k]
+                a[k + 1] - a[k],
+                b[k + 1] - b[k],
+                a[k],
+                b[k],
+                b[k + 1],
+                c[k],
             )
             for i in range(nlon):
                 inv = one / (da + db * pressure[i])

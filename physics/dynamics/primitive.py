@@ -4,7 +4,8 @@ Spectral unknowns zeta, D, T' = T - T_r, tracers (specific humidity first), P = 
 constant reference temperature T_r. On the grid, with G, m, omega of ``vertical`` and
 T'_v = T (1 + (Rv/Rd - 1) q) - T_r:
 
-    A = (zeta + f) v - W(u) - R T'_v G dP/dx + F_u,   B = -(zeta + f) u - W(v) - R T'_v G dP/dy + F_v
+    A =  (zeta + f) v - W(u) - R T'_v G dP/dx + F_u
+    B = -(zeta + f) u - W(v) - R T'_v G dP/dy + F_v
     dzeta/dt = curl(A, B),    dD/dt = div(A, B) - lap(KE + Phi(T'_v) + Phi_s + R T_r P)
     dT/dt    = -V . grad T - W(T) + kappa T_v omega / p + F_T
     dq/dt    = -V . grad q - W(q) + F_q
@@ -117,7 +118,8 @@ class PrimitiveEquations:
             batch = self._spec_batch
         vectors = 2 * k + 2 * s
         tr.wind(
-            spec[:, :, self.vorticity_slice], spec[:, :, self.divergence_slice],
+            spec[:, :, self.vorticity_slice],
+            spec[:, :, self.divergence_slice],
             out=batch[:, :, : 2 * k],
         )
         tr.gradient(spec[:, :, 2 * k :], out=batch[:, :, 2 * k : vectors])
@@ -252,17 +254,27 @@ class PrimitiveEquations:
     def _fused_tendency(self, g: GridFields, forcing: Mapping[str, Tensor]) -> Tensor:
         """:meth:`grid_tendency` in one compiled pass, into storage that is used again."""
         tr, vert, k, n, planet = (
-            self.transform, self.vertical, self.levels, self.tracers, self.planet
+            self.transform,
+            self.vertical,
+            self.levels,
+            self.tracers,
+            self.planet,
         )
         if self._fused_arguments is None:
             dtype = self.omega_p.numpy().dtype
             real = dtype.type
             self._batch_out = torch.zeros(((4 + n) * k + 1, tr.nlat, tr.nlon), dtype=tr.dtype)
             self._fused_arguments = (
-                vert.a.astype(dtype), vert.b.astype(dtype), vert.cross.numpy()[:, 0, 0].copy(),
-                self._coriolis.numpy()[:, 0].copy(), tr.secant.numpy()[:, 0].copy(),
-                real(planet.gas_constant_dry), real(planet.kappa), real(planet.virtual_factor),
-                real(self.t_ref), real(math.log(2.0) if vert.open_top else -1.0),
+                vert.a.astype(dtype),
+                vert.b.astype(dtype),
+                vert.cross.numpy()[:, 0, 0].copy(),
+                self._coriolis.numpy()[:, 0].copy(),
+                tr.secant.numpy()[:, 0].copy(),
+                real(planet.gas_constant_dry),
+                real(planet.kappa),
+                real(planet.virtual_factor),
+                real(self.t_ref),
+                real(math.log(2.0) if vert.open_top else -1.0),
             )
             self._no_forcing = np.zeros((0, 0, 0), dtype), np.zeros((0, 0, 0, 0), dtype)
             self._scratch = np.zeros((2, max(k + 1, 8), tr.nlon), dtype)
@@ -284,19 +296,32 @@ class PrimitiveEquations:
             if "hus" in forcing and n:
                 source[1] = forcing["hus"]
             force_s = source.numpy()
-        fused.grid_tendency(
-            g.ua.numpy(), g.va.numpy(), g.vorticity.numpy(), g.divergence.numpy(),
-            g.scalars.numpy(), ps.numpy(), g.east.numpy(), g.north.numpy(), log_ratio.numpy(),
-            *self._fused_arguments, force_u, force_v, force_s,
-            self._scratch, self.omega_p.numpy(), self._batch_out.numpy(),
+        arguments: tuple[Any, ...] = (
+            g.ua.numpy(),
+            g.va.numpy(),
+            g.vorticity.numpy(),
+            g.divergence.numpy(),
+            g.scalars.numpy(),
+            ps.numpy(),
+            g.east.numpy(),
+            g.north.numpy(),
+            log_ratio.numpy(),
+            *self._fused_arguments,
+            force_u,
+            force_v,
+            force_s,
+            self._scratch,
+            self.omega_p.numpy(),
+            self._batch_out.numpy(),
         )
+        fused.grid_tendency(*arguments)
         return self._batch_out
 
     def _assemble(self, spec: Tensor, batch: Tensor, surface_geopotential: Tensor) -> Tensor:
         tr, k = self.transform, self.levels
         curl, div = tr.vorticity_divergence(batch[:, :, :k], batch[:, :, k : 2 * k])
-        bottom = surface_geopotential + (
-            self.planet.gas_constant_dry * self.t_ref
-        ) * spec[:, :, -1:]
+        bottom = (
+            surface_geopotential + (self.planet.gas_constant_dry * self.t_ref) * spec[:, :, -1:]
+        )
         div = div - tr.eigenvalue * (batch[:, :, 2 * k : 3 * k] + bottom)
         return torch.cat([curl, div, batch[:, :, 3 * k :] * tr.inside], dim=2)

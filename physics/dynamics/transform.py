@@ -25,11 +25,13 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from physics.dynamics.legendre import epsilon, gaussian_nodes, legendre_functions
 
 Tensor = torch.Tensor
+Float64 = npt.NDArray[np.float64]
 _NEGLIGIBLE = 1e-12  # of the largest entry: below float32 rounding, and products of it are denormal
 
 
@@ -67,7 +69,9 @@ class SpectralTransform:
         self.truncation, self.nlat, self.nlon = truncation, nlat, nlon
         self.radius, self.dtype, self.device = radius, dtype, torch.device(device)
         limit = 150 if dtype == torch.float32 else 100
-        self.longitude = ("matrix" if nlon <= limit else "fft") if longitude == "auto" else longitude
+        self.longitude = (
+            ("matrix" if nlon <= limit else "fft") if longitude == "auto" else longitude
+        )
         self.size_m, self.size_l = truncation + 1, truncation + 2
 
         mu, weights = gaussian_nodes(nlat)
@@ -83,7 +87,7 @@ class SpectralTransform:
         self._make_derivative_tables()
         self._scratch: dict[tuple[str, int], Tensor] = {}
 
-    def _tensor(self, array: np.ndarray) -> Tensor:
+    def _tensor(self, array: Float64) -> Tensor:
         tensor = torch.tensor(array, dtype=torch.float64)
         return tensor.to(dtype=self.dtype, device=self.device)
 
@@ -104,14 +108,15 @@ class SpectralTransform:
         inside = n <= self.truncation
         n_safe = np.maximum(n, 1.0)
 
-        def column(array: np.ndarray) -> Tensor:
+        def column(array: Float64) -> Tensor:
             return self._tensor(np.broadcast_to(array, (size_m, size_l))[:, None, None, :])
 
         self.degree = n
         self.inside = column(inside.astype(np.float64))
         self.eigenvalue = column(np.where(inside, -n * (n + 1.0) / a**2, 0.0))
-        self._inverse_eigenvalue = column(np.where(inside & (n > 0), -(a**2) / (n_safe * (n + 1)), 0))
-        # i m X: (re, im) -> (-m im, m re), written as flip of the pair times these signs.
+        inverse = np.where(inside & (n > 0), -(a**2) / (n_safe * (n + 1.0)), 0.0)
+        self._inverse_eigenvalue = column(inverse)
+        # i m X: the real part takes -m Im X, the imaginary part m Re X.
         pair = np.stack([-m[:, 0], m[:, 0]], axis=1)
         self._im = self._tensor(pair[:, :, None, None])
         self._im_over_a = self._im / a
@@ -119,9 +124,8 @@ class SpectralTransform:
         up, down = -n * eps[:, 1 : size_l + 1], (n + 1.0) * eps[:, :size_l]
         self._dmu_up = column(np.where(inside, up / a, 0.0))
         self._dmu_down = column(np.where(inside, down / a, 0.0))
-        inv = np.where(inside & (n > 0), -(a**2) / (n_safe * (n + 1.0)), 0.0)
-        self._dmu_inv_up = column(up / a * inv)
-        self._dmu_inv_down = column(down / a * inv)
+        self._dmu_inv_up = column(up / a * inverse)
+        self._dmu_inv_down = column(down / a * inverse)
         self._im_inv = self._im / a * self._inverse_eigenvalue
         # Gather form: degree n takes (n+1) eps_n X_{n-1} - n eps_{n+1} X_{n+1} (the transpose).
         self._dmu_from_below = column(np.where(inside, down / a, 0.0))
@@ -198,7 +202,7 @@ class SpectralTransform:
             return out
         half = self._buffer("half", (rows, self.nlon // 2 + 1, 2))
         half[:, : self.size_m] = fourier.view(self.size_m, 2, rows).permute(2, 0, 1)
-        grid = torch.fft.irfft(torch.view_as_complex(half), n=self.nlon, norm="forward")
+        grid: Tensor = torch.fft.irfft(torch.view_as_complex(half), n=self.nlon, norm="forward")
         grid = grid.view(fields, self.nlat, self.nlon)
         if out is None:
             return grid

@@ -14,9 +14,9 @@ p_{k+1/2} = A_{k+1/2} + B_{k+1/2} ps, level 0 = top. With dp_k, dB_k the differe
                                 + G_k V_k . grad ln ps
 
 Where p_{1/2} = 0, L_1 S_0 is 0 by definition, so L_1 is set to 0. G is 1 in pure sigma and 0 on
-pressure levels. With h_k = sum_{j>k} L_j + alpha_k, grad h_k = (1 - G_k) grad ln ps holds exactly, so
-that -grad Phi - R Tv G grad ln ps may be written with T' = Tv - T_r in place of Tv in both terms, and
--grad(Phi_s + R T_r ln ps): an isothermal column at rest then stays at rest over any orography.
+pressure levels. With h_k = sum_{j>k} L_j + alpha_k, grad h_k = (1 - G_k) grad ln ps holds exactly:
+-grad Phi - R Tv G grad ln ps may be written with T' = Tv - T_r in place of Tv in both terms, and
+-grad(Phi_s + R T_r ln ps). An isothermal column at rest then stays at rest over any orography.
 Source: Simmons, A. J. and D. M. Burridge (1981), Mon. Wea. Rev. 109, 758-766,
 doi:10.1175/1520-0493(1981)109<0758:AEAAMC>2.0.CO;2.
 """
@@ -31,6 +31,7 @@ import numpy.typing as npt
 import torch
 
 Tensor = torch.Tensor
+Float64 = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +88,7 @@ class VerticalGrid:
         self.open_top = bool(self.a[0] == 0.0)
         self.dtype, self.device = dtype, torch.device(device)
 
-        def column(values: np.ndarray) -> Tensor:
+        def column(values: Float64) -> Tensor:
             return torch.tensor(values, dtype=dtype, device=self.device)[:, None, None]
 
         self._a, self._b = column(self.a), column(self.b)
@@ -161,9 +162,14 @@ class VerticalGrid:
 
 
 def reference_matrices(
-    *, a: npt.ArrayLike, b: npt.ArrayLike, t_ref: float, ps_ref: float, gas_constant: float,
-    kappa: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    *,
+    a: npt.ArrayLike,
+    b: npt.ArrayLike,
+    t_ref: float,
+    ps_ref: float,
+    gas_constant: float,
+    kappa: float,
+) -> tuple[Float64, Float64, Float64, Float64]:
     """Linear parts of the vertical operators about an isothermal reference column, in float64.
 
     Args:
