@@ -310,6 +310,9 @@ def columns(
                             here = deposit[k]
                             deposit[k] = escaped
                             escaped += here
+                        # Round-off of a spectrum whose sum is zero must not become a flux of noise.
+                        if abs(escaped) < 1e-14 * stress[i]:
+                            escaped = 0.0
                         # The source takes its momentum from the column below, by mass.
                         slope = escaped / (phalf[nlev, i] - phalf[s, i])
                         for k in range(s, nlev):
