@@ -204,6 +204,8 @@ class Site:
     boundary: Mapping[str, Array] = field(default_factory=dict)
     """Boundary fields on the model's own grid, by the names of `Model.boundary`: constant
     ``[lat, lon]`` or a monthly climatology ``[12, lat, lon]``."""
+    date: cftime.datetime | None = None
+    """When the run starts; a model may take climatologies at that date for its first fields."""
     initial: Callable[[Array], Mapping[str, Array]] | None = None
     """For the atmosphere, a start from data: given the model's own surface height ``[lat, lon]``
     [m], it returns ``ua va ta hus`` ``[level, lat, lon]`` and ``ps`` ``[lat, lon]``."""
