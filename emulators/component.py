@@ -48,10 +48,21 @@ class EmulatorTendency(Tendency):
     bundle: ClassVar[Bundle]
     needs = Needs(arrays="numpy", deterministic=True)
     conserves = (Conserves(quantity="momentum"),)
-    fallback: Tendency | None = None
-    """The physical scheme that takes over columns; set before set-up."""
     casts: tuple[str, ...] = ()
     """Conversions of precision at the border, for the log; none on a float32 host."""
+
+    _fallback: Tendency | None = None
+
+    @property
+    def fallback(self) -> Tendency | None:
+        """The physical scheme that takes over columns; set before the inputs are bound."""
+        return self._fallback
+
+    @fallback.setter
+    def fallback(self, scheme: Tendency | None) -> None:
+        self._fallback = scheme
+        # This instance's ports, beside the class's: what the fallback reads has to be bound too.
+        vars(self)["inputs"] = with_ports(type(self).inputs, scheme)
 
     @classmethod
     def host_problems(cls, levels: HybridLevels) -> list[Problem]:
@@ -74,7 +85,7 @@ class EmulatorTendency(Tendency):
                 "network in training mode", self.bundle.spec.name, remedy="call eval() on it"
             )
         if self.fallback is not None:
-            check_fallback(type(self), self.fallback)
+            check_fallback(self, self.fallback)
         self._guard = Guard(self.bundle.spec, self.fallback, host)
         self._flag = f"guard_{self.process}"
         self._views: dict[str, tuple[Array, Tensor]] = {}
@@ -117,15 +128,18 @@ class EmulatorTendency(Tendency):
         return self._guard.memory()
 
 
-def emulator_class(
-    path: Path | str, fallback: type[Tendency] | None = None
-) -> type[EmulatorTendency]:
+def with_ports(own: tuple[Port, ...], other: Tendency | None) -> tuple[Port, ...]:
+    """`own` ports and those that only `other` has."""
+    have = {p.name for p in own}
+    return own + tuple(p for p in (other.inputs if other else ()) if p.name not in have)
+
+
+def emulator_class(path: Path | str, process: str | None = None) -> type[EmulatorTendency]:
     """The scheme that a bundle is, with its declared ports.
 
     Args:
         path: the bundle's folder.
-        fallback: class of the physical scheme that will be handed over as `fallback`; its inputs
-            are declared too, so that the driver binds them.
+        process: what it is wanted for; None for whatever it is made for.
 
     Raises:
         DataError: for a bundle that cannot be read or does not reproduce its reference.
@@ -134,6 +148,14 @@ def emulator_class(
     bundle = load_bundle(path)
     spec = bundle.spec
     check_channels(spec)
+    if process is not None and process != spec.process:
+        raise ContractError.of(
+            "bundle of another process",
+            f"{process}={bundle.path}",
+            expected=process,
+            found=spec.process,
+            remedy=f"swap {spec.process} for it",
+        )
     wrong = [o for o in spec.outputs if o.of not in STATE]
     if wrong:
         raise ContractError(
@@ -147,9 +169,6 @@ def emulator_class(
                 for o in wrong
             )
         )
-    ports = {c.name: Port(field=FIELDS[c.name], units=c.units) for c in spec.inputs}
-    for port in fallback.inputs if fallback is not None else ():
-        ports.setdefault(port.name, port)
     members = {
         "__module__": __name__,
         "__doc__": f"Emulator of {spec.process} from {bundle.path.name}.",
@@ -157,7 +176,7 @@ def emulator_class(
         "scheme": spec.name,
         "bundle": bundle,
         "interval": spec.interval,
-        "inputs": tuple(ports.values()),
+        "inputs": tuple(Port(field=FIELDS[c.name], units=c.units) for c in spec.inputs),
         "fluxes": tuple(
             Flux(field=FIELDS[o.name], of=o.of, top=o.top, dump_above=o.dump_above)
             for o in spec.outputs

@@ -136,7 +136,7 @@ def _domain(channel: Channel, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tenso
     return low.to(dtype), high.to(dtype), (1.0 / span).to(dtype)
 
 
-def check_fallback(component: type[Tendency], fallback: Tendency) -> None:
+def check_fallback(component: Tendency, fallback: Tendency) -> None:
     """The fallback must need and return what the emulator does.
 
     Raises:
@@ -149,11 +149,11 @@ def check_fallback(component: type[Tendency], fallback: Tendency) -> None:
         if not port.optional and have.get(port.name) != port.units:
             problems.append(
                 Problem(
-                    what="fallback needs an input that the emulator does not bind",
+                    what="fallback needs an input in another unit than the emulator",
                     name=f"{who}: {port.name}",
                     expected=port.units,
                     found=have.get(port.name, "none"),
-                    remedy="give the fallback to emulator_class",
+                    remedy="train the emulator on the fallback's units",
                 )
             )
     mine = {f.name: (f.of, f.top, f.dump_above) for f in component.fluxes}

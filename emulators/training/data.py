@@ -2,8 +2,9 @@
 
 A recording is a netCDF file with dimensions ``time``, ``lev``, ``ilev``, ``column`` and variables
 named as in the fields table, each with ``units``: levels ``(time, lev, column)``, interface fluxes
-``(time, ilev, column)``, ``lat (column)`` or ``(time, column)``. Global attributes: ``case``,
-``seed``, ``scheme``, and ``a`` [Pa] and ``b`` [1], the level coefficients on ``ilev``.
+``(time, ilev, column)``, ``lat (column)`` or ``(time, column)``; the coefficients of the levels,
+``ap (ilev)`` [Pa] and ``b (ilev)`` [1]. Global attributes: ``title`` of the case, ``seed`` and
+``scheme``.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 import netCDF4
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from coupler.interface.errors import DataError, Problem
@@ -79,19 +81,18 @@ def _read(file: Any, path: Path, names: Sequence[str], role: str, skip_days: flo
     for dim in ("time", "lev", "ilev", "column"):
         if dim not in file.dimensions:
             wrong("missing dimension", dim)
-    for name in ("a", "b"):
-        if name not in file.ncattrs():
-            wrong("missing attribute", name, "coefficients of the interfaces")
+    for name in ("ap", "b"):
+        if name not in file.variables:
+            wrong("missing variable", name, "coefficients of the interfaces")
     if problems:
         raise DataError(*problems)
     levels = Levels(
-        name=str(_attribute(file, "levels", "custom")),
-        a=np.atleast_1d(file.getncattr("a")).astype(float).tolist(),
-        b=np.atleast_1d(file.getncattr("b")).astype(float).tolist(),
+        a=np.asarray(file["ap"][:], np.float64).tolist(),
+        b=np.asarray(file["b"][:], np.float64).tolist(),
     )
     ntime = len(file.dimensions["time"])
-    if len(file.dimensions["ilev"]) != levels.nlev + 1:
-        wrong("wrong length", "ilev", str(levels.nlev + 1), str(len(file.dimensions["ilev"])))
+    if len(file.dimensions["lev"]) != levels.nlev:
+        wrong("wrong length", "lev", str(levels.nlev), str(len(file.dimensions["lev"])))
     first = _first_time(file, skip_days)
     if first >= ntime:
         wrong("no time left", "time", f"more than {skip_days:g} days", f"{ntime} times")
@@ -121,7 +122,7 @@ def _read(file: Any, path: Path, names: Sequence[str], role: str, skip_days: flo
     source = Source(
         file=path.name,
         sha256=sha256(path),
-        case=str(_attribute(file, "case", "unknown")),
+        case=str(_attribute(file, "title", "unknown")),
         scheme=str(_attribute(file, "scheme", "unknown")),
         seed=None if seed is None else int(seed),
         times=ntime - first,
@@ -183,6 +184,34 @@ def refuse_duplicates(sources: Iterable[Source]) -> None:
                 )
     if problems:
         raise DataError(*problems)
+
+
+def refuse_leaks(training: Sequence[Columns], test: Columns) -> None:
+    """Two runs with different seeds may be the same run: the test must have columns of its own.
+
+    Raises:
+        DataError: when more than one column of `test` in a hundred is in a training recording.
+    """
+    keys = _keys(test)
+    for recording in training:
+        share = float(np.isin(keys, _keys(recording)).mean())
+        if share > 0.01:
+            raise DataError.of(
+                "the test recording repeats a training recording",
+                f"{test.source.file} and {recording.source.file}",
+                expected="a run that differs",
+                found=f"{100.0 * share:.0f} % of its columns",
+                remedy="give it another start, or skip the days before the runs part",
+            )
+
+
+def _keys(recording: Columns) -> NDArray[Any]:
+    """Bits of a column's first field at three levels, as one number."""
+    values = next(v for v in recording.fields.values() if v.dim() == 2)
+    rows = [values.shape[0] // 4, values.shape[0] // 2, values.shape[0] - 1]
+    bits = values[rows].numpy().view(np.uint32).astype(np.uint64)
+    mixed = bits[0] * np.uint64(0x9E3779B97F4A7C15) + bits[1] * np.uint64(0xC2B2AE3D27D4EB4F)
+    return np.asarray(mixed ^ (bits[2] << np.uint64(17)))
 
 
 def refuse_other_levels(recordings: Sequence[Columns]) -> None:

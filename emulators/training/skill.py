@@ -2,8 +2,9 @@
 
     R2 = 1 - sum (y - y')^2 / sum (y - mean y)^2
 
-over all columns of a level, in float64; None where the truth does not vary. The overall numbers put all levels in one sum, around each level's mean, in Pa for the flux and in
-m s-2 for the drag: what varies most counts most.
+over all columns of a level, in float64; None where the truth does not vary. The overall numbers put
+all levels in one sum, around each level's mean, in Pa for the flux and in m s-2 for the drag: what
+varies most counts most.
 """
 
 from __future__ import annotations

@@ -25,6 +25,7 @@ from emulators.training.data import (
     joined,
     read_recording,
     refuse_duplicates,
+    refuse_leaks,
     refuse_other_levels,
     split,
     thinned,
@@ -51,6 +52,8 @@ def train(
     recipe_path: Path | str,
     *,
     record: Record | None = None,
+    out: Path | None = None,
+    work: Path | None = None,
     overwrite: bool = True,
     console: Console | None = None,
 ) -> Path:
@@ -59,6 +62,8 @@ def train(
     Args:
         recipe_path: the recipe.
         record: makes recordings of cases; needed unless all are files.
+        out: folder that the bundle becomes, instead of the recipe's.
+        work: folder of recordings and checkpoints, instead of the recipe's.
         overwrite: whether a bundle that is there already is replaced.
         console: where progress goes.
 
@@ -72,7 +77,8 @@ def train(
     recipe_path, console = Path(recipe_path), console or Console()
     recipe = read_recipe(recipe_path)
     _check_names(recipe, recipe_path)
-    work = Path(recipe.work) if recipe.work else Path("runs") / f"train_{recipe.name}"
+    if work is None:
+        work = Path(recipe.work) if recipe.work else Path("runs") / f"train_{recipe.name}"
     names = [*recipe.inputs, *recipe.outputs]
     roles = [(r, "train") for r in recipe.train] + [(recipe.test, "test")]
     recordings = []
@@ -83,6 +89,7 @@ def train(
     refuse_duplicates(sources)
     refuse_other_levels(recordings)
     *training, test = recordings
+    refuse_leaks(training, test)
     fitting, validation = _parts(training, recipe)
     for r in recordings:
         s = r.source
@@ -119,7 +126,7 @@ def train(
     print_skill(console, result, truth, test.levels)
     some = torch.linspace(0, test.n - 1, min(REFERENCE_COLUMNS, test.n)).long()
     folder = write_bundle(
-        (recipe_path.parent / recipe.bundle).resolve(),
+        (out or recipe_path.parent / recipe.bundle).resolve(),
         spec.model_copy(update={"skill": result}),
         network,
         {n: test.fields[n][..., some] for n in recipe.inputs},
