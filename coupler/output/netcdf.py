@@ -225,7 +225,7 @@ def _fsync(path: Path) -> None:
         os.fsync(handle.fileno())
 
 
-def _define_time(nc: netCDF4.Dataset, start: cftime.datetime) -> None:
+def _define_time(nc: Any, start: cftime.datetime) -> None:
     nc.createDimension("time", None)
     nc.createDimension("bnds", 2)
     time = nc.createVariable("time", "f8", ("time",), chunksizes=(512,))
@@ -242,7 +242,7 @@ def _define_time(nc: netCDF4.Dataset, start: cftime.datetime) -> None:
     nc.createVariable("time_bnds", "f8", ("time", "bnds"), chunksizes=(512, 2))
 
 
-def _define_field(nc: netCDF4.Dataset, field: Field, shape: tuple[int, ...], area: str) -> None:
+def _define_field(nc: Any, field: Field, shape: tuple[int, ...], area: str) -> None:
     dims = ("time", *(_VERTICAL[d] for d in field.dims[:-1]), "lat", "lon")
     variable = nc.createVariable(
         field.name, "f4", dims, fill_value=FILL, chunksizes=(1, *shape), **_COMPRESSION
@@ -287,7 +287,7 @@ def _field_attributes(field: Field) -> dict[str, str]:
     return attributes
 
 
-def _field_of(variable: netCDF4.Variable) -> Field:
+def _field_of(variable: Any) -> Field:
     dims = {"lev": ("level", "column"), "ilev": ("interface", "column")}
     name = variable.name
     return Field(
@@ -300,7 +300,7 @@ def _field_of(variable: netCDF4.Variable) -> Field:
     )
 
 
-def _define_horizontal(nc: netCDF4.Dataset, grid: Grid, planet: Planet, area: str) -> None:
+def _define_horizontal(nc: Any, grid: Grid, planet: Planet, area: str) -> None:
     for name, standard, units, axis, centre, edges in (
         ("lat", "latitude", "degrees_north", "Y", grid.lat, grid.lat_bounds),
         ("lon", "longitude", "degrees_east", "X", grid.lon, grid.lon_bounds),
@@ -328,7 +328,7 @@ def _define_horizontal(nc: netCDF4.Dataset, grid: Grid, planet: Planet, area: st
     nc[area][:] = grid.cell_weights * (4.0 * np.pi * planet.radius**2)
 
 
-def _define_vertical(nc: netCDF4.Dataset, levels: HybridLevels, planet: Planet) -> None:
+def _define_vertical(nc: Any, levels: HybridLevels, planet: Planet) -> None:
     """`lev` with bounds, and `ilev` for fields on interfaces, with their formula terms."""
     p0 = planet.reference_pressure
     a, b = levels.a, levels.b
@@ -372,7 +372,7 @@ def _define_vertical(nc: netCDF4.Dataset, levels: HybridLevels, planet: Planet) 
         nc[f"{term}_bnds"][:] = np.stack([values[:-1], values[1:]], axis=1)
 
 
-def _define_static(nc: netCDF4.Dataset, name: str, values: Array, area: str) -> None:
+def _define_static(nc: Any, name: str, values: Array, area: str) -> None:
     if name not in FIELDS:
         raise ContractError.of("unknown field", name, remedy=nearest(name, FIELDS))
     variable = nc.createVariable(name, "f4", ("lat", "lon"), fill_value=FILL, **_COMPRESSION)
@@ -384,6 +384,8 @@ def _define_static(nc: netCDF4.Dataset, name: str, values: Array, area: str) -> 
 def _copy_records(path: Path, keep: int) -> None:
     """Replaces the file by a copy with its first `keep` records; netCDF cannot shrink a file."""
     beside = path.with_name(path.name + ".partial")
+    old: Any
+    new: Any
     with netCDF4.Dataset(path) as old, netCDF4.Dataset(beside, "w") as new:
         old.set_auto_maskandscale(False)
         new.set_auto_maskandscale(False)
