@@ -301,6 +301,7 @@ def _bind(draft: _Draft) -> Assembly:
                 dtype=dtype,
                 seed=case.seed,
                 boundary=draft.boundary.get(name, {}),
+                date=draft.start,
                 initial=_initial(draft, atmosphere)
                 if name == "atmosphere" and case.initial
                 else None,

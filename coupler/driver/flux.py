@@ -85,6 +85,11 @@ def dissipative_heating(
     _dissipative_heating(ua, va, dua, dva, 0.5 * dt, -1.0 / cp, out)
 
 
+def add_scaled(target: Array, increment: Array, factor: float) -> None:
+    """Adds ``factor increment`` to `target`, shape [level, column], rounded once."""
+    _add_scaled(target, increment, factor)
+
+
 @njit(parallel=True)
 def _flux_tendency(
     flux: Array,
@@ -134,3 +139,11 @@ def _dissipative_heating(
                 (np.float64(ua[k, i]) + half_dt * du) * du
                 + (np.float64(va[k, i]) + half_dt * dv) * dv
             )
+
+
+@njit(parallel=True)
+def _add_scaled(target: Array, increment: Array, factor: float) -> None:
+    nlev, ncol = target.shape
+    for k in numba.prange(nlev):
+        for i in range(ncol):
+            target[k, i] = np.float64(target[k, i]) + factor * np.float64(increment[k, i])
