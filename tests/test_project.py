@@ -16,8 +16,8 @@ FOLDERS = (*PACKAGES, ".ci", "benchmarks", "cases", "docs", "examples", "tests",
 CODE = (".py", ".f90", ".c", ".h", ".sh")
 TEXT = (*CODE, "", ".cfg", ".j2", ".md", ".svg", ".toml", ".txt", ".yaml", ".yml")
 
-NAMES_COMPONENTS = ("coupler.driver.assemble", "coupler.driver.discovery")
-"""The modules that name components of other packages: putting a run together, finding schemes."""
+NAMES_COMPONENTS = tuple(f"coupler.driver.{m}" for m in ("assemble", "discovery", "training"))
+"""What names components of other packages: building a run, finding schemes, training emulators."""
 MAY_IMPORT = {
     "coupler.interface": ("coupler.interface",),
     "coupler": ("coupler",),

@@ -6,7 +6,6 @@ The page carries its pictures inside it and escapes every text that comes from a
 from __future__ import annotations
 
 import base64
-import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,7 @@ from rich.text import Text
 
 import coupler
 from coupler.compare import pictures
-from coupler.compare.climate import Climate, read_climate
+from coupler.compare.climate import Climate
 from coupler.compare.differences import (
     Pattern,
     Row,
@@ -30,6 +29,8 @@ from coupler.compare.differences import (
     patterns,
     rows,
 )
+from coupler.compare.numerals import number, signed
+from coupler.compare.reading import read_climate
 from coupler.interface.constants import SECONDS_PER_DAY
 from coupler.interface.errors import CouplerError, DataError, Problem
 
@@ -102,29 +103,6 @@ class Comparison:
         )
         table.caption_justify = "left"
         return table
-
-
-def number(value: Any) -> str:
-    """A number with four significant digits and a true minus sign; other things as text."""
-    if value is None:
-        return "–"
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return str(value)
-    if isinstance(value, float) and not math.isfinite(value):
-        return "–"
-    if isinstance(value, int):
-        return str(value).replace("-", "−")
-    size = abs(value)
-    if size != 0.0 and (size < 1e-3 or size >= 1e5):
-        text = f"{value:.2e}"
-    else:
-        text = f"{value:.{max(0, 3 - math.floor(math.log10(size)) if size else 1)}f}"
-    return text.replace("-", "−")
-
-
-def signed(value: float) -> str:
-    """A difference: always with its sign."""
-    return number(value) if value < 0 or not math.isfinite(value) else f"+{number(value)}"
 
 
 def compare_runs(

@@ -14,8 +14,10 @@ from made_up_run import NLAT, NLEV, fields, write_run
 from rich.console import Console
 
 from coupler.compare import differences, pictures
-from coupler.compare.climate import Climate, read_climate
-from coupler.compare.report import Comparison, compare_runs, number, signed
+from coupler.compare.climate import Climate
+from coupler.compare.numerals import number, signed
+from coupler.compare.reading import read_climate
+from coupler.compare.report import Comparison, compare_runs
 from coupler.interface.constants import Planet
 from coupler.interface.errors import DataError
 from coupler.interface.grid import HybridLevels
