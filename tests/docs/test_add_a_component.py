@@ -43,6 +43,7 @@ def test_the_scheme_of_the_page_runs_and_does_what_its_formula_says(
         CASE,
         plugins=[plugin],
         set={
+            "atmosphere.initial": "jablonowski_williamson",  # warm and cold, unlike the case's
             "days": "1 h",
             "output.interval": "30 min",
             "output.fields": ["ta", "pfull", "tnt_stratosphere"],
