@@ -96,8 +96,3 @@ def test_a_wrong_parameter_of_the_page_s_scheme_gets_a_sentence(
     said = str(caught.value)
     assert re.search(r"unknown key: \S*temprature; did you mean 'temperature'", said)
     assert re.search(r"wrong unit 'K': \S*below; expected one convertible to 'Pa'", said)
-
-
-@pytest.mark.parametrize("link", re.findall(r"\]\((\.\./[^)#]+)\)", PAGE))
-def test_a_file_that_the_page_links_exists(link: str) -> None:
-    assert (ROOT / "docs" / link).is_file()
