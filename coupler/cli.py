@@ -104,6 +104,9 @@ def _parser() -> argparse.ArgumentParser:
     runs.add_argument("first", type=Path, help="folder of a run")
     runs.add_argument("second", type=Path, help="folder of another run")
     runs.add_argument("--report", type=Path, default=Path("report.html"))
+    runs.add_argument(
+        "--skip-days", type=float, default=0.0, help="days at the start of both to leave out"
+    )
 
     data = commands.add_parser("data", help="the observed data that some cases start from")
     data.add_argument("action", choices=["fetch", "list", "path"])
@@ -181,7 +184,7 @@ def _train(args: argparse.Namespace) -> int:
 def _compare(args: argparse.Namespace) -> int:
     from coupler.compare.report import compare_runs
 
-    compare_runs(args.first, args.second, args.report)
+    compare_runs(args.first, args.second, args.report, spinup_days=args.skip_days)
     print(f"report written to {args.report}")
     return 0
 
