@@ -280,8 +280,11 @@ def problems_of(
         elif kind == "quantity":
             what, _, expected = item["msg"].partition("; expected ")
             problems.append(Problem(what=what, name=name, expected=expected))
+        elif kind == "value_error":
+            what, _, remedy = item["msg"].removeprefix("Value error, ").partition("; ")
+            problems.append(Problem(what=what, name=name, remedy=remedy))
         else:
-            message = item["msg"].removeprefix("Value error, ")
+            message = item["msg"]
             message = (message[0].lower() + message[1:]).removeprefix("input should be ")
             problems.append(
                 Problem(what="bad value", name=name, expected=message, found=repr(found))

@@ -159,7 +159,7 @@ class OutputFile:
                 )
         self._count = int(np.count_nonzero(ends <= upto + _SAME_TIME))
         if self._count < ends.size:
-            _copy_records(path, self._count)
+            keep_records(path, self._count)
         self._last = float(ends[self._count - 1]) if self._count else -np.inf
         self._prepare()
         return self
@@ -381,8 +381,11 @@ def _define_static(nc: Any, name: str, values: Array, area: str) -> None:
     variable[:] = np.asarray(values).reshape(variable.shape)
 
 
-def _copy_records(path: Path, keep: int) -> None:
-    """Replaces the file by a copy with its first `keep` records; netCDF cannot shrink a file."""
+def keep_records(path: Path, keep: int) -> None:
+    """Replaces a closed file by a copy with its first `keep` records.
+
+    NetCDF cannot shrink a file. Records are along ``time``, the first dimension of what has it.
+    """
     beside = path.with_name(path.name + ".partial")
     old: Any
     new: Any

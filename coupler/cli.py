@@ -1,0 +1,220 @@
+"""The command line: ``isthmus run | check | schemes | train | compare | data | info``.
+
+Heavy packages are imported by the command that needs them, so that ``--help`` is instant. Exit
+status 0: done; 1: the run failed; 2: the request was wrong and nothing was written.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import coupler
+from coupler.interface.errors import CouplerError, UnstableError
+
+_EXAMPLES = """\
+examples:
+  isthmus run cases/aquaplanet_t21.yaml
+  isthmus run cases/earth_t31.yaml --days 10 --out runs/earth
+  isthmus run cases/earth_t31.yaml --swap gravity_wave=gw_column
+  isthmus run cases/earth_t31.yaml --swap gravity_wave=gw_column --set gravity_wave.mode=shadow
+  isthmus run cases/aquaplanet_t21.yaml --set atmosphere.dt='15 min' --set output.interval=0.25
+"""
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not key or not equals:
+        raise argparse.ArgumentTypeError(f"expected KEY=VALUE, found {text!r}")
+    return key, value
+
+
+def _parser() -> argparse.ArgumentParser:
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(
+        prog="isthmus",
+        description="Run coupled climate simulations, swap parameterizations by one line, and "
+        "compare what the swap did.",
+        epilog=_EXAMPLES,
+        formatter_class=raw,
+    )
+    parser.add_argument("--version", action="version", version=f"isthmus {coupler.__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def case_command(name: str, text: str) -> argparse.ArgumentParser:
+        p = commands.add_parser(name, help=text, description=text, formatter_class=raw)
+        p.add_argument("case", type=Path, metavar="CASE.yaml", help="the case, see cases/")
+        p.add_argument(
+            "--set",
+            action="append",
+            default=[],
+            type=_pair,
+            metavar="KEY=VALUE",
+            help="change a key of the case, dotted: atmosphere.dt='15 min'",
+        )
+        p.add_argument(
+            "--swap",
+            action="append",
+            default=[],
+            type=_pair,
+            metavar="PROCESS=SCHEME",
+            help="use another scheme, bundle folder or FILE.py:NAME for a process; the case's own "
+            "scheme becomes its reference (what acts in mode shadow, and an emulator's fallback)",
+        )
+        p.add_argument("--days", help="how long to run [day], or with a unit: '36 h'")
+        p.add_argument("--out", type=Path, help="folder of the run (default: runs/TITLE)")
+        p.add_argument("--plugin", action="append", default=[], metavar="FILE.py")
+        return p
+
+    run = case_command("run", "run a case")
+    run.epilog = _EXAMPLES
+    again = run.add_mutually_exclusive_group()
+    again.add_argument("--resume", action="store_true", help="go on from the newest good restart")
+    again.add_argument("--overwrite", action="store_true", help="replace the run that is in --out")
+    run.add_argument(
+        "--record",
+        action="append",
+        default=[],
+        metavar="PROCESS",
+        help="store what the scheme of this process sees and gives, to train an emulator",
+    )
+    run.add_argument("--quiet", action="store_true", help="no progress bar")
+    check = case_command("check", "say everything that is wrong with a case, without a step")
+    check.add_argument("--resume", action="store_true", help=argparse.SUPPRESS)
+    check.add_argument("--overwrite", action="store_true", help=argparse.SUPPRESS)
+
+    schemes = commands.add_parser("schemes", help="what can be swapped for what")
+    schemes.add_argument(
+        "process", nargs="?", help="details of one process: inputs, outputs, parameters"
+    )
+
+    train = commands.add_parser("train", help="record, fit, score and bundle an emulator")
+    train.add_argument("recipe", type=Path, metavar="RECIPE.yaml")
+    train.add_argument(
+        "--out", type=Path, help="folder of the bundle (default: as the recipe says)"
+    )
+    train.add_argument("--work", type=Path, help="folder of recordings and checkpoints")
+
+    compare = commands.add_parser("compare", help="this run against that one")
+    kinds = compare.add_subparsers(dest="kind", required=True, metavar="KIND")
+    runs = kinds.add_parser("runs", help="two finished runs: table of differences and a report")
+    runs.add_argument("first", type=Path, help="folder of a run")
+    runs.add_argument("second", type=Path, help="folder of another run")
+    runs.add_argument("--report", type=Path, default=Path("report.html"))
+
+    data = commands.add_parser("data", help="the observed data that some cases start from")
+    data.add_argument("action", choices=["fetch", "list", "path"])
+    commands.add_parser("info", help="versions, machine, threads, schemes")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs a command; returns the exit status."""
+    args = _parser().parse_args(argv)
+    try:
+        return int(_COMMANDS[args.command](args) or 0)
+    except UnstableError as error:
+        _say(error, args.command)
+        return 1
+    except CouplerError as error:
+        _say(error, args.command)
+        return 2
+    except KeyboardInterrupt:
+        print("isthmus: stopped by you", file=sys.stderr)
+        return 130
+
+
+def _say(error: CouplerError, command: str) -> None:
+    n = len(error.problems)
+    lead = "isthmus: " if n == 1 else f"isthmus {command}: {n} problems\n  - "
+    print(lead + "\n  - ".join(str(p) for p in error.problems), file=sys.stderr)
+
+
+def _simulation(args: argparse.Namespace) -> Any:
+    from coupler.config import parse_value
+    from coupler.driver.simulation import Simulation
+
+    changes = {k: parse_value(v) for k, v in args.set}
+    if args.days is not None:
+        changes["days"] = parse_value(args.days)
+    return Simulation.from_case(
+        args.case,
+        set=changes,
+        swap=dict(args.swap),
+        plugins=args.plugin,
+        out=args.out,
+        overwrite=args.overwrite,
+        resume=args.resume,
+        record=getattr(args, "record", []),
+    )
+
+
+def _run(args: argparse.Namespace) -> int:
+    simulation = _simulation(args)
+    simulation.run(quiet=args.quiet)
+    return 0
+
+
+def _check(args: argparse.Namespace) -> int:
+    simulation = _simulation(args)
+    print(f"{args.case}: nothing wrong found; {simulation.describe()}")
+    return 0
+
+
+def _schemes(args: argparse.Namespace) -> int:
+    from coupler.driver.catalogue import print_catalogue
+
+    print_catalogue(args.process)
+    return 0
+
+
+def _train(args: argparse.Namespace) -> int:
+    from coupler.driver.training import train
+
+    print(f"bundle written to {train(args.recipe, out=args.out, work=args.work)}")
+    return 0
+
+
+def _compare(args: argparse.Namespace) -> int:
+    from coupler.compare.report import compare_runs
+
+    compare_runs(args.first, args.second, args.report)
+    print(f"report written to {args.report}")
+    return 0
+
+
+def _data(args: argparse.Namespace) -> int:
+    from coupler.input import fetch
+
+    if args.action == "fetch":
+        fetch.fetch_all()
+    elif args.action == "list":
+        fetch.print_list()
+    else:
+        print(fetch.data_folder())
+    return 0
+
+
+def _info(args: argparse.Namespace) -> int:
+    from coupler.driver.info import print_info
+
+    print_info()
+    return 0
+
+
+_COMMANDS = {
+    "run": _run,
+    "check": _check,
+    "schemes": _schemes,
+    "train": _train,
+    "compare": _compare,
+    "data": _data,
+    "info": _info,
+}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

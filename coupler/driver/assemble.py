@@ -1,0 +1,403 @@
+"""From a case to models, schemes and couplings that are ready to step.
+
+The only module (with `discovery`) that names components, by string and lazily. `check` finds all
+that is wrong with a case without a step and without writing; `assemble` builds it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import cftime
+import numpy as np
+from pydantic import ValidationError
+
+from coupler.config import (
+    Case,
+    InitialState,
+    ModelChoice,
+    Ramp,
+    SchemeChoice,
+    Source,
+    problems_of,
+    validate,
+)
+from coupler.driver.clock import Clock, parse_date, steps_of
+from coupler.driver.discovery import bundle_path, discover, find_scheme
+from coupler.driver.links import Coupling
+from coupler.driver.negotiate import Plan, negotiate
+from coupler.driver.suite import Bound, Process, Suite, flat
+from coupler.interface.component import (
+    Array,
+    ColumnModel,
+    Component,
+    Diagnostic,
+    Host,
+    Model,
+    Site,
+    Tendency,
+)
+from coupler.interface.constants import Planet
+from coupler.interface.errors import ConfigError, CouplerError, Problem, nearest
+from coupler.interface.grid import Grid
+
+MODELS = ("surface",)
+"""Processes whose scheme is a model beside the atmosphere."""
+
+
+@dataclass(kw_only=True)
+class Assembly:
+    """A case that is ready to run."""
+
+    case: Case
+    clock: Clock
+    atmosphere: ColumnModel
+    suite: Suite
+    couplings: dict[str, Coupling]
+    steps_per_day: float
+
+
+@dataclass(kw_only=True)
+class _Draft:
+    """A case on its way: what could be resolved, and what is wrong so far."""
+
+    case: Case
+    base: Path
+    problems: list[Problem] = field(default_factory=list)
+    planet: Planet = field(default_factory=Planet)
+    start: cftime.datetime | None = None
+    models: dict[str, Model] = field(default_factory=dict)
+    plans: list[Plan] = field(default_factory=list)
+    components: dict[tuple[str, str], Tendency | Diagnostic] = field(default_factory=dict)
+    boundary: dict[str, dict[str, Array]] = field(default_factory=dict)
+
+    def build(self, process: str, choice: ModelChoice) -> Component | None:
+        """The component of a choice, or None with the problem noted."""
+        try:
+            cls = find_scheme(process, choice.scheme, self.base)
+            return cls(cls.Parameters.model_validate(choice.parameters))
+        except ValidationError as error:
+            for p in problems_of(error, cls.Parameters, (process,)):
+                if p.what == "unknown key":
+                    keys = [*cls.Parameters.model_fields, *_choice_keys(choice)]
+                    p = replace(p, remedy=nearest(p.name.rsplit(".", 1)[-1], keys))
+                self.problems.append(p)
+        except CouplerError as error:
+            self.problems += error.problems
+        return None
+
+
+def _choice_keys(choice: ModelChoice) -> list[str]:
+    return [k for k in type(choice).model_fields if k != "parameters"]
+
+
+def check(raw: Mapping[str, Any], base: Path) -> list[Problem]:
+    """Everything that can be wrong with a case, found without a step."""
+    case, problems = validate(raw)
+    return problems if case is None else problems + _draft(case, base).problems
+
+
+def assemble(raw: Mapping[str, Any], base: Path, problems: list[Problem] | None = None) -> Assembly:
+    """Builds the models, schemes and couplings of a case.
+
+    Args:
+        raw: the case as read, with its changes.
+        base: folder that relative file names are relative to.
+        problems: what is already known to be wrong.
+
+    Raises:
+        ConfigError: with everything that is wrong.
+    """
+    case, found = validate(raw)
+    problems = [*(problems or []), *found]
+    if case is None:
+        raise ConfigError(*problems)
+    draft = _draft(case, base)
+    problems += draft.problems
+    if problems:
+        raise ConfigError(*problems)
+    return _bind(draft)
+
+
+def _draft(case: Case, base: Path) -> _Draft:
+    draft = _Draft(case=case, base=base)
+    draft.problems += discover(case.plugins, base)
+    _planet_and_start(draft)
+    for name in ("atmosphere", *MODELS):
+        choice = getattr(case, name)
+        if choice is not None:
+            model = draft.build(name, choice)
+            if isinstance(model, Model):
+                draft.models[name] = model
+    for process, choice in case.physics.items():
+        _plan(draft, process, choice)
+    _read_files(draft)
+    atmosphere = draft.models.get("atmosphere")
+    if atmosphere is None:
+        return draft
+    offered = [f.name for f in atmosphere.provides]
+    others = {n: type(m) for n, m in draft.models.items() if n != "atmosphere"}
+    draft.problems += negotiate(
+        draft.plans, offered, others, {n: b.keys() for n, b in draft.boundary.items()}
+    )
+    for name, seconds in _intervals(draft):
+        draft.problems += steps_of(seconds, atmosphere.dt, name)[1]
+    return draft
+
+
+def _planet_and_start(draft: _Draft) -> None:
+    known = list(Planet.__dataclass_fields__)
+    for name in draft.case.planet:
+        if name not in known:
+            draft.problems.append(
+                Problem(what="unknown key", name=f"planet.{name}", remedy=nearest(name, known))
+            )
+    draft.planet = Planet(**{k: v for k, v in draft.case.planet.items() if k in known})
+    try:
+        draft.start = parse_date(draft.case.start, draft.case.calendar)
+    except ValueError as error:
+        draft.problems.append(
+            Problem(
+                what="no such date",
+                name="start",
+                expected=f"a date of the calendar {draft.case.calendar!r}",
+                found=f"{draft.case.start} ({error})",
+            )
+        )
+
+
+def _plan(draft: _Draft, process: str, choice: SchemeChoice) -> None:
+    """Resolves the one or two schemes of a process."""
+    if choice.mode == "off":
+        return
+    if choice.mode == "blend" and choice.reference is None:
+        draft.problems.append(
+            Problem(
+                what="blend needs a reference",
+                name=process,
+                remedy=f"add --swap {process}=SCHEME or a reference to the case",
+            )
+        )
+    acts = choice.mode == "apply"
+    own = _add_plan(draft, process, choice, plain=acts, called=True)
+    if choice.reference is not None:
+        other = _add_plan(draft, process, choice.reference, plain=not acts, called=not acts)
+        if own is not None and hasattr(own, "fallback"):
+            own.fallback = other
+
+
+def _add_plan(
+    draft: _Draft, process: str, choice: ModelChoice, *, plain: bool, called: bool
+) -> Component | None:
+    component = draft.build(process, choice)
+    if component is None:
+        return None
+    if not isinstance(component, Tendency | Diagnostic):
+        draft.problems.append(
+            Problem(
+                what="not a parameterization",
+                name=f"{process}={choice.scheme}",
+                remedy="name it under the model's own key instead of physics",
+            )
+        )
+        return None
+    label = _label(choice.scheme, draft.base)
+    if (process, label) in draft.components:
+        label += "_reference"
+    draft.components[process, label] = component
+    cls = type(component)
+    draft.plans.append(Plan(process=process, label=label, cls=cls, plain=plain, called=called))
+    return component
+
+
+def _label(scheme: str, base: Path) -> str:
+    folder = None if ".py:" in scheme else bundle_path(scheme, base)
+    return folder.name if folder else scheme.rpartition(":")[2]
+
+
+def _intervals(draft: _Draft) -> list[tuple[str, float]]:
+    case = draft.case
+    found = [
+        ("output.interval", case.output.interval * 86400.0),
+        ("restart.interval", case.restart.interval * 86400.0),
+    ]
+    found += [(f"{n}.dt", m.dt) for n, m in draft.models.items() if n != "atmosphere"]
+    for plan in draft.plans:
+        seconds = _interval(draft, plan) if plan.called else None
+        if seconds is not None:
+            found.append((f"{plan.process}.interval", seconds))
+    return list(dict.fromkeys(found))
+
+
+def _interval(draft: _Draft, plan: Plan) -> float | None:
+    chosen = draft.case.physics[plan.process].interval
+    if chosen is None and issubclass(plan.cls, Tendency):
+        return plan.cls.interval
+    return chosen
+
+
+def _read_files(draft: _Draft) -> None:
+    """Reads the boundary fields onto the grid of each model that takes them."""
+    takers = {n: {p.name for p in m.boundary} for n, m in draft.models.items()}
+    for name, source in draft.case.boundary.items():
+        if not any(name in t for t in takers.values()):
+            draft.problems.append(
+                Problem(
+                    what="boundary field that no model takes",
+                    name=f"boundary.{name}",
+                    remedy=nearest(name, {x for t in takers.values() for x in t}),
+                )
+            )
+        for model, names in takers.items():
+            if name in names:
+                _read_boundary(draft, model, name, source)
+    initial = draft.case.initial
+    if initial is not None:
+        try:
+            from coupler.input.era5 import check_initial
+
+            check_initial(find_file(initial.file, draft.base), initial.time)
+        except CouplerError as error:
+            draft.problems += error.problems
+
+
+def _read_boundary(draft: _Draft, model: str, name: str, source: Source) -> None:
+    from coupler.input.boundary import read_boundary
+
+    try:
+        path = find_file(source.file, draft.base)
+        array = read_boundary(path, source.variable, name, draft.models[model].grid, source.units)
+    except CouplerError as error:
+        draft.problems += (p for p in error.problems if p not in draft.problems)
+    else:
+        draft.boundary.setdefault(model, {})[name] = array
+
+
+def find_file(file: str, base: Path) -> Path:
+    """A file named by a case: as given, beside the case, or in the data store."""
+    from coupler.input.fetch import locate
+
+    for path in (Path(file), base / file):
+        if path.is_file():
+            return path
+    return locate(file)
+
+
+def _bind(draft: _Draft) -> Assembly:
+    case = draft.case
+    dtype = np.dtype(case.precision)
+    atmosphere = draft.models["atmosphere"]
+    if not isinstance(atmosphere, ColumnModel) or draft.start is None:
+        raise ConfigError.of(
+            "cannot host parameterizations", f"atmosphere={case.atmosphere.scheme}"
+        )
+    for name, model in draft.models.items():
+        model.setup(
+            Site(
+                planet=draft.planet,
+                dtype=dtype,
+                seed=case.seed,
+                boundary=draft.boundary.get(name, {}),
+                date=draft.start,
+                initial=_initial(draft, atmosphere)
+                if name == "atmosphere" and case.initial
+                else None,
+            )
+        )
+    clock = Clock(draft.start, atmosphere.dt)
+    columns = atmosphere.columns()
+    host = Host(
+        grid=atmosphere.grid,
+        levels=atmosphere.levels,
+        planet=draft.planet,
+        dtype=dtype,
+        seed=case.seed,
+        static=_static(atmosphere.grid, columns, draft.boundary.get("atmosphere", {}), dtype),
+    )
+    suite = Suite(host, columns)
+    others = {n: m for n, m in draft.models.items() if n != "atmosphere"}
+    for model in others.values():
+        for f in model.provides:
+            suite.pool.setdefault(f.name, host.empty("column"))
+    _bind_schemes(draft, suite, host, atmosphere.dt)
+    couplings = {
+        name: Coupling(
+            model,
+            steps_of(model.dt, atmosphere.dt, name)[0],
+            atmosphere.grid,
+            {p.name: suite.pool[p.name] for p in model.receives if p.name in suite.pool},
+            {f.name: suite.pool[f.name] for f in model.provides},
+        )
+        for name, model in others.items()
+    }
+    return Assembly(
+        case=case,
+        clock=clock,
+        atmosphere=atmosphere,
+        suite=suite,
+        couplings=couplings,
+        steps_per_day=86400.0 / atmosphere.dt,
+    )
+
+
+def _initial(draft: _Draft, atmosphere: ColumnModel) -> Any:
+    from coupler.input.era5 import initial_state
+
+    initial: InitialState = draft.case.initial  # type: ignore[assignment]
+    path = find_file(initial.file, draft.base)
+
+    def read(orog: Array) -> Mapping[str, Array]:
+        state: Mapping[str, Array] = initial_state(
+            path, atmosphere.grid, atmosphere.levels, orog, draft.planet, initial.time
+        )
+        return state
+
+    return read
+
+
+def _static(
+    grid: Grid, columns: Mapping[str, Array], boundary: Mapping[str, Array], dtype: np.dtype[Any]
+) -> dict[str, Array]:
+    lat, lon = np.meshgrid(grid.lat, grid.lon, indexing="ij")
+    fields = {
+        "lat": lat,
+        "lon": lon,
+        "orog": columns.get("orog", np.zeros(grid.shape)),
+        "sftlf": boundary.get("sftlf", np.zeros(grid.shape)),
+    }
+    return {n: flat(np.ascontiguousarray(a, dtype=dtype)) for n, a in fields.items()}
+
+
+def _bind_schemes(draft: _Draft, suite: Suite, host: Host, dt: float) -> None:
+    by_process: dict[str, list[Plan]] = {}
+    for plan in draft.plans:
+        if plan.called:
+            by_process.setdefault(plan.process, []).append(plan)
+    for process, plans in by_process.items():
+        choice = draft.case.physics[process]
+        bounds: list[Bound] = []
+        weights: list[float | Ramp] = []
+        for plan in plans:
+            component = draft.components[process, plan.label]
+            component.setup(host)
+            seconds = _interval(draft, plan)
+            every = steps_of(seconds, dt, process)[0] if seconds else 1
+            bound = Bound(component, plan.label, every, suite.pool, host)
+            bounds.append(bound)
+            if plan.plain:
+                suite.pool.update(bound.diag.items())
+            if choice.mode == "blend":
+                weight = choice.weight
+                weights.append(_complement(weight) if weights else weight)
+            else:
+                weights.append(1.0 if plan.plain else 0.0)
+        suite.add(Process(name=process, schemes=bounds, weights=weights))
+
+
+def _complement(weight: float | Ramp) -> float | Ramp:
+    if isinstance(weight, Ramp):
+        return weight.model_copy(update={"start": 1.0 - weight.start, "end": 1.0 - weight.end})
+    return 1.0 - weight

@@ -1,0 +1,35 @@
+"""The time loop. One step of the coupled model, in the order in which things happen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from coupler.driver.assemble import Assembly
+
+
+def step(model: Assembly) -> None:
+    """One step of the coupled model.
+
+    The atmosphere offers its columns; every scheme that is due acts on them; the dynamics takes one
+    step with the sum of the tendencies; other models receive what they need, time-averaged and
+    remapped, and take their own, longer step when it is complete.
+    """
+    atmosphere, suite, clock = model.atmosphere, model.suite, model.clock
+    atmosphere.columns()
+    clock.now.dt = atmosphere.physics_dt()
+    tendencies = suite.run(clock.now)
+    atmosphere.advance(
+        {of: rate.reshape(-1, *atmosphere.grid.shape) for of, rate in tendencies.items()}
+    )
+    for coupling in model.couplings.values():
+        coupling.collect(clock.step_length)
+    clock.tick()
+    for coupling in model.couplings.values():
+        coupling.step_if_due(clock.now)
+
+
+def run(model: Assembly, steps: int, after_step: Callable[[Assembly], None]) -> None:
+    """`steps` steps; `after_step` watches, averages, writes and reports."""
+    for _ in range(steps):
+        step(model)
+        after_step(model)

@@ -1,0 +1,112 @@
+"""Negotiation: does every input have a provider, every output one owner, every unit a meaning?
+
+Pure bookkeeping on declarations; no array is touched. All mismatches come back together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from coupler.interface.component import Component, Diagnostic, Model, Tendency
+from coupler.interface.errors import Problem, nearest
+from coupler.interface.units import convertible, is_unit
+
+STATIC = ("lat", "lon", "orog", "sftlf")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """One scheme of the case, before it is bound."""
+
+    process: str
+    label: str
+    cls: type[Tendency] | type[Diagnostic]
+    plain: bool
+    """Whether its diagnostics go by their plain names (it acts), or by suffixed ones (shadow)."""
+    called: bool = True
+    """False for a fallback: another scheme calls it when it has to."""
+
+
+def negotiate(
+    plans: Sequence[Plan],
+    atmosphere: Iterable[str],
+    models: Mapping[str, type[Model]],
+    boundary: Mapping[str, Iterable[str]],
+) -> list[Problem]:
+    """Everything about the declared fields that does not fit.
+
+    Args:
+        plans: the schemes in the order of the case.
+        atmosphere: names that the atmosphere's columns offer.
+        models: the other models by name.
+        boundary: names of boundary fields that the case gives, by model.
+    """
+    problems: list[Problem] = []
+    from_models = {f.name: name for name, cls in models.items() for f in cls.provides}
+    available = dict.fromkeys((*atmosphere, *STATIC), "atmosphere") | from_models
+    owner: dict[str, str] = {}
+    for plan in plans:
+        who = f"{plan.process}={plan.label}"
+        for port in plan.cls.inputs:
+            if not is_unit(port.units) or not convertible(port.field.units, port.units):
+                problems.append(
+                    Problem(
+                        what="input in a unit that does not fit",
+                        name=f"{port.name} of {who}",
+                        expected=f"a unit convertible from {port.field.units!r}",
+                        found=repr(port.units),
+                    )
+                )
+            if port.name not in available and not port.optional:
+                problems.append(_nobody(port.name, who, plans, available))
+        if not plan.plain:
+            continue
+        for f in plan.cls.diagnostics:
+            taken = owner.get(f.name) or from_models.get(f.name)
+            if taken:
+                problems.append(
+                    Problem(
+                        what="two components claim one output",
+                        name=f.name,
+                        found=f"{taken} and {who}",
+                        remedy="leave one of them out of the case",
+                    )
+                )
+            owner[f.name] = who
+            available[f.name] = who
+    for name, cls in models.items():
+        for port in cls.receives:
+            if port.name not in available and not port.optional:
+                problems.append(_nobody(port.name, name, plans, available))
+    problems += _boundaries(models, boundary)
+    return problems
+
+
+def _nobody(name: str, who: str, plans: Sequence[Plan], available: Mapping[str, str]) -> Problem:
+    later = [f"{p.process}={p.label}" for p in plans if name in (f.name for f in p.cls.diagnostics)]
+    if later:
+        remedy = f"{later[0]} provides it: put {later[0].split('=')[0]} before it in the case"
+    else:
+        remedy = "add a component that provides it; " + nearest(name, available)
+    return Problem(what="an input that nobody provides", name=f"{name} of {who}", remedy=remedy)
+
+
+def _boundaries(
+    models: Mapping[str, type[Component]], boundary: Mapping[str, Iterable[str]]
+) -> list[Problem]:
+    problems = []
+    for name, cls in models.items():
+        if not issubclass(cls, Model):
+            continue
+        given = set(boundary.get(name, ()))
+        for port in cls.boundary:
+            if port.name not in given and not port.optional:
+                problems.append(
+                    Problem(
+                        what="missing boundary field",
+                        name=f"{port.name} of {name}",
+                        remedy=f"add boundary.{port.name} with file and variable to the case",
+                    )
+                )
+    return problems

@@ -1,0 +1,350 @@
+"""A simulation: a case, the folder it writes to, and the loop in between.
+
+from coupler import Simulation
+sim = Simulation.from_case("cases/earth_t31.yaml", swap={"gravity_wave": "ad99"})
+sim.run(days=10)
+ds = sim.dataset()
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from coupler.config import read_yaml, with_changes
+from coupler.driver import loop
+from coupler.driver.assemble import Assembly, assemble
+from coupler.driver.info import machine, versions
+from coupler.driver.state import Memory, Snapshot
+from coupler.driver.watch import WATCHED, check_state
+from coupler.interface.component import Array
+from coupler.interface.errors import ConfigError, CouplerError, Problem, UnstableError, nearest
+from coupler.interface.fields import FIELDS, Field
+from coupler.output import restart
+from coupler.output.folder import RunFolder, write_json, write_whole
+from coupler.output.netcdf import run_attributes
+from coupler.output.progress import RunProgress
+from coupler.output.record import RecordFile
+from coupler.output.series import SeriesFile
+from coupler.output.writer import Averages, area_means, choose
+
+_SNAPSHOT = 21600.0
+"""Time between copies of the state kept in memory for the case of a blow-up [s]."""
+
+
+class Simulation:
+    """One run of one case."""
+
+    def __init__(
+        self,
+        model: Assembly,
+        folder: RunFolder,
+        *,
+        resume: bool = False,
+        record: Sequence[str] = (),
+        record_columns: int = 512,
+    ) -> None:
+        """Use `from_case`."""
+        self.model, self.folder = model, folder
+        self.case = model.case
+        self._resume, self._record, self._record_columns = resume, tuple(record), record_columns
+        self._memory = Memory(model)
+        self._live = self._atmosphere_fields()
+        self._surface_live = self._surface_fields()
+        self._files: list[Averages] = []
+        self._series: SeriesFile | None = None
+        self._records: dict[str, RecordFile] = {}
+        columns = model.atmosphere.columns()
+        self._watched = {n: columns[n] for n in WATCHED if n in columns}
+        self._last_good: Snapshot = self._memory.take()
+        self._wall = 0.0
+        self._begun = False
+        self._first_step = 0
+
+    # -- making one ---------------------------------------------------------------------------
+
+    @classmethod
+    def from_case(
+        cls,
+        case: str | Path | Mapping[str, Any],
+        *,
+        swap: Mapping[str, str] | None = None,
+        set: Mapping[str, Any] | None = None,
+        plugins: Sequence[str | Path] = (),
+        out: str | Path | None = None,
+        overwrite: bool = False,
+        resume: bool = False,
+        record: Sequence[str] = (),
+        record_columns: int = 512,
+    ) -> Simulation:
+        """Checks a case and builds its models; nothing is written yet.
+
+        Args:
+            case: path of a YAML case, or its content.
+            swap: scheme by process; the case's own scheme becomes the reference.
+            set: values by dotted key.
+            plugins: Python files with schemes.
+            out: folder of the run; default ``runs/TITLE``.
+            overwrite: replace a run that is in the folder.
+            resume: go on from the newest good restart in the folder.
+            record: processes whose inputs and outputs are stored.
+            record_columns: columns stored at each call of a recorded scheme.
+
+        Raises:
+            ConfigError: with everything that is wrong.
+        """
+        raw, base = (
+            (dict(case), Path())
+            if isinstance(case, Mapping)
+            else (read_yaml(Path(case)), Path(case).parent)
+        )
+        raw, problems = with_changes(raw, set=set, swap=swap)
+        if plugins:
+            raw["plugins"] = [*raw.get("plugins", []), *(str(Path(p).resolve()) for p in plugins)]
+        folder = RunFolder(
+            Path(out) if out is not None else Path("runs") / str(raw.get("title", "run"))
+        )
+        if not resume and not overwrite:
+            try:
+                folder.refuse_if_taken()
+            except CouplerError as error:
+                problems += error.problems
+        known = list(raw.get("physics") or {})
+        for process in record:
+            if process not in known:
+                remedy = nearest(process, known)
+                problems.append(Problem(what="cannot record", name=process, remedy=remedy))
+        model = assemble(raw, base, problems)
+        simulation = cls(model, folder, resume=resume, record=record, record_columns=record_columns)
+        _, wrong = choose(simulation._live, model.case.output.fields)
+        if wrong:
+            raise ConfigError(*wrong)
+        if overwrite and not resume:
+            simulation._overwrite = True
+        return simulation
+
+    _overwrite = False
+
+    # -- running ------------------------------------------------------------------------------
+
+    def run(self, days: float | None = None, *, quiet: bool = False) -> Simulation:
+        """Runs for `days`, by default what is left of the case's days; may be called again.
+
+        Raises:
+            UnstableError: when the state blew up; a restart from before is in the folder.
+        """
+        self._begin()
+        clock = self.model.clock
+        length = days if days is not None else self.case.days - clock.days
+        steps = max(0, round(length * self.model.steps_per_day))
+        began = time.perf_counter()
+        start = clock.now.seconds
+        end = start + steps * clock.step_length
+        with RunProgress(start=start, end=end, silent=quiet) as bar:
+            try:
+                loop.run(self.model, steps, lambda _: self._after_step(bar))
+            except UnstableError as error:
+                path = self._save(self._last_good)
+                raise UnstableError(
+                    *error.problems,
+                    Problem(what="the state before it was kept", name=str(path)),
+                ) from error
+            finally:
+                self._wall += time.perf_counter() - began
+                self._report()
+        self._save(self._memory.take())
+        return self
+
+    def _begin(self) -> None:
+        if self._begun:
+            return
+        self._begun = True
+        found: restart.Restart | None = None
+        if self._resume and self.folder.restart.is_dir():
+            found = restart.newest_good(self.folder.restart, case=self._memory.fingerprint)
+            self._memory.put(found)
+            self._first_step = self.model.clock.now.step
+        elif self._overwrite:
+            self.folder.clear()
+        self.folder.path.mkdir(parents=True, exist_ok=True)
+        text = self.case.to_yaml()
+        write_whole(self.folder.case, text)
+        attrs = run_attributes(title=self.case.title, case=text, versions=versions())
+        self._open(attrs, found)
+        self._last_good = self._memory.take()
+
+    def _open(self, attrs: Mapping[str, str], found: restart.Restart | None) -> None:
+        m = self.model
+        at = None if found is None else found.moment.seconds
+        planet = m.suite.host.planet
+        chosen, _ = choose(self._live, self.case.output.fields)
+        self._live = chosen
+        start = m.clock.start
+        new = Averages(
+            self.folder.atmosphere,
+            chosen,
+            m.atmosphere.grid,
+            m.atmosphere.levels,
+            start=start,
+            attrs=attrs,
+            planet=planet,
+            resume_at=at,
+        )
+        self._files = [new]
+        self._memory.keep("output.atmosphere", new.sums, found)
+        for name, live in self._surface_live.items():
+            grid = m.couplings[name].model.grid
+            path = self.folder.path / f"{name}.nc"
+            new = Averages(
+                path,
+                live,
+                grid,
+                None,
+                start=start,
+                attrs=attrs,
+                planet=planet,
+                area="areacello",
+                resume_at=at,
+            )
+            self._files.append(new)
+            self._memory.keep(f"output.{name}", new.sums, found)
+        if at is None:
+            self._series = SeriesFile(
+                self.folder.budgets, start.strftime("%Y-%m-%d %H:%M:%S"), start.calendar, attrs
+            )
+        else:
+            self._series = SeriesFile.reopen(self.folder.budgets, at / 86400.0)
+        for process in self._record:
+            self._records[process] = self._open_record(process, attrs)
+
+    def _open_record(self, process: str, attrs: Mapping[str, str]) -> RecordFile:
+        bound = self._recorded(process)
+        component = bound.component
+        outputs = [f.field for f in bound.fluxes]
+        start = self.model.clock.start
+        return RecordFile(
+            self.folder.record(process),
+            [p.field for p in component.inputs if p.name in bound.x] + outputs,
+            self.model.atmosphere.levels,
+            self.model.atmosphere.grid.ncol,
+            columns=self._record_columns,
+            seed=self.case.seed,
+            time_units=f"days since {start.strftime('%Y-%m-%d %H:%M:%S')}",
+            calendar=start.calendar,
+            attrs={**attrs, "process": process, "scheme": bound.label, "seed": str(self.case.seed)},
+        )
+
+    def _recorded(self, process: str) -> Any:
+        return next(p for p in self.model.suite.processes if p.name == process).schemes[0]
+
+    def _after_step(self, bar: RunProgress) -> None:
+        m = self.model
+        clock = m.clock
+        check_state(self._watched, m.suite.rates, m.atmosphere.grid, clock.now.step, clock.now.date)
+        for averages in self._files:
+            averages.add(clock.step_length)
+        for process, file in self._records.items():
+            bound = self._recorded(process)
+            if (clock.now.step - 1) % bound.every == 0:
+                file.append(
+                    clock.days - clock.step_length / 86400.0,
+                    dict(bound.x.items()) | dict(bound.flux.items()),
+                )
+        self._if_due(self.case.output.interval, self._write)
+        self._if_due(_SNAPSHOT / 86400.0, self._remember)
+        self._if_due(self.case.restart.interval, self._checkpoint)
+        bar.update(clock.now.date, clock.now.seconds, self._max_wind)
+
+    def _max_wind(self) -> float:
+        u, v = self._watched["ua"], self._watched["va"]
+        return float(np.sqrt((u * u + v * v).max()))
+
+    def _if_due(self, interval: float, action: Any) -> None:
+        every = max(1, round(interval * self.model.steps_per_day))
+        if self.model.clock.now.step % every == 0:
+            action(every)
+
+    def _write(self, every: int) -> None:
+        clock = self.model.clock
+        t1 = clock.now.seconds
+        t0 = max(0.0, t1 - every * clock.step_length)
+        numbers: dict[str, tuple[float, str, str]] = dict(self.model.atmosphere.budgets())
+        for averages in self._files:
+            averages.write(t0, t1)
+        numbers |= area_means(self._files[0].means, self._live, self.model.atmosphere.grid)
+        if self._series is not None:
+            self._series.append(t1 / 86400.0, numbers)
+
+    def _remember(self, _: int) -> None:
+        self._last_good = self._memory.take()
+
+    def _checkpoint(self, _: int) -> None:
+        self._last_good = self._memory.take()
+        self._save(self._last_good)
+
+    def _save(self, snapshot: Snapshot) -> Path:
+        return restart.write(
+            self.folder.restart, snapshot.memories, snapshot.moment, keep=self.case.restart.keep
+        )
+
+    def _report(self) -> None:
+        clock = self.model.clock
+        done = clock.now.step - self._first_step
+        days = done / self.model.steps_per_day
+        speed = days / 365.0 / (self._wall / 86400.0) if self._wall > 0 else 0.0
+        write_json(
+            self.folder.report,
+            {
+                "title": self.case.title,
+                "date": clock.now.date.isoformat(),
+                "steps": clock.now.step,
+                "days_run": days,
+                "wall_seconds": round(self._wall, 3),
+                "sypd": round(speed, 3),
+                "ranks": 1,
+                "versions": versions(),
+                "machine": machine(),
+                "schemes": {
+                    p.name: [b.label for b in p.schemes] for p in self.model.suite.processes
+                },
+                "budgets": {n: v for n, (v, _, _) in self.model.atmosphere.budgets().items()},
+            },
+        )
+
+    # -- looking at it ------------------------------------------------------------------------
+
+    def dataset(self, which: str = "atmosphere") -> xr.Dataset:
+        """The run's output: ``atmosphere``, ``surface`` or ``budgets``."""
+        path = self.folder.path / f"{which}.nc"
+        coder = xr.coders.CFDatetimeCoder(use_cftime=True)
+        return xr.open_dataset(path, decode_times=coder)
+
+    def describe(self) -> str:
+        """The set-up in one sentence."""
+        m = self.model
+        physics = ", ".join(f"{p.name}={p.schemes[0].label}" for p in m.suite.processes)
+        return (
+            f"{m.atmosphere.grid}, {m.atmosphere.levels.nlev} levels, "
+            f"step {m.clock.step_length:g} s, {physics or 'no physics'}"
+        )
+
+    def _atmosphere_fields(self) -> dict[str, tuple[Field, Array]]:
+        m = self.model
+        live = {n: (FIELDS[n], a) for n, a in m.atmosphere.columns().items() if n in FIELDS}
+        names = [f.name for c in m.couplings.values() for f in c.model.provides]
+        live |= {n: (FIELDS[n], m.suite.pool[n]) for n in names if n in FIELDS}
+        return live | m.suite.outputs()
+
+    def _surface_fields(self) -> dict[str, dict[str, tuple[Field, Array]]]:
+        return {
+            name: {
+                **{f.name: (f, c.model.fields()[f.name]) for f in c.model.provides},
+                **{n: (FIELDS[n], a) for n, a in c.received.items()},
+            }
+            for name, c in self.model.couplings.items()
+        }

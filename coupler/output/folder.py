@@ -1,0 +1,92 @@
+"""The folder of a run: what lies where, and files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from coupler.interface.errors import ConfigError
+
+_MARKS = ("case.resolved.yaml", "run.json", "atmosphere.nc")
+
+
+class RunFolder:
+    """Paths of one run."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def case(self) -> Path:
+        return self.path / "case.resolved.yaml"
+
+    @property
+    def report(self) -> Path:
+        return self.path / "run.json"
+
+    @property
+    def atmosphere(self) -> Path:
+        return self.path / "atmosphere.nc"
+
+    @property
+    def surface(self) -> Path:
+        return self.path / "surface.nc"
+
+    @property
+    def budgets(self) -> Path:
+        return self.path / "budgets.nc"
+
+    @property
+    def restart(self) -> Path:
+        return self.path / "restart"
+
+    def record(self, process: str) -> Path:
+        return self.path / f"record_{process}.nc"
+
+    def holds_a_run(self) -> bool:
+        """Whether another run's files are here."""
+        return any((self.path / name).exists() for name in _MARKS)
+
+    def refuse_if_taken(self) -> None:
+        """Refuses to write over another run.
+
+        Raises:
+            ConfigError: when the folder holds a run.
+        """
+        if self.path.exists() and not self.path.is_dir():
+            raise ConfigError.of(
+                "output folder is a file", str(self.path), remedy="give another --out"
+            )
+        if self.holds_a_run():
+            raise ConfigError.of(
+                "output folder holds another run",
+                str(self.path),
+                remedy="give --resume to go on, --overwrite to replace it, or another --out",
+            )
+
+    def clear(self) -> None:
+        """Removes the files of the run that was here, and nothing else."""
+        files = [self.case, self.report, self.atmosphere, self.surface, self.budgets]
+        files += self.path.glob("record_*.nc")
+        files += self.restart.glob("*.safetensors")
+        for file in files:
+            file.unlink(missing_ok=True)
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Writes beside, syncs and renames: the file is there completely or as it was."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(path.name + ".part")
+    with beside.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    beside.replace(path)
+
+
+def write_json(path: Path, data: Mapping[str, Any]) -> None:
+    """`write_whole` of a mapping as JSON."""
+    write_whole(path, json.dumps(data, indent=2, default=str) + "\n")

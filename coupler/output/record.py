@@ -1,0 +1,93 @@
+"""Recordings: what a scheme really saw and gave, to train an emulator of it.
+
+One netCDF file per process with dimensions time, lev, ilev and column. The columns are a sample
+drawn anew at every call from the run's seed; inputs are as the scheme received them, in its units.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import netCDF4
+import numpy as np
+
+from coupler.interface.component import Array
+from coupler.interface.fields import Field
+from coupler.interface.grid import HybridLevels
+
+_DIM = {"level": "lev", "interface": "ilev", "column": "column"}
+
+
+class RecordFile:
+    """Appends the sampled columns of one call after another."""
+
+    def __init__(
+        self,
+        path: Path,
+        fields: Sequence[Field],
+        levels: HybridLevels,
+        ncol: int,
+        *,
+        columns: int,
+        seed: int,
+        time_units: str,
+        calendar: str,
+        attrs: Mapping[str, str],
+    ) -> None:
+        """Creates the file.
+
+        Args:
+            path: where.
+            fields: what is stored: the scheme's inputs, fluxes and tendencies.
+            levels: levels of the host; a and b are stored.
+            ncol: columns of the host.
+            columns: how many of them are stored at each call.
+            seed: seed of the sampling.
+            time_units: CF units of time.
+            calendar: CF calendar.
+            attrs: global attributes.
+        """
+        self._ncol, self._n = ncol, min(columns, ncol)
+        self._seed = seed
+        self._calls = 0
+        self._fields = tuple(fields)
+        f = self._file = netCDF4.Dataset(path, "w")
+        f.setncatts({"title": "Recording of a scheme's inputs and outputs", **attrs})
+        f.createDimension("time", None)
+        f.createDimension("lev", levels.nlev)
+        f.createDimension("ilev", levels.nlev + 1)
+        f.createDimension("column", self._n)
+        time = f.createVariable("time", "f8", ("time",))
+        time.setncatts({"standard_name": "time", "units": time_units, "calendar": calendar})
+        for name, values, units in (("ap", levels.a, "Pa"), ("b", levels.b, "1")):
+            v = f.createVariable(name, "f8", ("ilev",))
+            v.units = units
+            v[:] = values
+        index = f.createVariable("index", "i4", ("time", "column"))
+        index.long_name = "position of the column in the host's grid, latitude first"
+        for field in self._fields:
+            dims = ("time", *(_DIM[d] for d in field.dims))
+            v = f.createVariable(field.name, "f4", dims, zlib=True, complevel=1, shuffle=True)
+            v.setncatts({"long_name": field.long_name, "units": field.units})
+        f.sync()
+
+    def append(self, days: float, arrays: Mapping[str, Array]) -> None:
+        """Stores one call.
+
+        Args:
+            days: time of the call, in the file's units.
+            arrays: every field, ``[..., column]`` over all columns of the host.
+        """
+        generator = np.random.default_rng((self._seed, self._calls))
+        chosen = np.sort(generator.choice(self._ncol, self._n, replace=False))
+        n = self._calls
+        self._file["time"][n] = days
+        self._file["index"][n] = chosen
+        for field in self._fields:
+            self._file[field.name][n] = arrays[field.name][..., chosen]
+        self._calls += 1
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._file.close()

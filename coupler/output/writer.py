@@ -1,0 +1,109 @@
+"""Averages over the output interval, and the files they go to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import cftime
+import numpy as np
+
+from coupler.exchange.accumulate import Accumulator
+from coupler.interface.component import Array
+from coupler.interface.constants import Planet
+from coupler.interface.errors import Problem, nearest
+from coupler.interface.fields import Field
+from coupler.interface.grid import Grid, HybridLevels
+from coupler.output.netcdf import OutputFile
+
+Live = Mapping[str, tuple[Field, Array]]
+"""Fields by name with the live array of each."""
+DEFAULT = ("ua", "va", "ta", "hus", "ps", "zg")
+
+
+def choose(
+    live: Live, wanted: str | Sequence[str]
+) -> tuple[dict[str, tuple[Field, Array]], list[Problem]]:
+    """The fields to write: ``default`` (state, everything two-dimensional, and what the gravity
+    waves do), ``all``, or the named ones."""
+    if wanted == "all":
+        return dict(live), []
+    if wanted == "default":
+        return {n: fa for n, fa in live.items() if _by_default(n, fa[0])}, []
+    names = [wanted] if isinstance(wanted, str) else list(wanted)
+    problems = [
+        Problem(what="unknown output field", name=n, remedy=nearest(n, live))
+        for n in names
+        if n not in live
+    ]
+    return {n: live[n] for n in names if n in live}, problems
+
+
+def _by_default(name: str, field: Field) -> bool:
+    return (
+        name in DEFAULT
+        or len(field.dims) == 1
+        or any(mark in name for mark in ("nogw", "endogw", "gwdparam"))
+    )
+
+
+class Averages:
+    """Time means of live fields, written to one file."""
+
+    def __init__(
+        self,
+        path: Path,
+        live: Live,
+        grid: Grid,
+        levels: HybridLevels | None,
+        *,
+        start: cftime.datetime,
+        attrs: Mapping[str, str],
+        planet: Planet,
+        area: str = "areacella",
+        resume_at: float | None = None,
+    ) -> None:
+        """Opens the file.
+
+        Args:
+            path: where.
+            live: fields and their arrays ``[..., column]`` or ``[..., lat, lon]``.
+            grid: their grid.
+            levels: their levels, None for a surface model.
+            start: date that times count from.
+            attrs: global attributes.
+            planet: for the cell areas.
+            area: name of the cell area variable.
+            resume_at: time up to which an existing file is kept [s]; None makes a new one.
+        """
+        fields = [f for f, _ in live.values()]
+        self._arrays = {n: a for n, (_, a) in live.items()}
+        shapes = {n: a.shape for n, a in self._arrays.items()}
+        self.sums = Accumulator(shapes)
+        self.means: dict[str, Array] = {n: np.zeros(s) for n, s in shapes.items()}
+        if resume_at is None:
+            self._file = OutputFile(
+                path, grid, levels, fields, start, attrs=attrs, planet=planet, area=area
+            )
+        else:
+            self._file = OutputFile.reopen(path, resume_at, fields)
+
+    def add(self, dt: float) -> None:
+        """Adds the present values for `dt` [s]."""
+        self.sums.add(self._arrays, dt)
+
+    def write(self, t0: float, t1: float) -> None:
+        """Writes the means over ``[t0, t1]`` [s since the start] and begins a new interval."""
+        self.sums.mean(self.means)
+        self._file.append(self.means, t0, t1)
+        self.sums.reset()
+
+
+def area_means(means: Mapping[str, Array], live: Live, grid: Grid) -> dict[str, Any]:
+    """Global mean of every two-dimensional field: (value, units, long name) by name."""
+    return {
+        n: (grid.mean(means[n].reshape(grid.shape)), f.units, f"global mean of {f.long_name}")
+        for n, (f, _) in live.items()
+        if len(f.dims) == 1
+    }

@@ -1,0 +1,347 @@
+"""The dynamical core: state, one step, restart memory, global integrals.
+
+Physics starts from the older time level of the leapfrog pair. Its grid fields are those the
+previous step transformed as its centre (before the time filter), so they cost no transform: one
+step is one synthesis and one analysis. ``ua va ta hus ps`` are numpy views of fixed memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from coupler.interface.constants import Planet
+from coupler.interface.errors import UnstableError
+from coupler.interface.grid import HybridLevels
+from physics.dynamics.initial import Frame
+from physics.dynamics.leapfrog import Diffusion, Leapfrog, TimeFilter
+from physics.dynamics.primitive import PrimitiveEquations
+from physics.dynamics.semi_implicit import SemiImplicit
+from physics.dynamics.transform import SpectralTransform
+from physics.dynamics.vertical import VerticalGrid
+
+Tensor = torch.Tensor
+Array = NDArray[Any]
+
+
+class DynamicalCore:
+    """Spectral hydrostatic core on hybrid levels.
+
+    Args:
+        truncation: triangular truncation T.
+        levels: hybrid levels.
+        planet: constants.
+        dt: time step [s].
+        nlat, nlon: Gaussian grid; by default the quadratic grid of the truncation.
+        dtype: torch.float32 or torch.float64.
+        tracers: advected tracers, the first is specific humidity; 0 is a dry model.
+        diffusion, time_filter: see ``leapfrog``.
+        t_ref: semi-implicit reference temperature [K].
+        ps_ref: semi-implicit reference surface pressure [Pa].
+        off_centring: of the semi-implicit terms [1].
+        fix_mass: keep the global mass of dry air.
+        device: torch device.
+    """
+
+    def __init__(
+        self,
+        *,
+        truncation: int,
+        levels: HybridLevels,
+        planet: Planet,
+        dt: float,
+        nlat: int | None = None,
+        nlon: int | None = None,
+        dtype: torch.dtype = torch.float32,
+        tracers: int = 1,
+        diffusion: Diffusion | None = None,
+        time_filter: TimeFilter | None = None,
+        t_ref: float = 300.0,
+        ps_ref: float = 1.0e5,
+        off_centring: float = 0.0,
+        fix_mass: bool = True,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        default_nlat, default_nlon = quadratic_grid(truncation)
+        self.dt, self.planet, self.levels, self.fix_mass = dt, planet, levels, fix_mass
+        self.transform = SpectralTransform(
+            truncation=truncation,
+            nlat=nlat or default_nlat,
+            nlon=nlon or default_nlon,
+            radius=planet.radius,
+            dtype=dtype,
+            device=device,
+        )
+        self.vertical = VerticalGrid(a=levels.a, b=levels.b, dtype=dtype, device=device)
+        self.equations = PrimitiveEquations(
+            transform=self.transform,
+            vertical=self.vertical,
+            planet=planet,
+            tracers=tracers,
+            t_ref=t_ref,
+        )
+        self.leapfrog = Leapfrog(
+            equations=self.equations,
+            implicit=SemiImplicit(
+                equations=self.equations, ps_ref=ps_ref, off_centring=off_centring
+            ),
+            diffusion=diffusion or Diffusion(),
+            time_filter=time_filter or TimeFilter(),
+        )
+        eq, tr, k = self.equations, self.transform, self.equations.levels
+        self._before, self._now = tr.zeros(eq.fields), tr.zeros(eq.fields)
+        self.surface_geopotential = tr.zeros(1)
+        plane = (tr.nlat, tr.nlon)
+
+        def zeros(*shape: int) -> Tensor:
+            return torch.zeros(shape, dtype=dtype, device=tr.device)
+
+        self._grid = zeros(*eq.batch_shape)
+        self._fields = eq.views(self._grid)
+        self._ta, self._ps = zeros(k, *plane), zeros(*plane)
+        self._hus = self._fields.scalars[1] if tracers else zeros(k, *plane)
+        self._surface = zeros(*plane)
+        self._weights = torch.tensor(
+            np.repeat(0.5 * tr.gauss_weights[:, None] / tr.nlon, tr.nlon, axis=1).ravel(),
+            device=tr.device,
+        )
+        self._delta_a = torch.tensor(np.diff(levels.a), device=tr.device)
+        self._delta_b = torch.tensor(np.diff(levels.b), device=tr.device)
+        self.steps = 0
+        self.dry_mass = 0.0
+        """Global mean pressure of dry air that the fixer keeps [Pa]."""
+        self.mass_fix = 0.0
+        """Relative change of surface pressure that the fixer made in the last step [1]."""
+
+    # -- state --------------------------------------------------------------------------------
+
+    @property
+    def frame(self) -> Frame:
+        """What an initial state is built on."""
+        tr = self.transform
+        surface = self.surface_grid().astype(np.float64)
+        return Frame(
+            sin_lat=tr.sin_lat,
+            nlon=tr.nlon,
+            a=self.vertical.a,
+            b=self.vertical.b,
+            planet=self.planet,
+            surface_geopotential=surface,
+        )
+
+    def surface_grid(self) -> Array:
+        """Surface geopotential of the model [m2 s-2], shape [lat, lon]."""
+        with torch.no_grad():
+            return self.transform.synthesis(self.surface_geopotential)[0].cpu().numpy()
+
+    def set_surface(self, geopotential: Tensor) -> None:
+        """Sets the surface geopotential [m2 s-2] by coefficients, shape [T+1, 2, 1, T+2]."""
+        with torch.no_grad():
+            self.surface_geopotential.copy_(geopotential)
+            self.transform.synthesis(self.surface_geopotential, self._surface[None])
+
+    def start(self, spec: Tensor) -> None:
+        """Begins a run from coefficients [T+1, 2, (3+n) K + 1, T+2]; the first step is Euler's."""
+        with torch.no_grad():
+            self._now.copy_(spec)
+            self._before.copy_(spec)
+            self.steps, self.mass_fix = 0, 0.0
+            self._expose(self._now)
+            scaled, fixed = self._dry_mass_terms()
+            self.dry_mass = scaled - fixed
+
+    def _expose(self, spec: Tensor) -> None:
+        self.equations.to_grid(spec, self._grid)
+        torch.add(self._fields.t_prime, self.equations.t_ref, out=self._ta)
+        torch.exp(self._fields.ln_ps, out=self._ps)
+        self._ps *= self.planet.reference_pressure
+
+    def grid_state(self) -> dict[str, Array]:
+        """``ua va ta hus ps`` that physics starts from; the same memory at every call."""
+        f = self._fields
+        state = {"ua": f.ua, "va": f.va, "ta": self._ta, "hus": self._hus, "ps": self._ps}
+        return {name: tensor.numpy() for name, tensor in state.items()}
+
+    def newest(self) -> dict[str, Array]:
+        """``ua va ta hus ps`` of the newest time level, in new arrays (costs a transform)."""
+        with torch.no_grad():
+            g = self.equations.to_grid(self._now)
+            hus = g.scalars[1] if self.equations.tracers else torch.zeros_like(g.ua)
+            ps = self.equations.surface_pressure(g.ln_ps)
+            state = {"ua": g.ua, "va": g.va, "ta": g.t_prime + self.equations.t_ref}
+            return {n: t.numpy().copy() for n, t in (state | {"hus": hus, "ps": ps}).items()}
+
+    # -- one step -----------------------------------------------------------------------------
+
+    def physics_dt(self) -> float:
+        """Time over which the next step applies physics tendencies [s]."""
+        return self.dt if self.steps == 0 else 2.0 * self.dt
+
+    def step(self, tendencies: Mapping[str, Array] | None = None) -> None:
+        """Advances by dt with physics tendencies of ``ua va ta hus`` [SI s-1], [K, lat, lon].
+
+        Raises:
+            UnstableError: when the surface pressure is no longer finite.
+        """
+        forcing = {name: torch.from_numpy(array) for name, array in (tendencies or {}).items()}
+        with torch.no_grad():
+            if self.steps == 0:
+                self._first_step(forcing)
+            else:
+                self._center(self._now)
+                tendency = self._tendency(self._now, forcing)
+                after = self.leapfrog.advance(self._before, self._now, tendency, 2.0 * self.dt)
+                self._before, self._now = self.leapfrog.filtered(self._before, self._now, after)
+        self.steps += 1
+
+    def _first_step(self, forcing: Mapping[str, Tensor]) -> None:
+        start = self._now
+        self._center(start)
+        exposed = self._grid.clone()
+        half = self.leapfrog.advance(start, start, self._tendency(start, forcing), 0.5 * self.dt)
+        self.equations.to_grid(half, self._grid)
+        self._now = self.leapfrog.advance(start, half, self._tendency(half, forcing), self.dt)
+        self._before = start
+        self._grid.copy_(exposed)
+
+    def _center(self, spec: Tensor) -> None:
+        self._expose(spec)
+        scaled, fixed = self._dry_mass_terms()
+        if not np.isfinite(scaled) or not np.isfinite(fixed):
+            raise UnstableError.of(
+                "the state is no longer finite",
+                "ps",
+                found=f"step {self.steps}",
+                remedy="shorten dt or strengthen the diffusion",
+            )
+        if not self.fix_mass:
+            return
+        factor = (self.dry_mass + fixed) / scaled
+        self.mass_fix = factor - 1.0
+        shift = float(np.log(factor))
+        spec[0, 0, -1, 0] += shift
+        self._fields.ln_ps.add_(shift)
+        self._ps *= factor
+
+    def _tendency(self, spec: Tensor, forcing: Mapping[str, Tensor]) -> Tensor:
+        return self.equations.tendency(spec, self._fields, self.surface_geopotential, forcing)
+
+    def _dry_mass_terms(self) -> tuple[float, float]:
+        """(part proportional to ps, water above on fixed pressure) of the mean dry pressure [Pa].
+
+        Dry pressure = ps - sum_k q_k (dA_k + ps dB_k): the first minus the second value.
+        """
+        ps = self._ps.double().view(-1)
+        if not self.equations.tracers:
+            return float(torch.dot(ps, self._weights)), 0.0
+        q = self._hus.double().view(self.equations.levels, -1)
+        carried = 1.0 - torch.mv(q.t(), self._delta_b)
+        scaled = torch.dot(ps * carried, self._weights)
+        fixed = torch.dot(torch.mv(q.t(), self._delta_a), self._weights)
+        return float(scaled), float(fixed)
+
+    # -- derived fields and integrals ----------------------------------------------------------
+
+    def pressure_and_height(self, out: Mapping[str, Array]) -> None:
+        """Fills ``pfull phalf zg zghalf`` [Pa], [m] of the state of :meth:`grid_state`.
+
+        Full-level pressure is p_{k+1/2} exp(-alpha_k), where the hydrostatic equation puts Phi_k.
+        The top half level, at p = 0, is given the height 2 ln 2 R T_v/g above the next one.
+        """
+        eq, vert, gas = self.equations, self.vertical, self.planet.gas_constant_dry
+        with torch.no_grad():
+            layers = vert.layers(self._ps)
+            heavy = (eq.virtual_excess(self._fields) + eq.t_ref) * gas
+            weighted = heavy * layers.log_ratio
+            low = vert.sum_below(weighted) + self._surface
+            full = torch.addcmul(low, heavy, layers.alpha)
+            inverse = 1.0 / self.planet.gravity
+            torch.from_numpy(out["phalf"]).copy_(layers.half_pressure)
+            torch.mul(
+                layers.half_pressure[1:],
+                torch.exp(-layers.alpha),
+                out=torch.from_numpy(out["pfull"]),
+            )
+            torch.mul(full, inverse, out=torch.from_numpy(out["zg"]))
+            half = torch.from_numpy(out["zghalf"])
+            torch.mul(low, inverse, out=half[1:])
+            top = 2.0 * full[0] - low[0] if vert.open_top else low[0] + weighted[0]
+            torch.mul(top, inverse, out=half[0])
+
+    def integrals(self) -> dict[str, float]:
+        """Global means of the state of :meth:`grid_state`, summed in float64.
+
+        Returns:
+            ``dry_mass`` [Pa], ``water`` [kg m-2], ``energy`` [J m-2] (c_p T + kinetic + Phi_s),
+            ``angular_momentum`` [kg s-1] per unit area (kg m-2 x m2 s-1), ``max_wind`` [m s-1],
+            ``mass_fix`` [1].
+        """
+        g, planet, tr = self._fields, self.planet, self.transform
+        with torch.no_grad():
+            ps = self._ps.double()
+            mass = self._delta_a[:, None, None] + self._delta_b[:, None, None] * ps
+            mass = mass / planet.gravity
+            u, v = g.ua.double(), g.va.double()
+            weights = self._weights.view(tr.nlat, tr.nlon)
+            kinetic = 0.5 * (u * u + v * v)
+            energy = (mass * (planet.cp_dry * self._ta.double() + kinetic)).sum(0)
+            energy = energy + self._surface.double() * ps / planet.gravity
+            arm = torch.tensor(tr.cos_lat * planet.radius, device=tr.device)[:, None]
+            spin = (mass * (u + planet.rotation_rate * arm) * arm).sum(0)
+            scaled, fixed = self._dry_mass_terms()
+            return {
+                "dry_mass": scaled - fixed,
+                "water": float(((mass * self._hus.double()).sum(0) * weights).sum()),
+                "energy": float((energy * weights).sum()),
+                "angular_momentum": float((spin * weights).sum()),
+                "max_wind": float((2.0 * kinetic).max().sqrt()),
+                "mass_fix": self.mass_fix,
+            }
+
+    # -- restart ------------------------------------------------------------------------------
+
+    def memory(self) -> dict[str, Array]:
+        """Everything a bit-for-bit restart needs. Not copied: the next step overwrites it."""
+        f = self._fields
+        return {
+            "spectral_before": self._before.numpy(),
+            "spectral_now": self._now.numpy(),
+            "surface_geopotential": self.surface_geopotential.numpy(),
+            "ua": f.ua.numpy(),
+            "va": f.va.numpy(),
+            "scalars": f.scalars.numpy(),
+            "ta": self._ta.numpy(),
+            "ps": self._ps.numpy(),
+            "omega_p": self.equations.omega_p.numpy(),
+            "steps": np.array(self.steps, dtype=np.int64),
+            "dry_mass": np.array(self.dry_mass, dtype=np.float64),
+            "mass_fix": np.array(self.mass_fix, dtype=np.float64),
+        }
+
+    def restore(self, memory: Mapping[str, Array]) -> None:
+        """Continues from what :meth:`memory` gave."""
+        with torch.no_grad():
+            for name, own in self.memory().items():
+                if own.ndim:
+                    own[...] = memory[name]
+            self.transform.synthesis(self.surface_geopotential, self._surface[None])
+        self.steps = int(memory["steps"])
+        self.dry_mass = float(memory["dry_mass"])
+        self.mass_fix = float(memory["mass_fix"])
+
+
+def quadratic_grid(truncation: int) -> tuple[int, int]:
+    """(nlat, nlon) with nlon >= 3T + 1, a product of 2, 3 and 5, and nlat = nlon / 2 even."""
+    nlon = 3 * truncation + 1
+    while True:
+        rest = nlon
+        for prime in (2, 3, 5):
+            while rest % prime == 0:
+                rest //= prime
+        if rest == 1 and nlon % 4 == 0:
+            return nlon // 2, nlon
+        nlon += 1

@@ -1,0 +1,121 @@
+r"""Time step: semi-implicit leapfrog, RAW filter, implicit diffusion and sponge.
+
+    X^+ = (X^- + d) / (1 + 2 dt nu_n),        d from ``semi_implicit``
+    nu_n = (1/tau) (n(n+1) / (T(T+1)))^p  +  (1/tau_k) n(n+1) / (T(T+1))  in the top levels
+    e = (nu_f / 2) (X^- - 2 X^0 + X^+);  X^0 <- X^0 + alpha e,  X^+ <- X^+ + (alpha - 1) e
+
+Diffusion acts on vorticity, divergence, temperature and tracers. All of it is implicit: damping
+evaluated at the centre of a leapfrog step is unstable.
+
+Sources: Williams, P. D. (2009), Mon. Wea. Rev. 137, 2538-2546, doi:10.1175/2009MWR2724.1, and
+(2011), 139, 1996-2007, doi:10.1175/2010MWR3601.1 (filter).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from physics.dynamics.primitive import PrimitiveEquations
+from physics.dynamics.semi_implicit import SemiImplicit
+
+Tensor = torch.Tensor
+Float64 = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Diffusion:
+    """Scale-selective damping, implicit in time.
+
+    Attributes:
+        power: p, half the order: 4 is del^8 [1].
+        timescale: tau, e-folding time at n = T [s].
+        sponge_levels: number of top levels with additional del^2 damping; it halves from each
+            level to the next one down.
+        sponge_timescale: tau_k at n = T in the top level [s].
+    """
+
+    power: int = 4
+    timescale: float = 8640.0
+    sponge_levels: int = 0
+    sponge_timescale: float = 8640.0
+
+    def __post_init__(self) -> None:
+        if self.power < 1 or self.timescale <= 0.0 or self.sponge_timescale <= 0.0:
+            raise ValueError(
+                "diffusion: expected power >= 1 and positive time scales, got power = "
+                f"{self.power}, timescale = {self.timescale}, "
+                f"sponge_timescale = {self.sponge_timescale}"
+            )
+
+    def rate(self, degree: Float64, truncation: int, levels: int) -> Float64:
+        """Damping rate [s-1] in float64, shape [T+1, levels, T+2], for degrees [T+1, T+2]."""
+        relative = degree * (degree + 1.0) / (truncation * (truncation + 1.0))
+        scale = relative**self.power / self.timescale
+        rate = np.repeat(scale[:, None, :], levels, axis=1)
+        for k in range(min(self.sponge_levels, levels)):
+            rate[:, k] += relative / (self.sponge_timescale * 2.0**k)
+        return rate
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimeFilter:
+    """Robert-Asselin-Williams filter.
+
+    Attributes:
+        strength: nu_f [1].
+        alpha: 1 is the classical Robert-Asselin filter [1].
+    """
+
+    strength: float = 0.1
+    alpha: float = 0.53
+
+
+class Leapfrog:
+    """Advances two time levels of coefficients.
+
+    Args:
+        equations: right-hand side.
+        implicit: solver of the linear terms.
+        diffusion: damping.
+        time_filter: filter.
+    """
+
+    def __init__(
+        self,
+        *,
+        equations: PrimitiveEquations,
+        implicit: SemiImplicit,
+        diffusion: Diffusion,
+        time_filter: TimeFilter,
+    ) -> None:
+        self.equations, self.implicit = equations, implicit
+        self.diffusion, self.time_filter = diffusion, time_filter
+        self._factors: dict[float, Tensor] = {}
+
+    def damping_factor(self, span: float) -> Tensor:
+        """1 / (1 + span nu), shape [T+1, 1, (3+n) K + 1, T+2], for a step of `span` seconds."""
+        if span not in self._factors:
+            tr, eq = self.equations.transform, self.equations
+            rate = self.diffusion.rate(tr.degree, tr.truncation, eq.levels)
+            rate[:, :, 0][0] = 0.0  # global means
+            variables = np.concatenate([rate] * (3 + eq.tracers), axis=1)
+            none = np.zeros_like(variables[:, :1])
+            factor = 1.0 / (1.0 + span * np.concatenate([variables, none], axis=1))
+            self._factors[span] = torch.tensor(factor[:, None], dtype=tr.dtype, device=tr.device)
+        return self._factors[span]
+
+    def advance(self, before: Tensor, now: Tensor, tendency: Tensor, span: float) -> Tensor:
+        """X^+ = X(before + span) from the tendency at the centre, not yet filtered."""
+        change = self.implicit.step(before, now, tendency, 0.5 * span)
+        return (before + change) * self.damping_factor(span)
+
+    def filtered(self, before: Tensor, now: Tensor, after: Tensor) -> tuple[Tensor, Tensor]:
+        """The time filter: new X^0 and X^+."""
+        shift = before + after
+        shift = torch.add(shift, now, alpha=-2.0) * (0.5 * self.time_filter.strength)
+        alpha = self.time_filter.alpha
+        return torch.add(now, shift, alpha=alpha), torch.add(after, shift, alpha=alpha - 1.0)

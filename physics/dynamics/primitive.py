@@ -1,0 +1,327 @@
+r"""Hydrostatic primitive equations in vorticity-divergence form: the right-hand side.
+
+Spectral unknowns zeta, D, T' = T - T_r, tracers (specific humidity first), P = ln(ps / p0), with a
+constant reference temperature T_r. On the grid, with G, m, omega of ``vertical`` and
+T'_v = T (1 + (Rv/Rd - 1) q) - T_r:
+
+    A =  (zeta + f) v - W(u) - R T'_v G dP/dx + F_u
+    B = -(zeta + f) u - W(v) - R T'_v G dP/dy + F_v
+    dzeta/dt = curl(A, B),    dD/dt = div(A, B) - lap(KE + Phi(T'_v) + Phi_s + R T_r P)
+    dT/dt    = -V . grad T - W(T) + kappa T_v omega / p + F_T
+    dq/dt    = -V . grad q - W(q) + F_q
+    dP/dt    = -(1/ps) sum_k div(V_k dp_k)
+
+On a quadratic grid (nlon >= 3T+1, nlat >= nlon/2) the quadratic products are free of aliasing.
+Sources: Bourke (1974), Mon. Wea. Rev. 102, 687-701; Hoskins, B. J. and A. J. Simmons (1975),
+Q. J. R. Meteorol. Soc. 101, 637-655, doi:10.1002/qj.49710142918; Simmons and Burridge (1981).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from coupler.interface.constants import Planet
+from physics.dynamics import fused
+from physics.dynamics.transform import SpectralTransform
+from physics.dynamics.vertical import VerticalGrid
+
+Tensor = torch.Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class GridFields:
+    """The state and what the tendencies need of it, on the grid.
+
+    Attributes:
+        ua, va: wind [m s-1], [K, lat, lon].
+        vorticity, divergence: [s-1], [K, lat, lon].
+        t_prime: T - T_r [K], [K, lat, lon].
+        scalars: T' and the tracers [1], [1+n, K, lat, lon].
+        ln_ps: ln(ps / p0) [1], [lat, lon].
+        east, north: derivatives of T', tracers and ln ps [unit m-1], [(1+n) K + 1, lat, lon].
+    """
+
+    ua: Tensor
+    va: Tensor
+    vorticity: Tensor
+    divergence: Tensor
+    t_prime: Tensor
+    scalars: Tensor
+    ln_ps: Tensor
+    east: Tensor
+    north: Tensor
+
+
+class PrimitiveEquations:
+    """Right-hand side of the equations on one grid.
+
+    Args:
+        transform: with the planet's radius.
+        vertical: hybrid levels.
+        planet: constants.
+        tracers: number of advected tracers; the first, if any, is specific humidity.
+        t_ref: T_r [K].
+    """
+
+    def __init__(
+        self,
+        *,
+        transform: SpectralTransform,
+        vertical: VerticalGrid,
+        planet: Planet,
+        tracers: int = 1,
+        t_ref: float = 300.0,
+    ) -> None:
+        self.transform, self.vertical, self.planet = transform, vertical, planet
+        self.tracers, self.t_ref = tracers, t_ref
+        k = vertical.levels
+        self.levels = k
+        self.fields = (3 + tracers) * k + 1
+        self.vorticity_slice, self.divergence_slice = slice(0, k), slice(k, 2 * k)
+        self.temperature_slice = slice(2 * k, 3 * k)
+        self.tracer_slice = slice(3 * k, (3 + tracers) * k)
+        coriolis = 2.0 * planet.rotation_rate * transform.sin_lat
+        self._coriolis = torch.tensor(coriolis, dtype=transform.dtype, device=transform.device)[
+            :, None
+        ]
+        self._scalars = (1 + tracers) * k + 1
+        self._batch = 2 * k + 2 * self._scalars + self.fields
+        self._spec_batch: Tensor | None = None
+        self.fused = transform.device.type == "cpu"
+        """Use the compiled pass when gradients are disabled."""
+        self._fused_arguments: tuple[Any, ...] | None = None
+        self.omega_p = torch.zeros(
+            (k, transform.nlat, transform.nlon), dtype=transform.dtype, device=transform.device
+        )
+        """omega / p [s-1] of the last tendency computed, [K, lat, lon]."""
+
+    # -- to the grid --------------------------------------------------------------------------
+
+    def to_grid(self, spec: Tensor, out: Tensor | None = None) -> GridFields:
+        """State coefficients to everything needed on the grid, in one batch.
+
+        Args:
+            spec: state, shape [T+1, 2, (3+n) K + 1, T+2].
+            out: optional storage, shape ``batch_shape``.
+        """
+        tr, k, s = self.transform, self.levels, self._scalars
+        if torch.is_grad_enabled() or self._spec_batch is None:
+            batch = tr.zeros(self._batch)
+            self._spec_batch = None if torch.is_grad_enabled() else batch
+        else:
+            batch = self._spec_batch
+        vectors = 2 * k + 2 * s
+        tr.wind(
+            spec[:, :, self.vorticity_slice],
+            spec[:, :, self.divergence_slice],
+            out=batch[:, :, : 2 * k],
+        )
+        tr.gradient(spec[:, :, 2 * k :], out=batch[:, :, 2 * k : vectors])
+        batch[:, :, vectors:] = spec
+        grid = tr.synthesis(batch, out)
+        if torch.is_grad_enabled():
+            grid = torch.cat([grid[:vectors] * tr.secant, grid[vectors:]])
+        else:
+            grid[:vectors] *= tr.secant
+        return self.views(grid)
+
+    @property
+    def batch_shape(self) -> tuple[int, int, int]:
+        """Shape of the grid storage of :meth:`to_grid`."""
+        return (self._batch, self.transform.nlat, self.transform.nlon)
+
+    def views(self, grid: Tensor) -> GridFields:
+        """Names for the parts of the grid storage."""
+        k, s, n = self.levels, self._scalars, self.tracers
+        first = 2 * k + 2 * s
+        state = grid[first:]
+        return GridFields(
+            ua=grid[:k],
+            va=grid[k : 2 * k],
+            east=grid[2 * k : 2 * k + s],
+            north=grid[2 * k + s : first],
+            vorticity=state[:k],
+            divergence=state[k : 2 * k],
+            t_prime=state[2 * k : 3 * k],
+            scalars=state[2 * k : -1].view(1 + n, k, *grid.shape[1:]),
+            ln_ps=state[-1],
+        )
+
+    def surface_pressure(self, ln_ps: Tensor) -> Tensor:
+        """ps [Pa] from ln(ps / p0)."""
+        return torch.exp(ln_ps) * self.planet.reference_pressure
+
+    # -- right-hand side ----------------------------------------------------------------------
+
+    def virtual_excess(self, g: GridFields) -> Tensor:
+        """T_v - T_r [K], shape [K, lat, lon]."""
+        if not self.tracers:
+            return g.t_prime
+        factor = self.planet.virtual_factor
+        return torch.addcmul(g.t_prime, g.t_prime + self.t_ref, g.scalars[1], value=factor)
+
+    def tendency(
+        self,
+        spec: Tensor,
+        g: GridFields,
+        surface_geopotential: Tensor,
+        forcing: Mapping[str, Tensor] | None = None,
+    ) -> Tensor:
+        """d(state)/dt.
+
+        Args:
+            spec: state coefficients.
+            g: the same state on the grid.
+            surface_geopotential: Phi_s coefficients [m2 s-2], shape [T+1, 2, 1, T+2].
+            forcing: physics tendencies ``ua va`` [m s-2], ``ta`` [K s-1], ``hus`` [s-1], each
+                [K, lat, lon]; any may be missing.
+
+        Returns:
+            shape of `spec`.
+        """
+        if self.fused and not torch.is_grad_enabled():
+            batch = self._fused_tendency(g, forcing or {})
+        else:
+            batch = self.grid_tendency(g, forcing or {})
+        out = self.transform.analysis(batch, extended=True)
+        return self._assemble(spec, out, surface_geopotential)
+
+    def grid_tendency(self, g: GridFields, forcing: Mapping[str, Tensor]) -> Tensor:
+        """The grid-point part: what :meth:`tendency` analyses.
+
+        Returns:
+            A/cos(lat), B/cos(lat), KE + Phi(T'_v), tendencies of T', tracers and ln ps, shape
+            [(4+n) K + 1, lat, lon].
+        """
+        tr, vert, k, n = self.transform, self.vertical, self.levels, self.tracers
+        ps = self.surface_pressure(g.ln_ps)
+        layers = vert.layers(ps)
+        inverse_dp = 1.0 / layers.thickness
+
+        pressure_wind = g.ua * g.east[-1] + g.va * g.north[-1]
+        # div(V dp) = dp D + dB ps V . grad ln ps
+        flux_div = torch.addcmul(layers.thickness * g.divergence, pressure_wind, vert.delta_b * ps)
+        partial = vert.sum_down(flux_div)
+        flux = vert.interface_flux(partial)
+        half_inverse = 0.5 * inverse_dp
+
+        excess = self.virtual_excess(g)
+        heavy = excess * self.planet.gas_constant_dry
+        push = heavy * layers.gradient_weight
+        spin = g.vorticity + self._coriolis
+        vertical_uv = vert.advection(flux, half_inverse, torch.stack([g.ua, g.va]))
+        east = spin * g.va - push * g.east[-1] - vertical_uv[0]
+        north = -spin * g.ua - push * g.north[-1] - vertical_uv[1]
+
+        energy = vert.sum_below(heavy * layers.log_ratio) + heavy * layers.alpha
+        energy = energy + 0.5 * (g.ua * g.ua + g.va * g.va)
+
+        above = torch.cat([torch.zeros_like(partial[:1]), partial[:-1]])
+        conversion = layers.log_ratio * above + layers.alpha * flux_div
+        omega_p = layers.gradient_weight * pressure_wind - conversion * inverse_dp
+        self.omega_p.copy_(omega_p.detach())
+        slopes = (1 + n, k, tr.nlat, tr.nlon)
+        change = -(
+            g.ua * g.east[:-1].view(slopes)
+            + g.va * g.north[:-1].view(slopes)
+            + vert.advection(flux, half_inverse, g.scalars)
+        )
+        heating = self.planet.kappa * (excess + self.t_ref) * omega_p
+        east = east + forcing["ua"] if "ua" in forcing else east
+        north = north + forcing["va"] if "va" in forcing else north
+        heating = heating + forcing["ta"] if "ta" in forcing else heating
+        sources = [heating]
+        if n:
+            sources.append(forcing["hus"] if "hus" in forcing else torch.zeros_like(heating))
+            sources += [torch.zeros_like(heating)] * (n - 1)
+        change = change + torch.stack(sources)
+        return torch.cat(
+            [
+                east * tr.secant,
+                north * tr.secant,
+                energy,
+                change.view((1 + n) * k, tr.nlat, tr.nlon),
+                -partial[-1:] / ps,
+            ]
+        )
+
+    def _fused_tendency(self, g: GridFields, forcing: Mapping[str, Tensor]) -> Tensor:
+        """:meth:`grid_tendency` in one compiled pass, into storage that is used again."""
+        tr, vert, k, n, planet = (
+            self.transform,
+            self.vertical,
+            self.levels,
+            self.tracers,
+            self.planet,
+        )
+        if self._fused_arguments is None:
+            dtype = self.omega_p.numpy().dtype
+            real = dtype.type
+            self._batch_out = torch.zeros(((4 + n) * k + 1, tr.nlat, tr.nlon), dtype=tr.dtype)
+            self._fused_arguments = (
+                vert.a.astype(dtype),
+                vert.b.astype(dtype),
+                vert.cross.numpy()[:, 0, 0].copy(),
+                self._coriolis.numpy()[:, 0].copy(),
+                tr.secant.numpy()[:, 0].copy(),
+                real(planet.gas_constant_dry),
+                real(planet.kappa),
+                real(planet.virtual_factor),
+                real(self.t_ref),
+                real(math.log(2.0) if vert.open_top else -1.0),
+            )
+            self._no_forcing = np.zeros((0, 0, 0), dtype), np.zeros((0, 0, 0, 0), dtype)
+            self._scratch = np.zeros((2, max(k + 1, 8), tr.nlon), dtype)
+            self._scalar_force = torch.zeros((1 + n, k, tr.nlat, tr.nlon), dtype=tr.dtype)
+        ps = self.surface_pressure(g.ln_ps)
+        log_ratio = vert.log_ratio(vert.half_pressure(ps))
+        no_force, no_scalar_force = self._no_forcing
+        force_u = force_v = no_force
+        force_s = no_scalar_force
+        if "ua" in forcing or "va" in forcing:
+            zero = torch.zeros_like(self.omega_p)
+            force_u = forcing.get("ua", zero).numpy()
+            force_v = forcing.get("va", zero).numpy()
+        if "ta" in forcing or "hus" in forcing:
+            source = self._scalar_force
+            source.zero_()
+            if "ta" in forcing:
+                source[0] = forcing["ta"]
+            if "hus" in forcing and n:
+                source[1] = forcing["hus"]
+            force_s = source.numpy()
+        arguments: tuple[Any, ...] = (
+            g.ua.numpy(),
+            g.va.numpy(),
+            g.vorticity.numpy(),
+            g.divergence.numpy(),
+            g.scalars.numpy(),
+            ps.numpy(),
+            g.east.numpy(),
+            g.north.numpy(),
+            log_ratio.numpy(),
+            *self._fused_arguments,
+            force_u,
+            force_v,
+            force_s,
+            self._scratch,
+            self.omega_p.numpy(),
+            self._batch_out.numpy(),
+        )
+        fused.grid_tendency(*arguments)
+        return self._batch_out
+
+    def _assemble(self, spec: Tensor, batch: Tensor, surface_geopotential: Tensor) -> Tensor:
+        tr, k = self.transform, self.levels
+        curl, div = tr.vorticity_divergence(batch[:, :, :k], batch[:, :, k : 2 * k])
+        bottom = (
+            surface_geopotential + (self.planet.gas_constant_dry * self.t_ref) * spec[:, :, -1:]
+        )
+        div = div - tr.eigenvalue * (batch[:, :, 2 * k : 3 * k] + bottom)
+        return torch.cat([curl, div, batch[:, :, 3 * k :] * tr.inside], dim=2)

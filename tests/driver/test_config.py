@@ -1,0 +1,137 @@
+"""A case: what is wrong is said in sentences, all at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from coupler.config import Case, Ramp, parse_value, read_yaml, validate, with_changes
+from coupler.interface.errors import ConfigError
+
+GOOD = {
+    "title": "t",
+    "days": 3,
+    "atmosphere": {"scheme": "spectral", "truncation": "T21", "dt": "20 min"},
+    "physics": {
+        "radiation": "grey",
+        "gravity_wave": {"scheme": "ad99", "interval": "3 h", "p_src": "315 hPa"},
+    },
+}
+
+
+def sentences(raw: dict) -> list[str]:
+    return [str(p) for p in validate(raw)[1]]
+
+
+def test_a_good_case_is_accepted_and_reads_back_from_its_own_yaml(tmp_path: Path) -> None:
+    case, problems = validate(GOOD)
+    assert problems == []
+    assert case is not None
+    file = tmp_path / "case.yaml"
+    file.write_text(case.to_yaml())
+    again, problems = validate(read_yaml(file))
+    assert problems == []
+    assert again == case
+
+
+def test_loose_keys_of_a_scheme_are_its_parameters() -> None:
+    case, _ = validate(GOOD)
+    assert case is not None
+    choice = case.physics["gravity_wave"]
+    assert choice.parameters == {"p_src": "315 hPa"}
+    assert choice.interval == 10800.0
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"dayz": 3}, "unknown key: dayz; did you mean 'days'"),
+        ({"output": {"intervall": 1}}, "unknown key: output.intervall; did you mean 'interval'?"),
+        ({"days": "3 kg"}, "wrong unit 'kg': days; expected one convertible to 'day'"),
+        ({"days": "3 dayz"}, "unknown unit 'dayz': days; expected one convertible to 'day'"),
+        ({"days": [3]}, "a number in 'day', found [3]"),
+        ({"days": -1}, "bad value: days; expected greater than 0; found -1"),
+        ({"days": True}, "a number in 'day', found True"),
+        ({"seed": "many"}, "bad value: seed; expected a valid integer"),
+        ({"precision": "float16"}, "precision; expected 'float32' or 'float64'; found 'float16'"),
+        ({"start": "next year"}, "bad value: start"),
+        ({"restart": {"keep": 0}}, "restart.keep; expected greater than or equal to 1; found 0"),
+        ({"physics": {"radiation": {"scheme": "grey", "mode": "aply"}}}, "'apply', 'shadow'"),
+        ({"boundary": {"orog": {"file": "x.nc"}}}, "missing key: boundary.orog.variable"),
+    ],
+)
+def test_each_wrong_entry_is_named(change: dict, sentence: str) -> None:
+    found = sentences({**GOOD, **change})
+    assert any(sentence in s for s in found), found
+
+
+def test_all_that_is_wrong_comes_at_once() -> None:
+    found = sentences({**GOOD, "dayz": 3, "days": "3 kg", "seed": -1, "output": {"fields": 3}})
+    assert len(found) == 4
+
+
+def test_a_missing_atmosphere_is_named() -> None:
+    assert any("missing key: atmosphere" in s for s in sentences({"title": "t"}))
+
+
+def test_a_swap_keeps_the_old_scheme_as_reference_and_the_interval() -> None:
+    raw, problems = with_changes(GOOD, swap={"gravity_wave": "gw_column"})
+    assert problems == []
+    case, _ = validate(raw)
+    assert case is not None
+    choice = case.physics["gravity_wave"]
+    assert choice.scheme == "gw_column"
+    assert choice.interval == 10800.0
+    assert choice.parameters == {}
+    assert choice.reference is not None
+    assert choice.reference.scheme == "ad99"
+    assert choice.reference.parameters == {"p_src": "315 hPa"}
+
+
+def test_swapping_an_absent_process_names_the_near_ones() -> None:
+    _, problems = with_changes(GOOD, swap={"gravity_waves": "x"})
+    assert "does not have: gravity_waves; did you mean 'gravity_wave'?" in str(problems[0])
+
+
+def test_settings_reach_processes_without_their_prefix_and_shorthands() -> None:
+    raw, _ = with_changes(GOOD, set={"gravity_wave.mode": "shadow", "radiation.tau": 2})
+    assert raw["physics"]["gravity_wave"]["mode"] == "shadow"
+    assert raw["physics"]["radiation"] == {"scheme": "grey", "tau": 2}
+    assert GOOD["physics"]["radiation"] == "grey", "the given case must not change"
+
+
+def test_set_values_are_read_as_yaml() -> None:
+    assert parse_value("3") == 3
+    assert parse_value("20 min") == "20 min"
+    assert parse_value("[ua, va]") == ["ua", "va"]
+    assert parse_value("true") is True
+    assert parse_value("{a: ") == "{a: "
+
+
+def test_a_ramp_goes_linearly_and_stays() -> None:
+    ramp = Ramp(over=100.0)
+    assert [ramp.at(t) for t in (0.0, 25.0, 100.0, 500.0)] == [0.0, 0.25, 1.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [("a: [1", "not valid YAML"), ("- 1\n- 2", "expected a mapping of keys; found list")],
+)
+def test_files_that_are_no_case_are_refused(tmp_path: Path, text: str, sentence: str) -> None:
+    file = tmp_path / "bad.yaml"
+    file.write_text(text)
+    with pytest.raises(ConfigError, match=sentence.replace("[", r"\[")):
+        read_yaml(file)
+
+
+def test_a_missing_case_file_names_its_neighbour(tmp_path: Path) -> None:
+    (tmp_path / "earth_t31.yaml").write_text("title: x")
+    with pytest.raises(ConfigError, match=r"no such case file.*did you mean 'earth_t31\.yaml'"):
+        read_yaml(tmp_path / "earth_t13.yaml")
+
+
+def test_cases_are_frozen() -> None:
+    case = Case.model_validate(GOOD)
+    with pytest.raises(ValueError, match="frozen"):
+        case.days = 3  # type: ignore[misc]

@@ -1,0 +1,90 @@
+"""Declarations that do not fit are reported together, by name."""
+
+from __future__ import annotations
+
+from coupler.driver.negotiate import Plan, negotiate
+from coupler.interface.component import Arrays, Model, Now, Tendency, gives, reads
+
+
+class _Base(Tendency):
+    def compute(self, x: Arrays, tend: Arrays, flux: Arrays, diag: Arrays, now: Now) -> None:
+        tend.ta[...] = 0.0
+
+
+class Rain(_Base):
+    inputs = reads("ta hus")
+    diagnostics = gives("pr")
+
+
+class Wet(_Base):
+    inputs = reads("ta", pfull="hPa")
+    diagnostics = gives("pr")
+
+
+class NeedsRain(_Base):
+    inputs = reads("pr ts")
+
+
+class BadUnit(_Base):
+    inputs = reads("", pfull="K")
+
+
+class Ocean(Model):
+    receives = reads("hfls")
+    provides = gives("ts")
+    boundary = reads("tos")
+
+    def fields(self) -> dict:
+        return {}
+
+    def step(self, received: Arrays, now: Now) -> None:
+        pass
+
+
+ATMOSPHERE = ("ua", "ta", "hus", "pfull")
+
+
+def plan(process: str, cls: type[Tendency], *, plain: bool = True) -> Plan:
+    return Plan(process=process, label="x", cls=cls, plain=plain)
+
+
+def told(*plans: Plan, models: dict | None = None, boundary: dict | None = None) -> list[str]:
+    return [str(p) for p in negotiate(plans, ATMOSPHERE, models or {}, boundary or {})]
+
+
+def test_components_that_fit_give_no_sentence() -> None:
+    assert told(plan("a", Rain), plan("b", _Base)) == []
+
+
+def test_two_components_with_one_output_are_both_named() -> None:
+    (sentence,) = told(plan("a", Rain), plan("b", Wet))
+    assert "two components claim one output: pr; found a=x and b=x" in sentence
+
+
+def test_a_shadow_may_give_what_the_acting_scheme_gives() -> None:
+    assert told(plan("a", Wet, plain=False), plan("a", Rain)) == []
+
+
+def test_an_input_that_nobody_provides_is_named_with_who_wants_it() -> None:
+    found = told(plan("c", NeedsRain))
+    assert len(found) == 2
+    assert "an input that nobody provides: pr of c=x" in found[0]
+
+
+def test_an_input_from_a_later_scheme_says_to_move_it() -> None:
+    found = told(
+        plan("c", NeedsRain), plan("a", Rain), models={"ocean": Ocean}, boundary={"ocean": ["tos"]}
+    )
+    assert any("a=x provides it: put a before it in the case" in s for s in found)
+    assert not any("ts of c" in s for s in found), "the ocean provides ts"
+
+
+def test_a_unit_of_another_kind_is_refused() -> None:
+    (sentence,) = told(plan("d", BadUnit))
+    assert "pfull of d=x; expected a unit convertible from 'Pa'; found 'K'" in sentence
+
+
+def test_a_model_without_its_inputs_and_boundary_is_refused() -> None:
+    found = told(models={"ocean": Ocean})
+    assert any("an input that nobody provides: hfls of ocean" in s for s in found)
+    assert any("missing boundary field: tos of ocean" in s for s in found)
