@@ -100,7 +100,7 @@ class OutputFile:
         self._shapes = {f.name: tuple(n for d in f.dims for n in sizes[d]) for f in self.fields}
         self._count, self._last = 0, -np.inf
         with netCDF4.Dataset(self.path, "w", format="NETCDF4") as nc:
-            nc.setncatts(_global_attributes(attrs or {}))
+            nc.setncatts(global_attributes(attrs or {}))
             _define_time(nc, start)
             _define_horizontal(nc, grid, planet, area)
             if levels is not None:
@@ -272,7 +272,8 @@ def _check_fields(fields: Sequence[Field], levels: HybridLevels | None) -> None:
             )
 
 
-def _global_attributes(attrs: Mapping[str, str]) -> dict[str, str]:
+def global_attributes(attrs: Mapping[str, str]) -> dict[str, str]:
+    """`attrs` with what CF asks of every file added."""
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     fixed = {"Conventions": "CF-1.10", "history": f"{now} created by Isthmus"}
     return {"title": "Isthmus run", "source": "Isthmus"} | dict(attrs) | fixed

@@ -8,7 +8,7 @@ from pathlib import Path
 import netCDF4
 import numpy as np
 
-from coupler.output.netcdf import keep_records
+from coupler.output.netcdf import global_attributes, keep_records
 
 TIME_UNITS = "days since {start}"
 
@@ -27,7 +27,7 @@ class SeriesFile:
         """
         self._start = start
         self._file = netCDF4.Dataset(path, "w")
-        self._file.setncatts({"Conventions": "CF-1.10", **attrs})
+        self._file.setncatts(global_attributes(attrs))
         self._file.createDimension("time", None)
         time = self._file.createVariable("time", "f8", ("time",))
         time.setncatts(
