@@ -34,6 +34,7 @@ import numba
 import numpy as np
 
 from coupler.interface.component import Array
+from coupler.interface.errors import ContractError, nearest
 from coupler.interface.jit import njit
 
 Top = Literal["escape", "dump", "zero"]
@@ -64,7 +65,14 @@ def flux_tendency(
         dump_above: Pressure above which ``dump`` absorbs [Pa].
         out: Tendency, shape [level, column].
         escaped: Flux that left the column [unit of flux], shape [column]; 0 unless ``escape``.
+
+    Raises:
+        ContractError: for a policy that does not exist.
     """
+    if top not in _CODE:
+        raise ContractError.of(
+            "unknown policy at the top", str(top), remedy=nearest(str(top), _CODE)
+        )
     _flux_tendency(flux, phalf, scale, _CODE[top], dump_above, out, escaped)
 
 

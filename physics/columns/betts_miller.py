@@ -151,7 +151,7 @@ def relax_columns(
         prc[c] = 0.0
         for k in range(nlev):
             t[k], q[k], p[k] = ta[k, c], hus[k, c], pfull[k, c]
-            dp[k] = float(phalf[k + 1, c]) - float(phalf[k, c])
+            dp[k] = np.float64(phalf[k + 1, c]) - np.float64(phalf[k, c])
         top = lift(t, q, p, cp, latent, rd, rv, parcel)
         if top >= nlev:
             continue

@@ -127,24 +127,24 @@ def mix(
     mass, beta, pivot = work[6], work[7], work[8]
     inc_u, inc_v, inc = work[9], work[10], work[11]
     zhalf, ph, k_m, k_h = half[0], half[1], half[2], half[3]
-    for c in range(ncol):
-        ground = float(zghalf[nlev, c])
+    for c in range(ncol):  # np.float64, not float: numba's float() leaves float32 what it is
+        ground = np.float64(zghalf[nlev, c])
         for k in range(nlev):
             u[k], v[k], q[k] = ua[k, c], va[k, c], hus[k, c]
             z[k] = zg[k, c] - ground
-            t = float(ta[k, c])
+            t = np.float64(ta[k, c])
             s[k] = cp * t + gravity * z[k]
             sv[k] = cp * t * (1.0 + vf * q[k]) + gravity * z[k]
             zhalf[k] = zghalf[k, c] - ground
             ph[k] = phalf[k, c]
-            mass[k] = (float(phalf[k + 1, c]) - float(phalf[k, c])) / gravity
+            mass[k] = (np.float64(phalf[k + 1, c]) - np.float64(phalf[k, c])) / gravity
         ph[nlev] = phalf[nlev, c]
         # surface layer, with the old state
-        t_surface = float(ts[c])
-        tv = float(ta[last, c]) * (1.0 + vf * q[last])
+        t_surface = np.float64(ts[c])
+        tv = np.float64(ta[last, c]) * (1.0 + vf * q[last])
         density = pfull[last, c] / (rd * tv)
-        qs, _ = saturation(t_surface, float(ps[c]), latent, rd, rv)
-        beta_e = float(wetness[c]) if qs > q[last] else 1.0
+        qs, _ = saturation(t_surface, np.float64(ps[c]), latent, rd, rv)
+        beta_e = np.float64(wetness[c]) if qs > q[last] else 1.0
         speed2 = u[last] * u[last] + v[last] * v[last]
         wind = math.sqrt(speed2 + gustiness * gustiness)
         if by_roughness:
@@ -173,7 +173,7 @@ def mix(
             pressure_profile(ph, c_d * wind * z[last], k_m)
         for k in range(1, nlev):  # K becomes a conductance rho K/dz, rho dz = dp/g
             dz = z[k - 1] - z[k]
-            per = (float(pfull[k, c]) - float(pfull[k - 1, c])) / (gravity * dz * dz)
+            per = (np.float64(pfull[k, c]) - np.float64(pfull[k - 1, c])) / (gravity * dz * dz)
             k_m[k] *= per
             k_h[k] *= per
         # momentum
@@ -258,7 +258,7 @@ class BulkDiffusion(Tendency):
         p, planet = self.p, self._planet
         if "sftlf" in x:
             sea, land = math.log(p.roughness_sea), math.log(p.roughness_land)
-            np.multiply(x.sftlf, land - sea, out=self._log_roughness)
+            np.multiply(x.sftlf, land - sea, out=self._log_roughness, dtype=np.float64)
             self._log_roughness += sea
         mix(
             x.ua,

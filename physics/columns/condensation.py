@@ -104,15 +104,15 @@ def condense(
         negative = False
         for k in range(nlev):
             q[k] = hus[k, c]
-            dp[k] = float(phalf[k + 1, c]) - float(phalf[k, c])
+            dp[k] = np.float64(phalf[k + 1, c]) - np.float64(phalf[k, c])
             negative = negative or q[k] < 0.0
         filled[c] = 0.0
         if negative:
             filled[c] = fill_negative(q, dp) / (gravity * dt)
         rain = 0.0  # times g [Pa]
         for k in range(nlev):
-            t = float(ta[k, c])
-            p = float(pfull[k, c])
+            t = np.float64(ta[k, c])
+            p = np.float64(pfull[k, c])
             qs, slope = saturation(t, p, latent, rd, rv)
             change = 0.0
             if q[k] > qs:

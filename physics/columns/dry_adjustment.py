@@ -64,7 +64,7 @@ def adjust(
             continue
         blocks = 0  # a stack of blocks from the top downward, theta falling from one to the next
         for k in range(nlev):
-            dp = float(phalf[k + 1, c]) - float(phalf[k, c])
+            dp = np.float64(phalf[k + 1, c]) - np.float64(phalf[k, c])
             w = exner[k] * dp
             b = ta[k, c] / exner[k]
             start = k
@@ -86,7 +86,7 @@ def adjust(
             # theta from plain sums: enthalpy then closes to round-off also in tall blocks
             heat, water, mass = 0.0, 0.0, 0.0
             for k in range(start, end):
-                dp = float(phalf[k + 1, c]) - float(phalf[k, c])
+                dp = np.float64(phalf[k + 1, c]) - np.float64(phalf[k, c])
                 heat += (ta[k, c] - theta[block] * exner[k]) * dp
                 water += hus[k, c] * dp
                 mass += dp

@@ -61,6 +61,7 @@ def two_stream(
     linear: float,
     passed: Array,
     emitted: Array,
+    entering: Array,
     rnl: Array,
     rlut: Array,
     rlds: Array,
@@ -68,34 +69,34 @@ def two_stream(
 ) -> None:
     """Fills the net upward longwave flux `rnl` [W m-2], shape [interface, column], and its ends.
 
-    `passed` and `emitted` are scratch, shape [level].
+    `passed`, `emitted` [level] and `entering` [interface] are scratch.
     """
     nlev, ncol = ta.shape
     for c in range(ncol):
         s = math.sin(math.radians(lat[c]))
         tau_0 = tau_equator + (tau_pole - tau_equator) * s * s
         down = 0.0
-        sigma = phalf[0, c] / ps[c]
+        sigma = np.float64(phalf[0, c]) / ps[c]
         tau_above = tau_0 * (linear * sigma + (1.0 - linear) * sigma**4)
-        rnl[0, c] = 0.0
+        entering[0] = 0.0
         for k in range(nlev):
-            sigma = phalf[k + 1, c] / ps[c]
+            sigma = np.float64(phalf[k + 1, c]) / ps[c]
             tau = tau_0 * (linear * sigma + (1.0 - linear) * sigma**4)
             emissivity = -math.expm1(tau_above - tau)
             tau_above = tau
-            t2 = float(ta[k, c]) * float(ta[k, c])
+            t2 = np.float64(ta[k, c]) * np.float64(ta[k, c])
             passed[k] = 1.0 - emissivity
             emitted[k] = emissivity * sigma_b * t2 * t2
             down = down * passed[k] + emitted[k]
-            rnl[k + 1, c] = -down
-        ts2 = float(ts[c]) * float(ts[c])
+            entering[k + 1] = down
+        ts2 = np.float64(ts[c]) * np.float64(ts[c])
         up = sigma_b * ts2 * ts2
         rlds[c] = down
         rlus[c] = up
-        rnl[nlev, c] += up
+        rnl[nlev, c] = up - down
         for k in range(nlev - 1, -1, -1):
             up = up * passed[k] + emitted[k]
-            rnl[k, c] += up
+            rnl[k, c] = up - entering[k]
         rlut[c] = up
 
 
@@ -137,7 +138,7 @@ def sunlight(
         for c in range(ncol):
             down = insolation[c]
             if tau_sw > 0.0:
-                sigma = phalf[k, c] / ps[c]
+                sigma = np.float64(phalf[k, c]) / ps[c]
                 down *= math.exp(-tau_sw * sigma * sigma) if k > 0 else 1.0
             rns[k, c] = albs[c] * (insolation[c] * ground) - down
 
@@ -178,6 +179,7 @@ class GreyRadiation(Tendency):
         self._insolation = np.zeros(host.ncol)
         self._passed = np.zeros(host.nlev)
         self._emitted = np.zeros(host.nlev)
+        self._entering = np.zeros(host.nlev + 1)
 
     def compute(self, x: Arrays, tend: Arrays, flux: Arrays, diag: Arrays, now: Now) -> None:
         p = self.p
@@ -203,6 +205,7 @@ class GreyRadiation(Tendency):
             p.linear_fraction,
             self._passed,
             self._emitted,
+            self._entering,
             flux.rnl,
             diag.rlut,
             diag.rlds,

@@ -19,6 +19,7 @@ from __future__ import annotations
 import math
 from typing import Annotated
 
+import numpy as np
 from pydantic import Field
 
 from coupler.interface.component import (
@@ -72,7 +73,7 @@ def relax(
     nlev, ncol = ta.shape
     for k in range(nlev):
         for c in range(ncol):
-            p = float(pfull[k, c])
+            p = np.float64(pfull[k, c])
             teq = equilibrium(p, sin2[c], t0, dty, dthz, tmin, kappa)
             s = max(0.0, (p / ps[c] - sigma_b) / (1.0 - sigma_b))
             cos2 = 1.0 - sin2[c]
@@ -94,7 +95,9 @@ def friction_rate(pfull: Array, ps: Array, kf: float, sigma_b: float, rate: Arra
     nlev, ncol = pfull.shape
     for k in range(nlev):
         for c in range(ncol):
-            rate[k, c] = kf * max(0.0, (pfull[k, c] / ps[c] - sigma_b) / (1.0 - sigma_b))
+            rate[k, c] = kf * max(
+                0.0, (np.float64(pfull[k, c]) / ps[c] - sigma_b) / (1.0 - sigma_b)
+            )
 
 
 @scheme("radiation", "held_suarez")

@@ -10,6 +10,8 @@ of a layer stays as it was.
 
 from __future__ import annotations
 
+import numpy as np
+
 from coupler.interface.component import Array
 from physics.columns.jit import njit
 
@@ -42,7 +44,7 @@ def damp(
         for c in range(ncol):
             r = rate[k, c] / (1.0 + rate[k, c] * dt)
             kept = 2.0 - r * dt  # u+ + u over u, so that (u+^2 - u^2)/2 needs no difference
-            u, v = ua[k, c], va[k, c]
+            u, v = np.float64(ua[k, c]), np.float64(va[k, c])
             dua[k, c] = -r * u
             dva[k, c] = -r * v
             dta[k, c] = 0.5 * heat_per_energy * r * kept * (u * u + v * v)

@@ -66,6 +66,12 @@ def test_launched_reflected_and_escaped_fluxes_are_the_tabulated_ones():
     assert not result.diag.xgwdrefl.any()
 
 
+def test_nothing_at_all_happens_below_the_source_of_a_symmetric_spectrum():
+    result = Result(one_of_each("A", "E", "B"))
+    assert not result.flux.xgwdparam[P_HALF > 34000.0].any()
+    assert not result.tend.ua[P > 31500.0].any()
+
+
 def test_the_northward_component_is_treated_like_the_eastward_one():
     winds = one_of_each("A", "E", "B").ua
     alone, swapped = Result(state(ua=winds)), Result(state(va=winds))

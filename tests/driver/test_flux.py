@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from coupler.driver.flux import add_scaled, dissipative_heating, flux_tendency
+from coupler.interface.errors import ContractError
 
 G = 9.80665
 NLEV, NCOL = 7, 261  # more columns than one chunk, a partial second one
@@ -101,7 +102,9 @@ def test_heat_is_flux_divergence_over_heat_capacity():
 
 def test_a_policy_that_does_not_exist_is_refused():
     flux, phalf = column_state()
-    with pytest.raises(KeyError, match="absorb"):
+    with pytest.raises(
+        ContractError, match=r"unknown policy at the top: absorb.*dump, escape, zero"
+    ):
         divergence(flux, phalf, "absorb")
 
 
