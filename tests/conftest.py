@@ -17,12 +17,12 @@ def data_folder() -> Path:
     Without either, the files are fetched into the user's cache; tests that need them never skip.
     """
     if os.environ.get(fetch.ENVIRONMENT):
-        return fetch.data_folder()
+        return fetch.folder()
     if BESIDE.is_dir():
         return BESIDE
     for name in fetch.FILES:
         fetch.fetch(name)
-    return fetch.data_folder()
+    return fetch.folder()
 
 
 @pytest.fixture

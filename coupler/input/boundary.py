@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from coupler.exchange.regrid import Method, Regridder
 from coupler.input.files import field_of, grid_of, open_file, times_of
 from coupler.interface.errors import DataError
-from coupler.interface.fields import FIELDS
+from coupler.interface.fields import Field
 from coupler.interface.grid import Grid
 from coupler.interface.units import conversion
 
@@ -20,11 +20,11 @@ F64 = NDArray[np.float64]
 def read_boundary(
     path: Path,
     variable: str,
-    name: str,
     target: Grid,
-    file_units: str | None = None,
+    field: Field,
     *,
     units: str | None = None,
+    file_units: str | None = None,
     method: Method = "conservative",
     allow_missing: bool = False,
 ) -> F64:
@@ -33,10 +33,10 @@ def read_boundary(
     Args:
         path: the netCDF file.
         variable: its name in the file.
-        name: what it is to us, a name of the fields table: its unit and plausible range.
         target: grid to remap to.
+        field: what it is to us: its unit and plausible range.
+        units: unit to deliver; default: the field's own.
         file_units: unit of the file where the file does not say or is wrong.
-        units: unit to deliver; default: that of the fields table.
         method: how to remap; ``conservative`` keeps the global mean.
         allow_missing: takes only valid values into means, and the nearest one where there is none
             (a sea surface temperature without values over land).
@@ -47,7 +47,7 @@ def read_boundary(
     Raises:
         DataError: with one sentence saying what is wrong.
     """
-    field, where = FIELDS[name], f"{variable} in {path}"
+    where = f"{variable} in {path}"
     with open_file(path) as file:
         count = times_of(file, variable)
         if count not in (1, 12):

@@ -91,16 +91,6 @@ def initial_state(
     return state | {"ps": ps}
 
 
-def check_initial(path: Path, time: int = 0) -> None:
-    """Checks that a file can start a run, without remapping anything.
-
-    Raises:
-        DataError: naming everything that the file lacks, or what else is wrong with it.
-    """
-    _, fields = _read(path, time)
-    grid_of(fields["ta"].coordinates, str(path))
-
-
 def _read(path: Path, time: int) -> tuple[F64, dict[str, FileField]]:
     """Pressure [Pa], shape [level] (top first), and the fields [level, lat, lon] by our names."""
     with open_file(path) as file:

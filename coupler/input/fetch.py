@@ -7,13 +7,15 @@ unless `isthmus data fetch` is called.
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import os
-from collections.abc import Callable, Iterable
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from coupler.interface.errors import CouplerError, DataError, Problem, nearest
+from coupler.interface.errors import CouplerError, DataError, nearest
 
 ENVIRONMENT = "ISTHMUS_DATA"
 
@@ -98,7 +100,7 @@ FILES: dict[str, Remote] = {f.name: f for f in _FILES}
 """Every file that can be fetched, by name."""
 
 
-def data_folder() -> Path:
+def folder() -> Path:
     """Where data files are: ``$ISTHMUS_DATA``, or else the user's cache."""
     given = os.environ.get(ENVIRONMENT)
     if given:
@@ -119,14 +121,14 @@ def locate(name: str, *, beside: Path | None = None) -> Path:
         DataError: when it is in none of the places, with what to do about it.
     """
     given = Path(name).expanduser()
-    places = [given] if given.is_absolute() else [data_folder() / given]
+    places = [given] if given.is_absolute() else [folder() / given]
     if beside is not None and not given.is_absolute():
         places.insert(0, beside / given)
     for place in places:
         if place.is_file():
             return place
     if name in FILES:
-        remedy = f"run `isthmus data fetch`, or set {ENVIRONMENT} to a folder that has it"
+        remedy = f"run `isthmus data fetch {name}`, or set {ENVIRONMENT} to a folder that has it"
     else:
         remedy = nearest(name, FILES)
     raise DataError.of(
@@ -163,7 +165,7 @@ def fetch(name: str, retrieve: Callable[[str, str, Path], None] = _retrieve) -> 
     """
     if name not in FILES:
         raise DataError.of("unknown data file", name, remedy=nearest(name, FILES))
-    remote, target = FILES[name], data_folder() / name
+    remote, target = FILES[name], folder() / name
     if target.is_file() and is_good(remote, target):
         return target
     failures = []
@@ -186,30 +188,36 @@ def fetch(name: str, retrieve: Callable[[str, str, Path], None] = _retrieve) -> 
     )
 
 
-def fetch_all(names: Iterable[str] = ()) -> None:
-    """Fetches the named files, or all, and says where they are.
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of ``isthmus data``."""
+    actions = parser.add_subparsers(dest="action", required=True)
+    get = actions.add_parser("fetch", help="fetch data files of the cases (all, or those named)")
+    get.add_argument("names", nargs="*", metavar="NAME")
+    actions.add_parser("list", help="data files, whether they are there, their licences")
+    actions.add_parser("path", help="the folder of the data files")
 
-    Raises:
-        DataError: naming every file that could not be fetched, after trying all.
-    """
-    problems: list[Problem] = []
-    for name in list(names) or list(FILES):
+
+def run(args: argparse.Namespace) -> int:
+    """Does ``isthmus data``; returns the exit status."""
+    if args.action == "path":
+        print(folder())
+        return 0
+    if args.action == "list":
+        for remote in FILES.values():
+            print(f"{_state(remote):8} {remote.name}\n{'':9}{remote.what}\n{'':9}{remote.licence}")
+        return 0
+    status = 0
+    for name in args.names or list(FILES):
         try:
             print(fetch(name))
         except CouplerError as error:
-            problems += error.problems
-    if problems:
-        raise DataError(*problems)
-
-
-def print_list() -> None:
-    """Prints every file of the registry, whether it is there, what it is and its licence."""
-    for remote in FILES.values():
-        print(f"{_state(remote):8} {remote.name}\n{'':9}{remote.what}\n{'':9}{remote.licence}")
+            print(error, file=sys.stderr)
+            status = 2
+    return status
 
 
 def _state(remote: Remote) -> str:
-    path = data_folder() / remote.name
+    path = folder() / remote.name
     if not path.is_file():
         return "missing"
     return "good" if is_good(remote, path) else "damaged"

@@ -1,5 +1,6 @@
 """The registry of data files, and fetching without a network."""
 
+import argparse
 import hashlib
 import re
 from pathlib import Path
@@ -32,6 +33,13 @@ def empty(tmp_path, monkeypatch) -> Path:
     return folder
 
 
+def command(words: list[str]) -> int:
+    """What ``isthmus data WORDS`` does."""
+    parser = argparse.ArgumentParser()
+    fetch.add_arguments(parser)
+    return fetch.run(parser.parse_args(words))
+
+
 @pytest.mark.parametrize("remote", FILES.values(), ids=list(FILES))
 def test_every_file_has_a_pinned_address_and_a_checksum(remote):
     for url in remote.urls:
@@ -55,7 +63,7 @@ def test_a_file_that_is_not_there_is_refused_with_what_to_do(empty):
     with pytest.raises(
         DataError,
         match=rf"no such data file: {ERA5}; expected a file at .*data/{ERA5}; "
-        r"run `isthmus data fetch`, or set ISTHMUS_DATA",
+        rf"run `isthmus data fetch {ERA5}`, or set ISTHMUS_DATA",
     ):
         locate(ERA5)
     with pytest.raises(DataError, match=r"no such data file: .*; did you mean .*era5_tl31"):
@@ -124,30 +132,24 @@ def test_when_no_address_gives_the_file_all_are_named(empty):
         fetch.fetch("small/two.nc", retrieve)
 
 
-def test_the_list_tells_states(empty, capsys):
-    path = empty / "small" / "one.nc"
-    path.parent.mkdir(parents=True)
-    fetch.print_list()
-    shown = capsys.readouterr().out
-    assert f"missing  {ERA5}" in shown
-    assert "missing  small/one.nc" in shown
-    path.write_bytes(b"other")
-    fetch.print_list()
-    assert "damaged  small/one.nc" in capsys.readouterr().out
-    path.write_bytes(CONTENT)
-    fetch.print_list()
-    assert "good     small/one.nc" in capsys.readouterr().out
-
-
-def test_several_files_are_all_tried_and_all_failures_told(empty, capsys):
+def test_the_command_lists_states_and_says_where_files_are(empty, capsys, monkeypatch):
+    assert command(["path"]) == 0
+    assert capsys.readouterr().out.strip() == str(empty)
+    assert command(["list"]) == 0
+    assert f"missing  {ERA5}" in capsys.readouterr().out
     (empty / "small").mkdir(parents=True)
+    (empty / "small" / "one.nc").write_bytes(b"other")
+    command(["list"])
+    assert "damaged  small/one.nc" in capsys.readouterr().out
     (empty / "small" / "one.nc").write_bytes(CONTENT)
-    with pytest.raises(DataError) as error:
-        fetch.fetch_all(["small/none.nc", "small/one.nc", "big/none.nc"])
-    assert [p.name for p in error.value.problems] == ["small/none.nc", "big/none.nc"]
-    assert capsys.readouterr().out.strip() == str(empty / "small" / "one.nc")
+    command(["list"])
+    assert "good     small/one.nc" in capsys.readouterr().out
+    assert command(["fetch", "small/one.nc"]) == 0
+    assert capsys.readouterr().out.strip().endswith("one.nc")
+    assert command(["fetch", "small/none.nc"]) == 2
+    assert "unknown data file: small/none.nc" in capsys.readouterr().err
 
 
 def test_without_the_variable_files_are_in_the_users_cache(monkeypatch):
     monkeypatch.delenv(fetch.ENVIRONMENT, raising=False)
-    assert fetch.data_folder().name == "isthmus"
+    assert fetch.folder().name == "isthmus"
