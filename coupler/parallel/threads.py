@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sys
 
-_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
+_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 CHOICE = "ISTHMUS_THREADS"
 """Environment variable with the number of threads of each process."""
 
@@ -38,4 +38,6 @@ def prepare(threads: int | None = None) -> int:
     if "numba" in sys.modules:
         numba = sys.modules["numba"]
         numba.set_num_threads(min(count, numba.config.NUMBA_NUM_THREADS))
+    else:  # numba refuses another size of its pool once it runs
+        os.environ["NUMBA_NUM_THREADS"] = str(count)
     return count
