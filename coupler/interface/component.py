@@ -320,8 +320,8 @@ class ColumnModel(Model):
     def physics_dt(self) -> float:
         """Time over which the next step applies physics tendencies [s] (2 dt in leapfrog)."""
 
-    def budgets(self) -> dict[str, float]:
-        """Global integrals for the budget file, for example ``dry_air_mass`` [kg m-2]."""
+    def budgets(self) -> dict[str, tuple[float, str, str]]:
+        """Global integrals for the budget file: value, units and long name by name."""
         return {}
 
     @abstractmethod

@@ -1,0 +1,1 @@
+"""Dynamical cores: spectral transform, primitive equations, time stepping, initial states."""

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from coupler.interface.constants import Planet
 from coupler.interface.errors import UnstableError
@@ -21,10 +22,10 @@ from physics.dynamics.leapfrog import Diffusion, Leapfrog, TimeFilter
 from physics.dynamics.primitive import PrimitiveEquations
 from physics.dynamics.semi_implicit import SemiImplicit
 from physics.dynamics.transform import SpectralTransform
-from physics.dynamics.vertical import Layers, VerticalGrid
+from physics.dynamics.vertical import VerticalGrid
 
 Tensor = torch.Tensor
-Array = np.ndarray
+Array = NDArray[Any]
 
 
 class DynamicalCore:
@@ -95,19 +96,21 @@ class DynamicalCore:
         self._before, self._now = tr.zeros(eq.fields), tr.zeros(eq.fields)
         self.surface_geopotential = tr.zeros(1)
         plane = (tr.nlat, tr.nlon)
-        make = {"dtype": dtype, "device": tr.device}
-        self._grid = torch.zeros(eq.batch_shape, **make)
+
+        def zeros(*shape: int) -> Tensor:
+            return torch.zeros(shape, dtype=dtype, device=tr.device)
+
+        self._grid = zeros(*eq.batch_shape)
         self._fields = eq.views(self._grid)
-        self._ta, self._ps = torch.zeros((k, *plane), **make), torch.zeros(plane, **make)
-        self._hus = self._fields.tracers[0] if tracers else torch.zeros((k, *plane), **make)
-        self._surface = torch.zeros(plane, **make)
+        self._ta, self._ps = zeros(k, *plane), zeros(*plane)
+        self._hus = self._fields.scalars[1] if tracers else zeros(k, *plane)
+        self._surface = zeros(*plane)
         self._weights = torch.tensor(
             np.repeat(0.5 * tr.gauss_weights[:, None] / tr.nlon, tr.nlon, axis=1).ravel(),
             device=tr.device,
         )
         self._delta_a = torch.tensor(np.diff(levels.a), device=tr.device)
         self._delta_b = torch.tensor(np.diff(levels.b), device=tr.device)
-        self._omega_p: Tensor | None = None
         self.steps = 0
         self.dry_mass = 0.0
         """Global mean pressure of dry air that the fixer keeps [Pa]."""
@@ -122,8 +125,12 @@ class DynamicalCore:
         tr = self.transform
         surface = self.surface_grid().astype(np.float64)
         return Frame(
-            sin_lat=tr.sin_lat, nlon=tr.nlon, a=self.vertical.a, b=self.vertical.b,
-            planet=self.planet, surface_geopotential=surface,
+            sin_lat=tr.sin_lat,
+            nlon=tr.nlon,
+            a=self.vertical.a,
+            b=self.vertical.b,
+            planet=self.planet,
+            surface_geopotential=surface,
         )
 
     def surface_grid(self) -> Array:
@@ -131,22 +138,21 @@ class DynamicalCore:
         with torch.no_grad():
             return self.transform.synthesis(self.surface_geopotential)[0].cpu().numpy()
 
-    def start(self, spec: Tensor, surface_geopotential: Tensor | None = None) -> None:
-        """Begins a run from coefficients; the next step is an Euler start.
-
-        Args:
-            spec: shape [T+1, 2, (3+n) K + 1, T+2].
-            surface_geopotential: [m2 s-2], shape [T+1, 2, 1, T+2]; None keeps the present one.
-        """
+    def set_surface(self, geopotential: Tensor) -> None:
+        """Sets the surface geopotential [m2 s-2] by coefficients, shape [T+1, 2, 1, T+2]."""
         with torch.no_grad():
-            if surface_geopotential is not None:
-                self.surface_geopotential.copy_(surface_geopotential)
+            self.surface_geopotential.copy_(geopotential)
             self.transform.synthesis(self.surface_geopotential, self._surface[None])
+
+    def start(self, spec: Tensor) -> None:
+        """Begins a run from coefficients [T+1, 2, (3+n) K + 1, T+2]; the first step is Euler's."""
+        with torch.no_grad():
             self._now.copy_(spec)
             self._before.copy_(spec)
             self.steps, self.mass_fix = 0, 0.0
             self._expose(self._now)
-            self.dry_mass = self._dry_mass_terms()[0] - self._dry_mass_terms()[1]
+            scaled, fixed = self._dry_mass_terms()
+            self.dry_mass = scaled - fixed
 
     def _expose(self, spec: Tensor) -> None:
         self.equations.to_grid(spec, self._grid)
@@ -163,9 +169,8 @@ class DynamicalCore:
     def newest(self) -> dict[str, Array]:
         """``ua va ta hus ps`` of the newest time level, in new arrays (costs a transform)."""
         with torch.no_grad():
-            g = self.equations.views(torch.zeros_like(self._grid))
             g = self.equations.to_grid(self._now)
-            hus = g.tracers[0] if self.equations.tracers else torch.zeros_like(g.ua)
+            hus = g.scalars[1] if self.equations.tracers else torch.zeros_like(g.ua)
             ps = self.equations.surface_pressure(g.ln_ps)
             state = {"ua": g.ua, "va": g.va, "ta": g.t_prime + self.equations.t_ref}
             return {n: t.numpy().copy() for n, t in (state | {"hus": hus, "ps": ps}).items()}
@@ -208,7 +213,9 @@ class DynamicalCore:
         scaled, fixed = self._dry_mass_terms()
         if not np.isfinite(scaled) or not np.isfinite(fixed):
             raise UnstableError.of(
-                "the state is no longer finite", "ps", found=f"step {self.steps}",
+                "the state is no longer finite",
+                "ps",
+                found=f"step {self.steps}",
                 remedy="shorten dt or strengthen the diffusion",
             )
         if not self.fix_mass:
@@ -255,7 +262,8 @@ class DynamicalCore:
             inverse = 1.0 / self.planet.gravity
             torch.from_numpy(out["phalf"]).copy_(layers.half_pressure)
             torch.mul(
-                layers.half_pressure[1:], torch.exp(-layers.alpha),
+                layers.half_pressure[1:],
+                torch.exp(-layers.alpha),
                 out=torch.from_numpy(out["pfull"]),
             )
             torch.mul(full, inverse, out=torch.from_numpy(out["zg"]))
@@ -263,9 +271,6 @@ class DynamicalCore:
             torch.mul(low, inverse, out=half[1:])
             top = 2.0 * full[0] - low[0] if vert.open_top else low[0] + weighted[0]
             torch.mul(top, inverse, out=half[0])
-
-    def _layers(self) -> Layers:
-        return self.vertical.layers(self._ps.double().to(self._ps.dtype))
 
     def integrals(self) -> dict[str, float]:
         """Global means of the state of :meth:`grid_state`, summed in float64.
@@ -278,7 +283,7 @@ class DynamicalCore:
         g, planet, tr = self._fields, self.planet, self.transform
         with torch.no_grad():
             ps = self._ps.double()
-            mass = (self._delta_a[:, None, None] + self._delta_b[:, None, None] * ps)
+            mass = self._delta_a[:, None, None] + self._delta_b[:, None, None] * ps
             mass = mass / planet.gravity
             u, v = g.ua.double(), g.va.double()
             weights = self._weights.view(tr.nlat, tr.nlon)
@@ -300,30 +305,29 @@ class DynamicalCore:
     # -- restart ------------------------------------------------------------------------------
 
     def memory(self) -> dict[str, Array]:
-        """Everything a bit-for-bit restart needs, as copies."""
-        parts: dict[str, Any] = {
-            "spectral_before": self._before.numpy().copy(),
-            "spectral_now": self._now.numpy().copy(),
-            "surface_geopotential": self.surface_geopotential.numpy().copy(),
-            "grid": self._grid.numpy().copy(),
-            "ta": self._ta.numpy().copy(),
-            "ps": self._ps.numpy().copy(),
+        """Everything a bit-for-bit restart needs. Not copied: the next step overwrites it."""
+        f = self._fields
+        return {
+            "spectral_before": self._before.numpy(),
+            "spectral_now": self._now.numpy(),
+            "surface_geopotential": self.surface_geopotential.numpy(),
+            "ua": f.ua.numpy(),
+            "va": f.va.numpy(),
+            "scalars": f.scalars.numpy(),
+            "ta": self._ta.numpy(),
+            "ps": self._ps.numpy(),
+            "omega_p": self.equations.omega_p.numpy(),
             "steps": np.array(self.steps, dtype=np.int64),
             "dry_mass": np.array(self.dry_mass, dtype=np.float64),
             "mass_fix": np.array(self.mass_fix, dtype=np.float64),
         }
-        return parts
 
     def restore(self, memory: Mapping[str, Array]) -> None:
         """Continues from what :meth:`memory` gave."""
         with torch.no_grad():
-            pairs = (
-                ("spectral_before", self._before), ("spectral_now", self._now),
-                ("surface_geopotential", self.surface_geopotential), ("grid", self._grid),
-                ("ta", self._ta), ("ps", self._ps),
-            )
-            for name, tensor in pairs:
-                tensor.copy_(torch.from_numpy(np.array(memory[name])))
+            for name, own in self.memory().items():
+                if own.ndim:
+                    own[...] = memory[name]
             self.transform.synthesis(self.surface_geopotential, self._surface[None])
         self.steps = int(memory["steps"])
         self.dry_mass = float(memory["dry_mass"])

@@ -16,12 +16,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from physics.dynamics.primitive import PrimitiveEquations
 from physics.dynamics.semi_implicit import SemiImplicit
 
 Tensor = torch.Tensor
+Float64 = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +51,7 @@ class Diffusion:
                 f"sponge_timescale = {self.sponge_timescale}"
             )
 
-    def rate(self, degree: np.ndarray, truncation: int, levels: int) -> np.ndarray:
+    def rate(self, degree: Float64, truncation: int, levels: int) -> Float64:
         """Damping rate [s-1] in float64, shape [T+1, levels, T+2], for degrees [T+1, T+2]."""
         relative = degree * (degree + 1.0) / (truncation * (truncation + 1.0))
         scale = relative**self.power / self.timescale
@@ -103,9 +105,7 @@ class Leapfrog:
             variables = np.concatenate([rate] * (3 + eq.tracers), axis=1)
             none = np.zeros_like(variables[:, :1])
             factor = 1.0 / (1.0 + span * np.concatenate([variables, none], axis=1))
-            self._factors[span] = torch.tensor(
-                factor[:, None], dtype=tr.dtype, device=tr.device
-            )
+            self._factors[span] = torch.tensor(factor[:, None], dtype=tr.dtype, device=tr.device)
         return self._factors[span]
 
     def advance(self, before: Tensor, now: Tensor, tendency: Tensor, span: float) -> Tensor:

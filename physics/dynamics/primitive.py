@@ -4,7 +4,8 @@ Spectral unknowns zeta, D, T' = T - T_r, tracers (specific humidity first), P = 
 constant reference temperature T_r. On the grid, with G, m, omega of ``vertical`` and
 T'_v = T (1 + (Rv/Rd - 1) q) - T_r:
 
-    A = (zeta + f) v - W(u) - R T'_v G dP/dx + F_u,   B = -(zeta + f) u - W(v) - R T'_v G dP/dy + F_v
+    A =  (zeta + f) v - W(u) - R T'_v G dP/dx + F_u
+    B = -(zeta + f) u - W(v) - R T'_v G dP/dy + F_v
     dzeta/dt = curl(A, B),    dD/dt = div(A, B) - lap(KE + Phi(T'_v) + Phi_s + R T_r P)
     dT/dt    = -V . grad T - W(T) + kappa T_v omega / p + F_T
     dq/dt    = -V . grad q - W(q) + F_q
@@ -17,15 +18,18 @@ Q. J. R. Meteorol. Soc. 101, 637-655, doi:10.1002/qj.49710142918; Simmons and Bu
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 
 from coupler.interface.constants import Planet
+from physics.dynamics import fused
 from physics.dynamics.transform import SpectralTransform
-from physics.dynamics.vertical import Layers, VerticalGrid
+from physics.dynamics.vertical import VerticalGrid
 
 Tensor = torch.Tensor
 
@@ -38,7 +42,7 @@ class GridFields:
         ua, va: wind [m s-1], [K, lat, lon].
         vorticity, divergence: [s-1], [K, lat, lon].
         t_prime: T - T_r [K], [K, lat, lon].
-        tracers: [1], [n, K, lat, lon].
+        scalars: T' and the tracers [1], [1+n, K, lat, lon].
         ln_ps: ln(ps / p0) [1], [lat, lon].
         east, north: derivatives of T', tracers and ln ps [unit m-1], [(1+n) K + 1, lat, lon].
     """
@@ -48,7 +52,7 @@ class GridFields:
     vorticity: Tensor
     divergence: Tensor
     t_prime: Tensor
-    tracers: Tensor
+    scalars: Tensor
     ln_ps: Tensor
     east: Tensor
     north: Tensor
@@ -86,14 +90,16 @@ class PrimitiveEquations:
         self._coriolis = torch.tensor(coriolis, dtype=transform.dtype, device=transform.device)[
             :, None
         ]
-        self._secant = torch.tensor(
-            1.0 / transform.cos_lat, dtype=transform.dtype, device=transform.device
-        )[:, None]
-        half = vertical.a + vertical.b * planet.reference_pressure
         self._scalars = (1 + tracers) * k + 1
         self._batch = 2 * k + 2 * self._scalars + self.fields
         self._spec_batch: Tensor | None = None
-        self.reference_half_pressure = np.asarray(half)
+        self.fused = transform.device.type == "cpu"
+        """Use the compiled pass when gradients are disabled."""
+        self._fused_arguments: tuple[Any, ...] | None = None
+        self.omega_p = torch.zeros(
+            (k, transform.nlat, transform.nlon), dtype=transform.dtype, device=transform.device
+        )
+        """omega / p [s-1] of the last tendency computed, [K, lat, lon]."""
 
     # -- to the grid --------------------------------------------------------------------------
 
@@ -112,16 +118,17 @@ class PrimitiveEquations:
             batch = self._spec_batch
         vectors = 2 * k + 2 * s
         tr.wind(
-            spec[:, :, self.vorticity_slice], spec[:, :, self.divergence_slice],
+            spec[:, :, self.vorticity_slice],
+            spec[:, :, self.divergence_slice],
             out=batch[:, :, : 2 * k],
         )
         tr.gradient(spec[:, :, 2 * k :], out=batch[:, :, 2 * k : vectors])
         batch[:, :, vectors:] = spec
         grid = tr.synthesis(batch, out)
         if torch.is_grad_enabled():
-            grid = torch.cat([grid[:vectors] * self._secant, grid[vectors:]])
+            grid = torch.cat([grid[:vectors] * tr.secant, grid[vectors:]])
         else:
-            grid[:vectors] *= self._secant
+            grid[:vectors] *= tr.secant
         return self.views(grid)
 
     @property
@@ -142,7 +149,7 @@ class PrimitiveEquations:
             vorticity=state[:k],
             divergence=state[k : 2 * k],
             t_prime=state[2 * k : 3 * k],
-            tracers=state[3 * k : -1].view(n, k, *grid.shape[1:]),
+            scalars=state[2 * k : -1].view(1 + n, k, *grid.shape[1:]),
             ln_ps=state[-1],
         )
 
@@ -157,7 +164,7 @@ class PrimitiveEquations:
         if not self.tracers:
             return g.t_prime
         factor = self.planet.virtual_factor
-        return torch.addcmul(g.t_prime, g.t_prime + self.t_ref, g.tracers[0], value=factor)
+        return torch.addcmul(g.t_prime, g.t_prime + self.t_ref, g.scalars[1], value=factor)
 
     def tendency(
         self,
@@ -165,7 +172,6 @@ class PrimitiveEquations:
         g: GridFields,
         surface_geopotential: Tensor,
         forcing: Mapping[str, Tensor] | None = None,
-        layers: Layers | None = None,
     ) -> Tensor:
         """d(state)/dt.
 
@@ -175,76 +181,147 @@ class PrimitiveEquations:
             surface_geopotential: Phi_s coefficients [m2 s-2], shape [T+1, 2, 1, T+2].
             forcing: physics tendencies ``ua va`` [m s-2], ``ta`` [K s-1], ``hus`` [s-1], each
                 [K, lat, lon]; any may be missing.
-            layers: of ps, when already computed.
 
         Returns:
             shape of `spec`.
         """
+        if self.fused and not torch.is_grad_enabled():
+            batch = self._fused_tendency(g, forcing or {})
+        else:
+            batch = self.grid_tendency(g, forcing or {})
+        out = self.transform.analysis(batch, extended=True)
+        return self._assemble(spec, out, surface_geopotential)
+
+    def grid_tendency(self, g: GridFields, forcing: Mapping[str, Tensor]) -> Tensor:
+        """The grid-point part: what :meth:`tendency` analyses.
+
+        Returns:
+            A/cos(lat), B/cos(lat), KE + Phi(T'_v), tendencies of T', tracers and ln ps, shape
+            [(4+n) K + 1, lat, lon].
+        """
         tr, vert, k, n = self.transform, self.vertical, self.levels, self.tracers
-        gas = self.planet.gas_constant_dry
         ps = self.surface_pressure(g.ln_ps)
-        if layers is None:
-            layers = vert.layers(ps)
-        dp = layers.thickness
-        inverse_dp = 1.0 / dp
+        layers = vert.layers(ps)
+        inverse_dp = 1.0 / layers.thickness
 
         pressure_wind = g.ua * g.east[-1] + g.va * g.north[-1]
         # div(V dp) = dp D + dB ps V . grad ln ps
-        flux_div = torch.addcmul(dp * g.divergence, pressure_wind, vert._delta_b * ps)
+        flux_div = torch.addcmul(layers.thickness * g.divergence, pressure_wind, vert.delta_b * ps)
         partial = vert.sum_down(flux_div)
         flux = vert.interface_flux(partial)
         half_inverse = 0.5 * inverse_dp
 
         excess = self.virtual_excess(g)
-        heavy = excess * gas
+        heavy = excess * self.planet.gas_constant_dry
         push = heavy * layers.gradient_weight
-        momentum = g.vorticity + self._coriolis
+        spin = g.vorticity + self._coriolis
         vertical_uv = vert.advection(flux, half_inverse, torch.stack([g.ua, g.va]))
-        east = torch.addcmul(momentum * g.va, push, g.east[-1], value=-1.0) - vertical_uv[0]
-        north = -torch.addcmul(momentum * g.ua, push, g.north[-1]) - vertical_uv[1]
+        east = spin * g.va - push * g.east[-1] - vertical_uv[0]
+        north = -spin * g.ua - push * g.north[-1] - vertical_uv[1]
 
-        weighted = heavy * layers.log_ratio
-        energy = vert.sum_below(weighted)
-        energy = energy + heavy * layers.alpha
+        energy = vert.sum_below(heavy * layers.log_ratio) + heavy * layers.alpha
         energy = energy + 0.5 * (g.ua * g.ua + g.va * g.va)
 
         above = torch.cat([torch.zeros_like(partial[:1]), partial[:-1]])
         conversion = layers.log_ratio * above + layers.alpha * flux_div
         omega_p = layers.gradient_weight * pressure_wind - conversion * inverse_dp
-        scalars = torch.cat([g.t_prime[None], g.tracers])
+        self.omega_p.copy_(omega_p.detach())
         slopes = (1 + n, k, tr.nlat, tr.nlon)
         change = -(
             g.ua * g.east[:-1].view(slopes)
             + g.va * g.north[:-1].view(slopes)
-            + vert.advection(flux, half_inverse, scalars)
+            + vert.advection(flux, half_inverse, g.scalars)
         )
-        change[0] += self.planet.kappa * (excess + self.t_ref) * omega_p
-
-        if forcing:
-            east = east + forcing["ua"] if "ua" in forcing else east
-            north = north + forcing["va"] if "va" in forcing else north
-            if "ta" in forcing:
-                change[0] += forcing["ta"]
-            if n and "hus" in forcing:
-                change[1] += forcing["hus"]
-        ln_ps_change = -partial[-1:] / ps
-        batch = torch.cat(
+        heating = self.planet.kappa * (excess + self.t_ref) * omega_p
+        east = east + forcing["ua"] if "ua" in forcing else east
+        north = north + forcing["va"] if "va" in forcing else north
+        heating = heating + forcing["ta"] if "ta" in forcing else heating
+        sources = [heating]
+        if n:
+            sources.append(forcing["hus"] if "hus" in forcing else torch.zeros_like(heating))
+            sources += [torch.zeros_like(heating)] * (n - 1)
+        change = change + torch.stack(sources)
+        return torch.cat(
             [
-                east * self._secant,
-                north * self._secant,
+                east * tr.secant,
+                north * tr.secant,
                 energy,
                 change.view((1 + n) * k, tr.nlat, tr.nlon),
-                ln_ps_change,
+                -partial[-1:] / ps,
             ]
         )
-        out = tr.analysis(batch, extended=True)
-        return self._assemble(spec, out, surface_geopotential)
+
+    def _fused_tendency(self, g: GridFields, forcing: Mapping[str, Tensor]) -> Tensor:
+        """:meth:`grid_tendency` in one compiled pass, into storage that is used again."""
+        tr, vert, k, n, planet = (
+            self.transform,
+            self.vertical,
+            self.levels,
+            self.tracers,
+            self.planet,
+        )
+        if self._fused_arguments is None:
+            dtype = self.omega_p.numpy().dtype
+            real = dtype.type
+            self._batch_out = torch.zeros(((4 + n) * k + 1, tr.nlat, tr.nlon), dtype=tr.dtype)
+            self._fused_arguments = (
+                vert.a.astype(dtype),
+                vert.b.astype(dtype),
+                vert.cross.numpy()[:, 0, 0].copy(),
+                self._coriolis.numpy()[:, 0].copy(),
+                tr.secant.numpy()[:, 0].copy(),
+                real(planet.gas_constant_dry),
+                real(planet.kappa),
+                real(planet.virtual_factor),
+                real(self.t_ref),
+                real(math.log(2.0) if vert.open_top else -1.0),
+            )
+            self._no_forcing = np.zeros((0, 0, 0), dtype), np.zeros((0, 0, 0, 0), dtype)
+            self._scratch = np.zeros((2, max(k + 1, 8), tr.nlon), dtype)
+            self._scalar_force = torch.zeros((1 + n, k, tr.nlat, tr.nlon), dtype=tr.dtype)
+        ps = self.surface_pressure(g.ln_ps)
+        log_ratio = vert.log_ratio(vert.half_pressure(ps))
+        no_force, no_scalar_force = self._no_forcing
+        force_u = force_v = no_force
+        force_s = no_scalar_force
+        if "ua" in forcing or "va" in forcing:
+            zero = torch.zeros_like(self.omega_p)
+            force_u = forcing.get("ua", zero).numpy()
+            force_v = forcing.get("va", zero).numpy()
+        if "ta" in forcing or "hus" in forcing:
+            source = self._scalar_force
+            source.zero_()
+            if "ta" in forcing:
+                source[0] = forcing["ta"]
+            if "hus" in forcing and n:
+                source[1] = forcing["hus"]
+            force_s = source.numpy()
+        arguments: tuple[Any, ...] = (
+            g.ua.numpy(),
+            g.va.numpy(),
+            g.vorticity.numpy(),
+            g.divergence.numpy(),
+            g.scalars.numpy(),
+            ps.numpy(),
+            g.east.numpy(),
+            g.north.numpy(),
+            log_ratio.numpy(),
+            *self._fused_arguments,
+            force_u,
+            force_v,
+            force_s,
+            self._scratch,
+            self.omega_p.numpy(),
+            self._batch_out.numpy(),
+        )
+        fused.grid_tendency(*arguments)
+        return self._batch_out
 
     def _assemble(self, spec: Tensor, batch: Tensor, surface_geopotential: Tensor) -> Tensor:
         tr, k = self.transform, self.levels
         curl, div = tr.vorticity_divergence(batch[:, :, :k], batch[:, :, k : 2 * k])
-        bottom = surface_geopotential + (
-            self.planet.gas_constant_dry * self.t_ref
-        ) * spec[:, :, -1:]
+        bottom = (
+            surface_geopotential + (self.planet.gas_constant_dry * self.t_ref) * spec[:, :, -1:]
+        )
         div = div - tr.eigenvalue * (batch[:, :, 2 * k : 3 * k] + bottom)
         return torch.cat([curl, div, batch[:, :, 3 * k :] * tr.inside], dim=2)

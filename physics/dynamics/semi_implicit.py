@@ -10,11 +10,12 @@ eta = dt (1 + e), is written for the increment d = X^+ - X^-:
 Eliminating T and P leaves (1 + eta^2 b M) dD = r with M = gamma tau + R T_r (1 x nu). The
 Simmons-Burridge operators are adjoint, tau = (kappa T_r / R) dp^-1 gamma^T dp, so
 
-    M = Q dp,  Q = (kappa T_r / R) gamma dp^-1 gamma^T + (R T_r / p_r) 1 1^T   (symmetric, positive)
+    M = Q dp,  Q = (kappa T_r / R) gamma dp^-1 gamma^T + (R T_r / p_r) 1 1^T
 
-and sqrt(dp) M sqrt(dp)^-1 is symmetric: M = V diag(c^2) V^-1 with V = sqrt(dp)^-1 U, U orthogonal, c
-the gravity-wave speeds. The solve for every n is then one division between two K x K products, well
-conditioned in float32, with one small table for any time step.
+with Q symmetric and positive, so that sqrt(dp) M sqrt(dp)^-1 is symmetric: M = V diag(c^2) V^-1
+with V = sqrt(dp)^-1 U, U orthogonal, c the gravity-wave speeds. The solve for every n is then one
+division between two K x K products, well conditioned in float32, with one small table for any time
+step.
 
 Sources: Robert, Henderson, Turnbull (1972), Mon. Wea. Rev. 100, 329-335; Simmons, Hoskins,
 Burridge (1978), Mon. Wea. Rev. 106, 405-412, doi:10.1175/1520-0493(1978)106<0405:SOTSIS>2.0.CO;2.
@@ -23,12 +24,14 @@ Burridge (1978), Mon. Wea. Rev. 106, 405-412, doi:10.1175/1520-0493(1978)106<040
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from physics.dynamics.primitive import PrimitiveEquations
 from physics.dynamics.vertical import reference_matrices
 
 Tensor = torch.Tensor
+Float64 = npt.NDArray[np.float64]
 
 
 class SemiImplicit:
@@ -50,8 +53,12 @@ class SemiImplicit:
         self.equations, self.off_centring = equations, off_centring
         planet, vert, tr = equations.planet, equations.vertical, equations.transform
         gamma, tau, nu, dp = reference_matrices(
-            a=vert.a, b=vert.b, t_ref=equations.t_ref, ps_ref=ps_ref,
-            gas_constant=planet.gas_constant_dry, kappa=planet.kappa,
+            a=vert.a,
+            b=vert.b,
+            t_ref=equations.t_ref,
+            ps_ref=ps_ref,
+            gas_constant=planet.gas_constant_dry,
+            kappa=planet.kappa,
         )
         self.surface_factor = planet.gas_constant_dry * equations.t_ref
         root = np.sqrt(dp)
@@ -60,7 +67,7 @@ class SemiImplicit:
         squares, vectors = np.linalg.eigh(0.5 * (symmetric + symmetric.T))
         self.wave_speeds = np.sqrt(np.maximum(squares, 0.0))[::-1]
 
-        def tensor(array: np.ndarray) -> Tensor:
+        def tensor(array: Float64) -> Tensor:
             return torch.tensor(np.ascontiguousarray(array), dtype=tr.dtype, device=tr.device)
 
         self._gamma, self._tau, self._nu = tensor(gamma), tensor(tau), tensor(nu[None, :])
@@ -91,8 +98,10 @@ class SemiImplicit:
         div, temp = eq.divergence_slice, eq.temperature_slice
         eta, span = dt * (1.0 + self.off_centring), 2.0 * dt
         first, last = div.start, temp.stop
-        lag = torch.cat([before[:, :, first:last] - now[:, :, first:last],
-                         before[:, :, -1:] - now[:, :, -1:]], dim=2)
+        lag = torch.cat(
+            [before[:, :, first:last] - now[:, :, first:last], before[:, :, -1:] - now[:, :, -1:]],
+            dim=2,
+        )
         k = eq.levels
         lag_d, lag_t, lag_p = lag[:, :, :k], lag[:, :, k : 2 * k], lag[:, :, 2 * k :]
         rhs_t = span * (tendency[:, :, temp] - torch.matmul(self._tau, lag_d))

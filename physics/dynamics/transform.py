@@ -25,12 +25,14 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from physics.dynamics.legendre import epsilon, gaussian_nodes, legendre_functions
 
 Tensor = torch.Tensor
-_TINY = 1e-30  # table entries below this only produce denormal numbers, which are slow
+Float64 = npt.NDArray[np.float64]
+_NEGLIGIBLE = 1e-12  # of the largest entry: below float32 rounding, and products of it are denormal
 
 
 class SpectralTransform:
@@ -67,24 +69,26 @@ class SpectralTransform:
         self.truncation, self.nlat, self.nlon = truncation, nlat, nlon
         self.radius, self.dtype, self.device = radius, dtype, torch.device(device)
         limit = 150 if dtype == torch.float32 else 100
-        self.longitude = ("matrix" if nlon <= limit else "fft") if longitude == "auto" else longitude
+        self.longitude = (
+            ("matrix" if nlon <= limit else "fft") if longitude == "auto" else longitude
+        )
         self.size_m, self.size_l = truncation + 1, truncation + 2
 
         mu, weights = gaussian_nodes(nlat)
         self.sin_lat, self.gauss_weights = mu, weights
         self.cos_lat = np.sqrt(1.0 - mu * mu)
         table = legendre_functions(truncation, mu)
+        if dtype == torch.float32:
+            table[np.abs(table) < _NEGLIGIBLE * np.abs(table).max()] = 0.0
         self._synthesis_table = self._tensor(table)
         self._analysis_table = self._tensor(np.swapaxes(table, 1, 2) * (0.5 * weights[:, None]))
-        self._secant = self._tensor(1.0 / self.cos_lat)[:, None]
+        self.secant = self._tensor(1.0 / self.cos_lat)[:, None]
         self._make_fourier_tables()
         self._make_derivative_tables()
         self._scratch: dict[tuple[str, int], Tensor] = {}
 
-    def _tensor(self, array: np.ndarray) -> Tensor:
+    def _tensor(self, array: Float64) -> Tensor:
         tensor = torch.tensor(array, dtype=torch.float64)
-        if self.dtype == torch.float32:
-            tensor = torch.where(tensor.abs() < _TINY, 0.0, tensor)
         return tensor.to(dtype=self.dtype, device=self.device)
 
     def _make_fourier_tables(self) -> None:
@@ -104,14 +108,15 @@ class SpectralTransform:
         inside = n <= self.truncation
         n_safe = np.maximum(n, 1.0)
 
-        def column(array: np.ndarray) -> Tensor:
+        def column(array: Float64) -> Tensor:
             return self._tensor(np.broadcast_to(array, (size_m, size_l))[:, None, None, :])
 
         self.degree = n
         self.inside = column(inside.astype(np.float64))
         self.eigenvalue = column(np.where(inside, -n * (n + 1.0) / a**2, 0.0))
-        self._inverse_eigenvalue = column(np.where(inside & (n > 0), -(a**2) / (n_safe * (n + 1)), 0))
-        # i m X: (re, im) -> (-m im, m re), written as flip of the pair times these signs.
+        inverse = np.where(inside & (n > 0), -(a**2) / (n_safe * (n + 1.0)), 0.0)
+        self._inverse_eigenvalue = column(inverse)
+        # i m X: the real part takes -m Im X, the imaginary part m Re X.
         pair = np.stack([-m[:, 0], m[:, 0]], axis=1)
         self._im = self._tensor(pair[:, :, None, None])
         self._im_over_a = self._im / a
@@ -119,9 +124,8 @@ class SpectralTransform:
         up, down = -n * eps[:, 1 : size_l + 1], (n + 1.0) * eps[:, :size_l]
         self._dmu_up = column(np.where(inside, up / a, 0.0))
         self._dmu_down = column(np.where(inside, down / a, 0.0))
-        inv = np.where(inside & (n > 0), -(a**2) / (n_safe * (n + 1.0)), 0.0)
-        self._dmu_inv_up = column(up / a * inv)
-        self._dmu_inv_down = column(down / a * inv)
+        self._dmu_inv_up = column(up / a * inverse)
+        self._dmu_inv_down = column(down / a * inverse)
         self._im_inv = self._im / a * self._inverse_eigenvalue
         # Gather form: degree n takes (n+1) eps_n X_{n-1} - n eps_{n+1} X_{n+1} (the transpose).
         self._dmu_from_below = column(np.where(inside, down / a, 0.0))
@@ -198,7 +202,7 @@ class SpectralTransform:
             return out
         half = self._buffer("half", (rows, self.nlon // 2 + 1, 2))
         half[:, : self.size_m] = fourier.view(self.size_m, 2, rows).permute(2, 0, 1)
-        grid = torch.fft.irfft(torch.view_as_complex(half), n=self.nlon, norm="forward")
+        grid: Tensor = torch.fft.irfft(torch.view_as_complex(half), n=self.nlon, norm="forward")
         grid = grid.view(fields, self.nlat, self.nlon)
         if out is None:
             return grid
@@ -311,19 +315,19 @@ class SpectralTransform:
     def wind_on_grid(self, vorticity: Tensor, divergence: Tensor) -> tuple[Tensor, Tensor]:
         """u and v [m s-1], each [K, lat, lon], from coefficients of vorticity and divergence."""
         levels = vorticity.shape[2]
-        grid = self.synthesis(self.wind(vorticity, divergence)) * self._secant
+        grid = self.synthesis(self.wind(vorticity, divergence)) * self.secant
         return grid[:levels], grid[levels:]
 
     def curl_divergence_of(self, east: Tensor, north: Tensor) -> tuple[Tensor, Tensor]:
         """Coefficients of curl and divergence [unit m-1] of a vector on the grid [K, lat, lon]."""
         levels = east.shape[0]
-        spec = self.analysis(torch.cat([east, north]) * self._secant, extended=True)
+        spec = self.analysis(torch.cat([east, north]) * self.secant, extended=True)
         return self.vorticity_divergence(spec[:, :, :levels], spec[:, :, levels:])
 
     def gradient_on_grid(self, spec: Tensor) -> tuple[Tensor, Tensor]:
         """Eastward and northward derivative [unit m-1], each [K, lat, lon]."""
         fields = spec.shape[2]
-        grid = self.synthesis(self.gradient(spec)) * self._secant
+        grid = self.synthesis(self.gradient(spec)) * self.secant
         return grid[:fields], grid[fields:]
 
     def global_mean(self, grid: Tensor) -> Tensor:

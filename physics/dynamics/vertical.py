@@ -14,9 +14,9 @@ p_{k+1/2} = A_{k+1/2} + B_{k+1/2} ps, level 0 = top. With dp_k, dB_k the differe
                                 + G_k V_k . grad ln ps
 
 Where p_{1/2} = 0, L_1 S_0 is 0 by definition, so L_1 is set to 0. G is 1 in pure sigma and 0 on
-pressure levels. With h_k = sum_{j>k} L_j + alpha_k, grad h_k = (1 - G_k) grad ln ps holds exactly, so
-that -grad Phi - R Tv G grad ln ps may be written with T' = Tv - T_r in place of Tv in both terms, and
--grad(Phi_s + R T_r ln ps): an isothermal column at rest then stays at rest over any orography.
+pressure levels. With h_k = sum_{j>k} L_j + alpha_k, grad h_k = (1 - G_k) grad ln ps holds exactly:
+-grad Phi - R Tv G grad ln ps may be written with T' = Tv - T_r in place of Tv in both terms, and
+-grad(Phi_s + R T_r ln ps). An isothermal column at rest then stays at rest over any orography.
 Source: Simmons, A. J. and D. M. Burridge (1981), Mon. Wea. Rev. 109, 758-766,
 doi:10.1175/1520-0493(1981)109<0758:AEAAMC>2.0.CO;2.
 """
@@ -31,6 +31,7 @@ import numpy.typing as npt
 import torch
 
 Tensor = torch.Tensor
+Float64 = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,12 +88,12 @@ class VerticalGrid:
         self.open_top = bool(self.a[0] == 0.0)
         self.dtype, self.device = dtype, torch.device(device)
 
-        def column(values: np.ndarray) -> Tensor:
+        def column(values: Float64) -> Tensor:
             return torch.tensor(values, dtype=dtype, device=self.device)[:, None, None]
 
         self._a, self._b = column(self.a), column(self.b)
-        self._delta_b = column(np.diff(self.b))
-        self._c = column(self.a[1:] * self.b[:-1] - self.a[:-1] * self.b[1:])
+        self.delta_b = column(np.diff(self.b))
+        self.cross = column(self.a[1:] * self.b[:-1] - self.a[:-1] * self.b[1:])
         ones = np.ones((self.levels, self.levels))
         self._sum_down = torch.tensor(np.tril(ones), dtype=dtype, device=self.device)
         self._sum_below = torch.tensor(np.triu(ones, 1), dtype=dtype, device=self.device)
@@ -101,21 +102,27 @@ class VerticalGrid:
         """Pressure at half levels [Pa], shape [K+1, lat, lon], from ps [Pa], shape [lat, lon]."""
         return torch.addcmul(self._a, self._b, ps)
 
+    def log_ratio(self, half: Tensor) -> Tensor:
+        """L_k [1], shape [K, lat, lon], from half-level pressure [Pa], shape [K+1, lat, lon]."""
+        if not self.open_top:
+            return torch.log(half[1:] / half[:-1])
+        if torch.is_grad_enabled():
+            return torch.cat([torch.zeros_like(half[:1]), torch.log(half[2:] / half[1:-1])])
+        out = half.new_zeros((self.levels, *half.shape[1:]))
+        torch.div(half[2:], half[1:-1], out=out[1:])
+        out[1:].log_()
+        return out
+
     def layers(self, ps: Tensor) -> Layers:
         """Thicknesses and coefficients of every column for ps [Pa], shape [lat, lon]."""
         half = self.half_pressure(ps)
         thickness = half[1:] - half[:-1]
-        if self.open_top:
-            log_ratio = torch.cat(
-                [torch.zeros_like(half[:1]), torch.log(half[2:] / half[1:-1])]
-            )
-        else:
-            log_ratio = torch.log(half[1:] / half[:-1])
+        log_ratio = self.log_ratio(half)
         inverse = 1.0 / thickness
         alpha = 1.0 - half[:-1] * inverse * log_ratio
         if self.open_top:
             alpha = torch.cat([torch.full_like(alpha[:1], math.log(2.0)), alpha[1:]])
-        weight = (self._delta_b + self._c * (log_ratio * inverse)) * (inverse * ps)
+        weight = (self.delta_b + self.cross * (log_ratio * inverse)) * (inverse * ps)
         return Layers(
             half_pressure=half,
             thickness=thickness,
@@ -155,9 +162,14 @@ class VerticalGrid:
 
 
 def reference_matrices(
-    *, a: npt.ArrayLike, b: npt.ArrayLike, t_ref: float, ps_ref: float, gas_constant: float,
-    kappa: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    *,
+    a: npt.ArrayLike,
+    b: npt.ArrayLike,
+    t_ref: float,
+    ps_ref: float,
+    gas_constant: float,
+    kappa: float,
+) -> tuple[Float64, Float64, Float64, Float64]:
     """Linear parts of the vertical operators about an isothermal reference column, in float64.
 
     Args:

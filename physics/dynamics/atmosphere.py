@@ -1,0 +1,229 @@
+"""The spectral dynamical core as the host of parameterizations (process ``atmosphere``)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Annotated, Any, ClassVar
+
+import numpy as np
+import torch
+from pydantic import Field as Limit
+from pydantic import field_validator
+
+from coupler.interface.component import Array, ColumnModel, Params, Port, Site, reads
+from coupler.interface.constants import Planet
+from coupler.interface.errors import ConfigError, nearest
+from coupler.interface.fields import FIELDS, Field
+from coupler.interface.grid import Grid, HybridLevels
+from coupler.interface.registry import scheme
+from coupler.interface.units import Unit
+from physics.dynamics.core import DynamicalCore, quadratic_grid
+from physics.dynamics.initial import (
+    INITIAL_STATES,
+    GridState,
+    filtered_orography,
+    saturated,
+    to_spectral,
+    with_noise,
+)
+from physics.dynamics.leapfrog import Diffusion, TimeFilter
+
+Positive = Limit(gt=0.0)
+
+
+class SpectralParameters(Params):
+    """Parameters of the spectral atmosphere; defaults are for T21 to T42 with a top near 1 hPa."""
+
+    truncation: int = Limit(default=21, ge=5, le=400)
+    """Triangular truncation, ``T21`` or 21; the grid is the quadratic one."""
+    levels: str = "hybrid30"
+    dt: Annotated[float, Unit("s"), Positive] = 1200.0
+    initial: str = "jablonowski_williamson"
+    """Initial state by name; unused when the case gives one from data."""
+    noise: Annotated[float, Unit("K"), Limit(ge=0.0)] = 0.0
+    """Root mean square of temperature noise added to the initial state; the seed is the case's."""
+    relative_humidity: float = Limit(default=0.0, ge=0.0, le=1.0)
+    """At the ground; falls in proportion to pressure. For initial states that are dry."""
+    moist: bool = True
+    diffusion_power: int = Limit(default=4, ge=1, le=16)
+    """Half the order of the horizontal diffusion: 4 is del^8."""
+    diffusion_time: Annotated[float, Unit("s"), Positive] = 8640.0
+    """E-folding time at the truncation limit."""
+    sponge_levels: int = Limit(default=3, ge=0)
+    """Top levels with additional del^2 diffusion, halving downwards."""
+    sponge_time: Annotated[float, Unit("s"), Positive] = 17280.0
+    filter_strength: float = Limit(default=0.1, ge=0.0, le=0.5)
+    """Of the Robert-Asselin-Williams filter."""
+    filter_alpha: float = Limit(default=0.53, ge=0.5, le=1.0)
+    t_ref: Annotated[float, Unit("K"), Positive] = 300.0
+    """Reference temperature of the semi-implicit terms; at or above the air's."""
+    off_centring: float = Limit(default=0.0, ge=0.0, le=1.0)
+    """Of the semi-implicit terms; 0 is second order, 0.1 damps gravity waves."""
+    taper_orography: bool = True
+
+    @field_validator("truncation", mode="before")
+    @classmethod
+    def _number(cls, value: object) -> object:
+        match = re.fullmatch(r"[Tt](\d+)", value) if isinstance(value, str) else None
+        return int(match[1]) if match else value
+
+    @field_validator("levels")
+    @classmethod
+    def _levels(cls, value: str) -> str:
+        try:
+            HybridLevels.named(value)
+        except ConfigError as error:
+            raise ValueError(str(error)) from error
+        return value
+
+    @field_validator("initial")
+    @classmethod
+    def _initial(cls, value: str) -> str:
+        if value not in INITIAL_STATES:
+            raise ValueError(f"unknown initial state {value!r}; {nearest(value, INITIAL_STATES)}")
+        return value
+
+
+@scheme("atmosphere", "spectral")
+class SpectralAtmosphere(ColumnModel):
+    """Spectral hydrostatic dynamical core on hybrid levels, semi-implicit leapfrog."""
+
+    Parameters = SpectralParameters
+    boundary: ClassVar[tuple[Port, ...]] = reads("", optional="orog sftlf")
+    provides: ClassVar[tuple[Field, ...]] = tuple(
+        FIELDS[n]
+        for n in ("ua", "va", "ta", "hus", "ps", "wap", "zg", "zghalf", "pfull", "phalf", "orog")
+    )
+
+    def __init__(self, parameters: Params | None = None) -> None:
+        super().__init__(parameters)
+        self.grid = Grid.gaussian(*quadratic_grid(self.p.truncation))
+        self.levels = HybridLevels.named(self.p.levels)
+        self.dt = float(self.p.dt)
+        self.planet = Planet()
+        self.dtype = np.dtype(np.float32)
+
+    def setup(self, site: Site) -> None:
+        """Builds the core and its initial state.
+
+        Raises:
+            ConfigError: for an initial state that does not go with the orography given.
+        """
+        p = self.p
+        self.planet, self.dtype = site.planet, np.dtype(site.dtype)
+        self.core = core = DynamicalCore(
+            truncation=p.truncation,
+            levels=self.levels,
+            planet=site.planet,
+            dt=self.dt,
+            dtype=torch.float64 if self.dtype == np.float64 else torch.float32,
+            tracers=1 if p.moist else 0,
+            diffusion=Diffusion(
+                power=p.diffusion_power,
+                timescale=p.diffusion_time,
+                sponge_levels=p.sponge_levels,
+                sponge_timescale=p.sponge_time,
+            ),
+            time_filter=TimeFilter(strength=p.filter_strength, alpha=p.filter_alpha),
+            t_ref=p.t_ref,
+            off_centring=p.off_centring,
+        )
+        if "orog" in site.boundary:
+            core.set_surface(
+                filtered_orography(
+                    core.transform,
+                    np.asarray(site.boundary["orog"], np.float64) * site.planet.gravity,
+                    taper=p.taper_orography,
+                )
+            )
+        with torch.no_grad():
+            state = self._initial(site)
+            core.start(to_spectral(core.equations, state))
+        self._arrays = self._columns()
+        self._fresh = False
+
+    def _initial(self, site: Site) -> GridState:
+        p, core = self.p, self.core
+        frame = core.frame
+        if site.initial is not None:
+            given = site.initial(frame.surface_geopotential / site.planet.gravity)
+            state = GridState(
+                surface_geopotential=frame.surface_geopotential,
+                **{n: np.asarray(given[n], np.float64) for n in ("ua", "va", "ta", "hus", "ps")},
+            )
+        else:
+            state = INITIAL_STATES[p.initial](frame)
+            if not np.array_equal(state.surface_geopotential, frame.surface_geopotential):
+                if "orog" in site.boundary:
+                    raise ConfigError.of(
+                        "initial state with an orography of its own",
+                        f"atmosphere.initial={p.initial}",
+                        expected="a state that takes the orography of boundary.orog",
+                        remedy="use standard_rest, or leave boundary.orog out",
+                    )
+                core.set_surface(
+                    filtered_orography(core.transform, state.surface_geopotential, taper=False)
+                )
+                frame = core.frame
+            if p.relative_humidity > 0.0:
+                state = replace(state, hus=saturated(state, frame, p.relative_humidity))
+        if p.noise > 0.0:
+            state = with_noise(state, frame, seed=site.seed, amplitude=p.noise)
+        return state
+
+    def _columns(self) -> dict[str, Array]:
+        core, (nlat, nlon), k = self.core, self.grid.shape, self.levels.nlev
+        full, half = (k, nlat, nlon), (k + 1, nlat, nlon)
+        arrays = core.grid_state()
+        for name in ("pfull", "zg", "wap"):
+            arrays[name] = np.zeros(full, self.dtype)
+        for name in ("phalf", "zghalf"):
+            arrays[name] = np.zeros(half, self.dtype)
+        arrays["orog"] = (core.surface_grid() / self.planet.gravity).astype(self.dtype)
+        return arrays
+
+    def columns(self) -> Mapping[str, Array]:
+        """See `ColumnModel.columns`; also ``wap`` [Pa s-1] and ``orog`` [m]."""
+        if not self._fresh:
+            x = self._arrays
+            self.core.pressure_and_height(x)
+            np.multiply(self.core.equations.omega_p.numpy(), x["pfull"], out=x["wap"])
+            self._fresh = True
+        return self._arrays
+
+    def fields(self) -> Mapping[str, Array]:
+        """The provided fields."""
+        columns = self.columns()
+        return {f.name: columns[f.name] for f in self.provides}
+
+    def physics_dt(self) -> float:
+        """2 dt of the leapfrog step; dt for the first one [s]."""
+        return self.core.physics_dt()
+
+    def advance(self, tendencies: Mapping[str, Array]) -> None:
+        """One step of dt."""
+        self.core.step(tendencies)
+        self._fresh = False
+
+    def budgets(self) -> dict[str, tuple[float, str, str]]:
+        """Global means, and the mass fixer's relative size."""
+        x, mean = self.core.integrals(), "global mean of "
+        mass = x["dry_mass"] / self.planet.gravity
+        return {
+            "dry_air_mass": (mass, "kg m-2", mean + "the mass of dry air"),
+            "water_vapour": (x["water"], "kg m-2", mean + "the mass of water vapour"),
+            "total_energy": (x["energy"], "J m-2", mean + "internal, potential, kinetic energy"),
+            "angular_momentum": (x["angular_momentum"], "kg s-1", mean + "axial angular momentum"),
+            "mass_fix": (x["mass_fix"], "1", "relative surface pressure change by the mass fixer"),
+        }
+
+    def memory(self) -> dict[str, Any]:
+        """Both spectral time levels, the grid fields physics starts from, counters."""
+        return self.core.memory()
+
+    def restore(self, memory: Mapping[str, Array]) -> None:
+        """Takes back what `memory` gave."""
+        self.core.restore(memory)
+        self._fresh = False
