@@ -41,7 +41,7 @@ class Guard:
         # An angle has no domain to leave; the globe is its range.
         self._watched = [c for c in spec.inputs if c.dims != "column"]
         self._domain = {c.name: _domain(c, dtype) for c in self._watched}
-        self._scratch = torch.zeros(2, host.nlev + 1, host.ncol, dtype=dtype)
+        self._scratch = torch.zeros(2, spec.levels.nlev + 1, host.ncol, dtype=dtype)
         self._worst = torch.zeros(host.ncol, dtype=dtype)
         if fallback is not None:
             fallback.setup(host)
