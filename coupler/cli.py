@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import coupler
+from coupler.input import fetch
 from coupler.interface.errors import CouplerError, UnstableError
 
 _EXAMPLES = """\
@@ -106,7 +107,7 @@ def _parser() -> argparse.ArgumentParser:
     runs.add_argument("--report", type=Path, default=Path("report.html"))
 
     data = commands.add_parser("data", help="the observed data that some cases start from")
-    data.add_argument("action", choices=["fetch", "list", "path"])
+    fetch.add_arguments(data)
     commands.add_parser("info", help="versions, machine, threads, schemes")
     return parser
 
@@ -187,15 +188,7 @@ def _compare(args: argparse.Namespace) -> int:
 
 
 def _data(args: argparse.Namespace) -> int:
-    from coupler.input import fetch
-
-    if args.action == "fetch":
-        fetch.fetch_all()
-    elif args.action == "list":
-        fetch.print_list()
-    else:
-        print(fetch.data_folder())
-    return 0
+    return fetch.run(args)
 
 
 def _info(args: argparse.Namespace) -> int:

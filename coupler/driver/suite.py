@@ -58,9 +58,10 @@ class Bound:
         host: Host,
     ) -> None:
         self.component, self.label, self.every, self.host = component, label, every, host
-        reads_only = isinstance(component, Diagnostic)
-        self.tendencies: tuple[str, ...] = () if reads_only else component.tendencies
-        self.fluxes: tuple[Flux, ...] = () if reads_only else component.fluxes
+        self.tendencies: tuple[str, ...] = ()
+        self.fluxes: tuple[Flux, ...] = ()
+        if isinstance(component, Tendency):
+            self.tendencies, self.fluxes = component.tendencies, component.fluxes
         self.converted: list[Converted] = []
         inputs = {p.name: self._input(p, pool) for p in component.inputs}
         self.x = Arrays(**{name: a for name, a in inputs.items() if a is not None})

@@ -1,4 +1,4 @@
-"""``isthmus train``: the driver makes the recordings that a recipe asks for, the emulators learn."""
+"""``isthmus train``: the driver makes the recordings of a recipe, the emulators learn."""
 
 from __future__ import annotations
 

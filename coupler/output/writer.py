@@ -105,10 +105,6 @@ class Averages:
         self._file.append(self.means, t0, t1)
         self.sums.reset()
 
-    def close(self) -> None:
-        """Closes the file."""
-        self._file.close()
-
 
 def area_means(means: Mapping[str, Array], live: Live, grid: Grid) -> dict[str, Any]:
     """Global mean of every two-dimensional field: (value, units, long name) by name."""
