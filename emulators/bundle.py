@@ -291,7 +291,7 @@ def level_problem(spec: BundleSpec, host: HybridLevels) -> Problem | None:
         name=spec.name,
         expected=_levels_in_words(own),
         found=_levels_in_words(host),
-        remedy="use the bundle's levels in the case, or retrain it on these",
+        remedy="use the bundle's levels in the case, set `levels: regrid`, or retrain it on these",
     )
 
 

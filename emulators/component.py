@@ -2,15 +2,18 @@
 
 All columns and both wind components go through the network as one batch, in float32. The driver's
 arrays are seen through tensors that share their memory. A float64 host's numbers are rounded once,
-where features are formed, and that is recorded in `casts`.
+where features are formed, and that is recorded in `casts`. On other levels than the bundle's it
+refuses to run, unless the case says ``levels: regrid`` (`emulators.regrid`).
 """
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar, Literal, cast
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -25,12 +28,15 @@ from coupler.interface.component import (
     Params,
     Port,
     Tendency,
+    reads,
 )
 from coupler.interface.errors import ContractError, Problem
 from coupler.interface.fields import COLUMN, FIELDS, STATE, Field
 from coupler.interface.grid import HybridLevels
 from emulators.bundle import Bundle, check_channels, level_problem, load_bundle
 from emulators.guard import Guard, check_fallback
+from emulators.regrid import to_interfaces, to_levels
+from emulators.schema import BundleSpec
 
 
 class EmulatorParameters(Params):
@@ -39,6 +45,8 @@ class EmulatorParameters(Params):
     guard: Literal["hand_over", "count"] = "hand_over"
     """What happens to columns far outside the training domain: ``hand_over`` to the fallback, or
     only ``count``. Fluxes that are not finite or beyond the bound are always replaced."""
+    levels: Literal["refuse", "regrid"] = "refuse"
+    """What a host with other levels gets: a sentence, or state and fluxes interpolated."""
 
 
 class EmulatorTendency(Tendency):
@@ -62,11 +70,11 @@ class EmulatorTendency(Tendency):
     def fallback(self, scheme: Tendency | None) -> None:
         self._fallback = scheme
         # This instance's ports, beside the class's: what the fallback reads has to be bound too.
-        vars(self)["inputs"] = with_ports(type(self).inputs, scheme)
+        vars(self)["inputs"] = with_ports(type(self).inputs, scheme.inputs if scheme else ())
 
     @classmethod
     def host_problems(cls, levels: HybridLevels) -> list[Problem]:
-        """Why this emulator cannot run on these levels; empty where it can."""
+        """Why this emulator cannot run on these levels as they are; empty where it can."""
         problem = level_problem(cls.bundle.spec, levels)
         return [problem] if problem else []
 
@@ -78,8 +86,11 @@ class EmulatorTendency(Tendency):
                 not fit.
         """
         problems = self.host_problems(host.levels)
-        if problems:
+        if problems and self.p.levels == "refuse":
             raise ContractError(*problems)
+        self._regrid = _Regrid(self.bundle.spec, host) if problems else None
+        if self._regrid is not None:
+            vars(self)["inputs"] = with_ports(self.inputs, reads("pfull phalf"))
         if self.bundle.network.training:
             raise ContractError.of(
                 "network in training mode", self.bundle.spec.name, remedy="call eval() on it"
@@ -99,10 +110,16 @@ class EmulatorTendency(Tendency):
     def compute(self, x: Arrays, tend: Arrays, flux: Arrays, diag: Arrays, now: Now) -> None:
         """Fluxes of all columns, checked by the guard."""
         spec = self.bundle.spec
+        inputs: Mapping[str, Tensor]
         inputs = {c.name: self._view(c.name, getattr(x, c.name)) for c in spec.inputs}
         fluxes = {c.name: self._view(c.name, getattr(flux, c.name)) for c in spec.outputs}
         with torch.inference_mode():
-            self.bundle.network(inputs, fluxes)
+            if self._regrid is None:
+                self.bundle.network(inputs, fluxes)
+            else:
+                inputs = self._regrid.inputs(inputs, x)
+                self.bundle.network(inputs, self._regrid.fluxes)
+                self._regrid.back(fluxes, x)
             guarded = self._guard.watch(
                 inputs, fluxes, x, now, hand_over=self.p.guard == "hand_over"
             )
@@ -128,10 +145,44 @@ class EmulatorTendency(Tendency):
         return self._guard.memory()
 
 
-def with_ports(own: tuple[Port, ...], other: Tendency | None) -> tuple[Port, ...]:
-    """`own` ports and those that only `other` has."""
+def with_ports(own: tuple[Port, ...], more: tuple[Port, ...]) -> tuple[Port, ...]:
+    """`own` ports and those of `more` that have other names."""
     have = {p.name for p in own}
-    return own + tuple(p for p in (other.inputs if other else ()) if p.name not in have)
+    return own + tuple(p for p in more if p.name not in have)
+
+
+class _Regrid:
+    """State on the bundle's levels and fluxes on its interfaces, for a host with others."""
+
+    def __init__(self, spec: BundleSpec, host: Host) -> None:
+        self._a, self._b = np.asarray(spec.levels.a), np.asarray(spec.levels.b)
+        self._names = [c.name for c in spec.inputs if c.dims == "level" and c.name != "pfull"]
+        wrong = [c.name for c in spec.inputs if c.dims == "interface"]
+        if wrong:
+            raise ContractError.of(
+                "levels of a bundle differ from the host's and an input is on interfaces",
+                f"{spec.name}: {', '.join(wrong)}",
+                remedy="use the bundle's levels in the case",
+            )
+        nlev = spec.levels.nlev
+        self._state = {n: np.zeros((nlev, host.ncol), np.float32) for n in self._names}
+        self._pressure = np.zeros((nlev, host.ncol), np.float32)
+        self._flux = {o.name: np.zeros((nlev + 1, host.ncol), np.float32) for o in spec.outputs}
+        self.fluxes = {n: torch.from_numpy(f) for n, f in self._flux.items()}
+        self._tensors = {n: torch.from_numpy(f) for n, f in self._state.items()}
+        self._tensors["pfull"] = torch.from_numpy(self._pressure)
+
+    def inputs(self, own: Mapping[str, Tensor], x: Arrays) -> dict[str, Tensor]:
+        """The emulator's inputs on its own levels; columns without levels as they are."""
+        fields = tuple(getattr(x, n) for n in self._names)
+        state = tuple(self._state.values())
+        to_levels(self._a, self._b, x.pfull, x.phalf[-1], fields, state, self._pressure)
+        return dict(own) | {n: t for n, t in self._tensors.items() if n in own}
+
+    def back(self, fluxes: Mapping[str, Tensor], x: Arrays) -> None:
+        """The emulator's fluxes on the host's interfaces."""
+        for name, flux in self._flux.items():
+            to_interfaces(self._a, self._b, flux, x.phalf, fluxes[name].numpy())
 
 
 def emulator_class(path: Path | str, process: str | None = None) -> type[EmulatorTendency]:

@@ -24,9 +24,9 @@ from emulators.schema import BundleSpec, Channel
 
 COUNTS = ("calls", "columns", "outside", "far", "not_finite", "beyond_bound", "guarded")
 """Names of the entries of `Guard.counts`: the last five are columns, summed over calls."""
-ROUND_OFF = 1e-3
-"""Smallest training range relative to the values, so that a level of constant pressure does not
-leave its domain by a rounding of the host."""
+NARROW = 0.02
+"""Smallest training range relative to the values, 5 K of temperature: a level that hardly varied in
+training, or one of constant pressure, is not left by a small change."""
 
 
 class Guard:
@@ -41,7 +41,7 @@ class Guard:
         # An angle has no domain to leave; the globe is its range.
         self._watched = [c for c in spec.inputs if c.dims != "column"]
         self._domain = {c.name: _domain(c, dtype) for c in self._watched}
-        self._scratch = torch.zeros(2, host.nlev + 1, host.ncol, dtype=dtype)
+        self._scratch = torch.zeros(2, spec.levels.nlev + 1, host.ncol, dtype=dtype)
         self._worst = torch.zeros(host.ncol, dtype=dtype)
         if fallback is not None:
             fallback.setup(host)
@@ -132,7 +132,7 @@ def _domain(channel: Channel, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tenso
     low = torch.tensor(channel.minimum, dtype=torch.float64)[:, None]
     high = torch.tensor(channel.maximum, dtype=torch.float64)[:, None]
     size = torch.maximum(low.abs(), high.abs())
-    span = torch.maximum(high - low, ROUND_OFF * size).clamp_min(1e-30)
+    span = torch.maximum(high - low, NARROW * size).clamp_min(1e-30)
     return low.to(dtype), high.to(dtype), (1.0 / span).to(dtype)
 
 

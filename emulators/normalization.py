@@ -13,9 +13,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-CONSTANT = 1e-6
-"""A channel whose standard deviation is below this part of its size is constant: scale 1. Some
-ten float32 round-offs; dividing by less would feed noise of recorded numbers to the network."""
+NARROW = 1e-3
+"""Smallest scale relative to the mean: 0.2 K of temperature. Dividing by the spread of a level that
+hardly varied in training would turn any other climate into numbers without measure."""
 
 
 def transformed(x: Tensor, transform: Literal["none", "log"]) -> Tensor:
@@ -31,13 +31,14 @@ def statistics(x: Tensor, transform: Literal["none", "log"]) -> tuple[list[float
         transform: what is applied to them first.
 
     Returns:
-        (mean, scale), each with one value per level; scale 1 where a level does not vary.
+        (mean, scale), each with one value per level; a scale is never below `NARROW` |mean|, and 1
+        where that is 0.
     """
     t = transformed(x.double(), transform)
     mean = t.mean(dim=1)
     std = t.std(dim=1, correction=0)
-    std = torch.where(std > CONSTANT * mean.abs(), std, torch.ones_like(std))
-    return mean.tolist(), std.tolist()
+    scale = torch.maximum(std, NARROW * mean.abs())
+    return mean.tolist(), torch.where(scale > 0.0, scale, torch.ones_like(scale)).tolist()
 
 
 def wind_scale(components: Sequence[Tensor]) -> list[float]:

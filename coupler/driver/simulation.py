@@ -32,6 +32,7 @@ from coupler.output.progress import RunProgress
 from coupler.output.record import RecordFile
 from coupler.output.series import SeriesFile
 from coupler.output.writer import Averages, area_means, choose
+from coupler.parallel import threads
 
 _SNAPSHOT = 21600.0
 """Time between copies of the state kept in memory for the case of a blow-up [s]."""
@@ -98,6 +99,7 @@ class Simulation:
         Raises:
             ConfigError: with everything that is wrong.
         """
+        threads.prepare()
         raw, base = (
             (dict(case), Path())
             if isinstance(case, Mapping)
@@ -227,9 +229,12 @@ class Simulation:
         component = bound.component
         outputs = [f.field for f in bound.fluxes]
         start = self.model.clock.start
-        return RecordFile(
+        # Latitude is what an emulator sees of a scheme's static fields.
+        static = {"lat": self.model.suite.host.static["lat"]}
+        inputs = {p.name: p.field for p in component.inputs if p.name in bound.x}
+        file = RecordFile(
             self.folder.record(process),
-            [p.field for p in component.inputs if p.name in bound.x] + outputs,
+            [*({n: FIELDS[n] for n in static} | inputs).values(), *outputs],
             self.model.atmosphere.levels,
             self.model.atmosphere.grid.ncol,
             columns=self._record_columns,
@@ -238,6 +243,10 @@ class Simulation:
             calendar=start.calendar,
             attrs={**attrs, "process": process, "scheme": bound.label, "seed": str(self.case.seed)},
         )
+        bound.on_call = lambda now: file.append(
+            now.seconds / 86400.0, static | dict(bound.x.items()) | dict(bound.flux.items())
+        )
+        return file
 
     def _recorded(self, process: str) -> Any:
         return next(p for p in self.model.suite.processes if p.name == process).schemes[0]
@@ -248,13 +257,6 @@ class Simulation:
         check_state(self._watched, m.suite.rates, m.atmosphere.grid, clock.now.step, clock.now.date)
         for averages in self._files:
             averages.add(clock.step_length)
-        for process, file in self._records.items():
-            bound = self._recorded(process)
-            if (clock.now.step - 1) % bound.every == 0:
-                file.append(
-                    clock.days - clock.step_length / 86400.0,
-                    dict(bound.x.items()) | dict(bound.flux.items()),
-                )
         self._if_due(self.case.output.interval, self._write)
         self._if_due(_SNAPSHOT / 86400.0, self._remember)
         self._if_due(self.case.restart.interval, self._checkpoint)

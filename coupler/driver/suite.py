@@ -7,7 +7,7 @@ and applied at every step; the sum over all schemes goes to the dynamics.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -58,6 +58,8 @@ class Bound:
         host: Host,
     ) -> None:
         self.component, self.label, self.every, self.host = component, label, every, host
+        self.on_call: Callable[[Now], None] | None = None
+        """Called right after the scheme, while its inputs still are what it saw."""
         self.tendencies: tuple[str, ...] = ()
         self.fluxes: tuple[Flux, ...] = ()
         if isinstance(component, Tendency):
@@ -98,6 +100,8 @@ class Bound:
             self.component.compute(self.x, self.diag, now)
         else:
             self.component.compute(self.x, self.tend, self.flux, self.diag, now)
+        if self.on_call is not None:
+            self.on_call(now)
         fresh = set(self.tendencies)
         for f in self.fluxes:
             self._diverge(f, phalf, add=f.of in fresh)
