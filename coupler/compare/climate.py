@@ -6,7 +6,7 @@ from them. `coupler.compare.reading` makes them from the files of a run.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -58,8 +58,11 @@ class Climate:
     sections: dict[str, F64]
     """Zonal means, shape [time, lev, lat]."""
     bands: dict[str, Band]
-    energy: dict[str, F64]
-    """``thermal`` and ``kinetic`` energy of the atmosphere [J m-2], shape [time]."""
+    air: dict[str, F64]
+    """Global means of column integrals, shape [time]: ``thermal`` and ``kinetic`` energy [J m-2],
+    ``water`` vapour [kg m-2]."""
+    budgets: dict[str, tuple[float, float, str]] = field(default_factory=dict)
+    """Of ``budgets.nc``: first and last value, and unit."""
     record: dict[str, Any] = field(default_factory=dict)
     """``run.json``."""
     case: dict[str, Any] = field(default_factory=dict)
@@ -81,6 +84,25 @@ class Climate:
     def band(self, name: str, part: Part = "all") -> F64:
         """Time-mean zonal mean of a field without levels, shape [lat]."""
         return self.time_mean(self.bands[name].values, part)
+
+    def until(self, days: float) -> Climate:
+        """The run up to `days` since its start; pressure stays the mean of all of it."""
+        n = max(1, int(np.sum(self.days + 0.5 * self.length <= days + 1e-6)))
+        if n == self.days.size:
+            return self
+        return replace(
+            self,
+            days=self.days[:n],
+            length=self.length[:n],
+            sections={k: v[:n] for k, v in self.sections.items()},
+            bands={k: replace(v, values=v.values[:n]) for k, v in self.bands.items()},
+            air={k: v[:n] for k, v in self.air.items()},
+        )
+
+    @property
+    def end_day(self) -> float:
+        """End of the last output interval since the start of the run [day]."""
+        return float(self.days[-1] + 0.5 * self.length[-1])
 
     @property
     def has_halves(self) -> bool:

@@ -21,8 +21,8 @@ import numpy as np
 from coupler.compare.climate import F64, Climate, Part
 from coupler.interface.constants import SECONDS_PER_DAY
 
-JET_PRESSURE = (1.0e4, 1.0e5)
-"""Pressure range in which the tropospheric jets are sought [Pa]."""
+JET_PRESSURE = (3.0e3, 1.1e5)
+"""Pressure range in which the jets are sought [Pa]: a polar night jet has its core above it."""
 JET_LATITUDE = (15.0, 75.0)
 TROPICS = 15.0
 """Half width of the equatorial belt of the surface easterlies [degrees]."""
@@ -62,7 +62,7 @@ class Pattern:
 
 @dataclass(frozen=True, kw_only=True)
 class Jet:
-    """Strongest westerly of the zonal mean in the troposphere of one hemisphere."""
+    """Strongest westerly of the zonal mean below 30 hPa in one hemisphere."""
 
     speed: float
     """[m s-1]"""
@@ -134,7 +134,7 @@ _METRICS: tuple[tuple[str, str, tuple[str, ...], Callable[[Climate, Part], float
     ("Air temperature", "K", (), _air_temperature),
     ("Surface temperature", "K", ("ts",), _global("ts")),
     ("Precipitation", "mm day-1", ("pr",), _global("pr", SECONDS_PER_DAY)),
-    ("Water vapour path", "kg m-2", ("prw",), _global("prw")),
+    ("Water vapour", "kg m-2", (), lambda c, t: float(c.time_mean(c.air["water"], t))),
     ("Outgoing longwave", "W m-2", ("rlut",), _global("rlut")),
     ("Net downward at the top", "W m-2", ("rsdt", "rsut", "rlut"), _toa),
     ("Latent heat flux", "W m-2", ("hfls",), _global("hfls")),

@@ -232,10 +232,12 @@ def time_series(a: Climate, b: Climate) -> bytes:
         if name in a.bands and name in b.bands:
             panels.append((title, units, [scale * c.bands[name].global_mean() for c in (a, b)]))
     for name, title, scale, units in (
+        ("water", "Water vapour", 1.0, "kg m$^{-2}$"),
         ("thermal", "Thermal and latent energy of the air", 1e-9, "GJ m$^{-2}$"),
         ("kinetic", "Kinetic energy of the mean winds", 1e-6, "MJ m$^{-2}$"),
     ):
-        panels.append((title, units, [scale * c.energy[name] for c in (a, b)]))
+        if a.air[name].any() or b.air[name].any():
+            panels.append((title, units, [scale * c.air[name] for c in (a, b)]))
 
     columns = 3 if len(panels) > 2 else len(panels)
     lines = -(-len(panels) // columns)

@@ -4,8 +4,9 @@ Pressure on model levels comes from the formula terms that the file declares,
 
     p = ap + b ps    or    p = a p0 + b ps        [Pa]
 
-with the time-mean zonal-mean surface pressure. Global energies per area are
+with the time-mean zonal-mean surface pressure. Column integrals are
 
+    water    = 1/g sum_k dp_k q                    [kg m-2]
     thermal  = 1/g sum_k dp_k (c_p T + L q)        [J m-2]
     kinetic  = 1/g sum_k dp_k (u^2 + v^2) / 2      [J m-2]
 
@@ -30,8 +31,10 @@ from coupler.interface.errors import DataError, Problem
 
 SECTIONS = ("ua", "va", "ta", "hus", "zg", "utendnogw", "vtendnogw")
 """Fields [time, lev, lat, lon] that a comparison looks at, where a run has them."""
-BANDS = ("ps", "pr", "ts", "tas", "prw", "rsdt", "rsut", "rlut", "hfls", "hfss")
+BANDS = ("ps", "pr", "ts", "tas", "rsdt", "rsut", "rlut", "hfls", "hfss")
 """Fields [time, lat, lon]."""
+PARTS = {"pr": ("prc", "prl")}
+"""What a field is the sum of, where a run has only the parts."""
 NEEDED = ("ua", "ta", "ps")
 _BLOCK = 32
 """Records read at once, which bounds the memory that a long run takes."""
@@ -150,7 +153,7 @@ def _yaml_or_json(path: Path) -> dict[str, Any]:
 def read_climate(folder: Path, title: str = "", *, spinup_days: float = 0.0) -> Climate:
     """Zonal means of the run in `folder`, without its first `spinup_days`.
 
-    Reads ``atmosphere.nc``, and where they exist ``surface.nc``, ``run.json`` and
+    Reads ``atmosphere.nc``, and where they exist ``surface.nc``, ``budgets.nc``, ``run.json`` and
     ``case.resolved.yaml``. A field without levels may stand in either file, on the grid of either.
 
     Raises:
@@ -158,8 +161,8 @@ def read_climate(folder: Path, title: str = "", *, spinup_days: float = 0.0) -> 
             is left after the spin-up.
     """
     path = folder / "atmosphere.nc"
-    with _open(path) as air:
-        lacking = [name for name in NEEDED if name not in air]
+    with _open(path) as data:
+        lacking = [name for name in NEEDED if name not in data]
         if lacking:
             raise DataError(
                 *(
@@ -167,26 +170,26 @@ def read_climate(folder: Path, title: str = "", *, spinup_days: float = 0.0) -> 
                         what="missing variable",
                         name=name,
                         expected=f"in {path}",
-                        found=", ".join(str(v) for v in air.data_vars),
+                        found=", ".join(str(v) for v in data.data_vars),
                         remedy="add it to output.fields of the case and run it again",
                     )
                     for name in lacking
                 )
             )
-        first, days, length, start, end = _time_axis(air, spinup_days, path)
-        lat, area = _latitudes(air)
+        first, days, length, start, end = _time_axis(data, spinup_days, path)
+        lat, area = _latitudes(data)
         up = np.argsort(lat)
-        bands = _bands(air, first)
+        bands = _bands(data, first)
         ps = bands["ps"].values
         sections = {
-            name: _zonal_mean(air[name], first)[..., up] for name in SECTIONS if name in air
+            name: _zonal_mean(data[name], first)[..., up] for name in SECTIONS if name in data
         }
-        level = str(air["ua"].dims[1])
-        p, dp = _pressure(air, level, np.average(ps, axis=0, weights=length))
+        level = str(data["ua"].dims[1])
+        p, dp = _pressure(data, level, np.average(ps, axis=0, weights=length))
         squares = [
-            _zonal_mean(air[name], first, square=True)[..., up]
+            _zonal_mean(data[name], first, square=True)[..., up]
             for name in ("ua", "va")
-            if name in air
+            if name in data
         ]
     if (folder / "surface.nc").is_file():
         with _open(folder / "surface.nc") as surface:
@@ -196,12 +199,13 @@ def read_climate(folder: Path, title: str = "", *, spinup_days: float = 0.0) -> 
     area = area[up]
     planet = Planet(**(case.get("planet") or {}))
     mass = dp / planet.gravity
-    heat = planet.cp_dry * sections["ta"]
-    heat = heat + planet.latent_heat_vaporization * sections.get("hus", np.zeros(1))
-    energy = {
-        "thermal": np.einsum("tkj,kj,j->t", heat, mass, area),
-        "kinetic": np.einsum("tkj,kj,j->t", 0.5 * np.sum(squares, axis=0), mass, area),
+    vapour = sections.get("hus", np.zeros_like(sections["ta"]))
+    density = {
+        "water": vapour,
+        "thermal": planet.cp_dry * sections["ta"] + planet.latent_heat_vaporization * vapour,
+        "kinetic": 0.5 * np.sum(squares, axis=0),
     }
+    air = {name: np.einsum("tkj,kj,j->t", x, mass, area) for name, x in density.items()}
     if p[0].mean() > p[-1].mean():
         p, dp = p[::-1], dp[::-1]
         sections = {name: x[:, ::-1] for name, x in sections.items()}
@@ -218,7 +222,8 @@ def read_climate(folder: Path, title: str = "", *, spinup_days: float = 0.0) -> 
         dp=dp,
         sections=sections,
         bands=bands,
-        energy=energy,
+        air=air,
+        budgets=_budgets(folder / "budgets.nc"),
         record=_yaml_or_json(folder / "run.json"),
         case=case,
     )
@@ -227,8 +232,22 @@ def read_climate(folder: Path, title: str = "", *, spinup_days: float = 0.0) -> 
 def _bands(data: xr.Dataset, first: int) -> dict[str, Band]:
     lat, area = _latitudes(data)
     up = np.argsort(lat)
-    return {
-        name: Band(values=_zonal_mean(data[name], first)[:, up], lat=lat[up], area=area[up])
-        for name in BANDS
-        if name in data and "time" in data[name].dims
-    }
+    found = {}
+    for name in BANDS:
+        parts = [name] if name in data else PARTS.get(name, ())
+        if parts and all(n in data and "time" in data[n].dims for n in parts):
+            values = sum((_zonal_mean(data[n], first) for n in parts), start=np.zeros(1))
+            found[name] = Band(values=values[:, up], lat=lat[up], area=area[up])
+    return found
+
+
+def _budgets(path: Path) -> dict[str, tuple[float, float, str]]:
+    """First and last value of every series in a file of budgets, where there is one."""
+    if not path.is_file():
+        return {}
+    with _open(path) as data:
+        return {
+            str(name): (float(x.values[0]), float(x.values[-1]), str(x.attrs.get("units", "")))
+            for name, x in data.data_vars.items()
+            if x.dims == ("time",) and x.size
+        }

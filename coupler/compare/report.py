@@ -34,8 +34,6 @@ from coupler.compare.reading import read_climate
 from coupler.interface.constants import SECONDS_PER_DAY
 from coupler.interface.errors import CouplerError, DataError, Problem
 
-_RECORDED = ("days_run", "steps", "wall_seconds", "sypd", "ranks", "budgets", "guard")
-"""What of ``run.json`` stands side by side; the rest is at the end of the page."""
 _SPEED = {
     "days_run": "Days run",
     "steps": "Steps",
@@ -43,6 +41,8 @@ _SPEED = {
     "sypd": "Speed [simulated years/day]",
     "ranks": "Processes",
 }
+_RECORDED = (*_SPEED, "budgets", "guard")
+"""What of ``run.json`` stands side by side; the rest is at the end of the page."""
 _NOT_SETTINGS = ("title", "description")
 
 
@@ -126,6 +126,8 @@ def compare_runs(
 
     Raises:
         DataError: with everything that is wrong with either run.
+
+    Of runs of different length the days that both have are compared.
     """
     first, second = _read(a, b, titles or _names(a, b), spinup_days)
     comparison = Comparison(
@@ -177,12 +179,27 @@ def _read(a: Path, b: Path, titles: tuple[str, str], spinup: float) -> tuple[Cli
             ),
             remedy="run both cases with the same truncation and levels",
         )
-    return first, second
+    # Means of different spans of a run that drifts differ by the drift.
+    common = min(first.end_day, second.end_day)
+    return first.until(common), second.until(common)
 
 
 def _recorded(a: Climate, b: Climate) -> list[tuple[str, Any, Any]]:
-    x, y = (flatten({k: c.record[k] for k in _RECORDED if k in c.record}) for c in (a, b))
-    return [(_SPEED.get(k, k), x.get(k), y.get(k)) for k in dict.fromkeys([*x, *y])]
+    """Speed, what the budgets changed from the first to the last output, guard counts."""
+    x, y = (_record_of(c) for c in (a, b))
+    return [(k, x.get(k), y.get(k)) for k in dict.fromkeys([*x, *y])]
+
+
+def _record_of(run: Climate) -> dict[str, Any]:
+    found = {name: run.record[key] for key, name in _SPEED.items() if key in run.record}
+    for name, value in flatten(run.record.get("budgets", {})).items():
+        first, last, units = run.budgets.get(name, (0.0, float("nan"), ""))
+        label = name.replace("_", " ")
+        found[f"{label} at the end [{units}]" if units not in ("", "1") else label] = value
+        if units not in ("", "1") and first:
+            found[f"{label}, relative change"] = last / first - 1.0
+    guard = flatten(run.record.get("guard", {}), "guard")
+    return found | {k.replace(".", ", ").replace("_", " "): v for k, v in guard.items()}
 
 
 def _provenance(run: Climate) -> list[tuple[str, Any]]:

@@ -32,6 +32,7 @@ from coupler.output.progress import RunProgress
 from coupler.output.record import RecordFile
 from coupler.output.series import SeriesFile
 from coupler.output.writer import Averages, area_means, choose
+from coupler.parallel import threads
 
 _SNAPSHOT = 21600.0
 """Time between copies of the state kept in memory for the case of a blow-up [s]."""
@@ -98,6 +99,7 @@ class Simulation:
         Raises:
             ConfigError: with everything that is wrong.
         """
+        threads.prepare()
         raw, base = (
             (dict(case), Path())
             if isinstance(case, Mapping)

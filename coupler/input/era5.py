@@ -20,6 +20,7 @@ a top layer that reaches zero pressure. Negative humidity is set to zero.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,7 @@ NAMES: Mapping[str, tuple[str, ...]] = {
     "phi": ("geopotential", "z", "phi"),
 }
 """Names under which data centres store what is needed."""
+_DIMS = ("level", "lat", "lon")
 _UNITS = {"ua": "m s-1", "va": "m s-1", "ta": "K", "hus": "1", "phi": "m2 s-2"}
 
 
@@ -52,7 +54,6 @@ def initial_state(
     grid: Grid,
     levels: HybridLevels,
     orog: NDArray[Any],
-    *,
     planet: Planet | None = None,
     time: int = 0,
 ) -> dict[str, F64]:
@@ -75,8 +76,9 @@ def initial_state(
         DataError: naming everything that the file lacks, or what else is wrong with it.
     """
     planet = planet or Planet()
-    with open_file(path) as file:
-        p, columns = _on_grid(file, path, grid, time)
+    p, fields = _read(path, time)
+    remap = Regridder(grid_of(fields["ta"].coordinates, str(path)), grid, "bilinear")
+    columns = {name: remap.apply(read.values) for name, read in fields.items()}
     virtual = columns["ta"] * (1.0 + planet.virtual_factor * np.maximum(columns["hus"], 0.0))
     ground = planet.gravity * np.asarray(orog, np.float64)
     ps = surface_pressure(p, columns["phi"], virtual, ground, planet)
@@ -89,43 +91,31 @@ def initial_state(
     return state | {"ps": ps}
 
 
-def _on_grid(file: Any, path: Path, grid: Grid, time: int) -> tuple[F64, dict[str, F64]]:
-    """Pressure [Pa], shape [level] (top first), and fields [level, lat, lon] on the grid."""
-    found = {name: next((n for n in NAMES[name] if n in file.variables), None) for name in NAMES}
-    lacking = [name for name, variable in found.items() if variable is None]
-    if lacking:
-        raise DataError(
-            *(
-                Problem(
-                    what="no such variable for the initial state",
-                    name=f"{_plain(name)} in {path}",
-                    expected=" or ".join(NAMES[name]),
-                    remedy="the file has " + ", ".join(file.variables),
-                )
-                for name in lacking
+def _read(path: Path, time: int) -> tuple[F64, dict[str, FileField]]:
+    """Pressure [Pa], shape [level] (top first), and the fields [level, lat, lon] by our names."""
+    with open_file(path) as file:
+        found = {ours: [n for n in names if n in file.variables] for ours, names in NAMES.items()}
+        lacking = [
+            Problem(
+                what="no such variable for the initial state",
+                name=f"{NAMES[ours][0]} in {path}",
+                expected=" or ".join(NAMES[ours]),
+                remedy="the file has " + ", ".join(file.variables),
             )
-        )
-    pressure: F64 | None = None
-    columns: dict[str, F64] = {}
-    remap: Regridder | None = None
-    for name, variable in found.items():
-        assert variable is not None
-        read = field_of(file, variable, ("level", "lat", "lon"), units=_UNITS[name], time=time)
-        if remap is None:
-            remap = Regridder(grid_of(read.coordinates, str(path)), grid, "bilinear")
-            pressure = _pressure(file, read, file[variable].dimensions, path)
-        values = remap.apply(read.values)
-        columns[name] = values[np.argsort(_pressure_of(read))]
-    assert pressure is not None
-    return np.sort(pressure), columns
-
-
-def _plain(name: str) -> str:
-    return NAMES[name][0]
-
-
-def _pressure_of(read: FileField) -> F64:
-    return read.coordinates["level"]
+            for ours, names in found.items()
+            if not names
+        ]
+        if lacking:
+            raise DataError(*lacking)
+        fields = {
+            ours: field_of(file, names[0], _DIMS, units=_UNITS[ours], time=time)
+            for ours, names in found.items()
+        }
+        pressure = _pressure(file, fields["ta"], file[found["ta"][0]].dimensions, path)
+    order = np.argsort(pressure)
+    for ours, read in fields.items():
+        fields[ours] = replace(read, values=read.values[order])
+    return pressure[order], fields
 
 
 def _pressure(file: Any, read: FileField, dimensions: tuple[str, ...], path: Path) -> F64:

@@ -11,7 +11,7 @@ import argparse
 import hashlib
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -221,10 +221,3 @@ def _state(remote: Remote) -> str:
     if not path.is_file():
         return "missing"
     return "good" if is_good(remote, path) else "damaged"
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """``isthmus data`` as a command of its own."""
-    parser = argparse.ArgumentParser(prog="isthmus data")
-    add_arguments(parser)
-    return run(parser.parse_args(argv))

@@ -100,7 +100,7 @@ class OutputFile:
         self._shapes = {f.name: tuple(n for d in f.dims for n in sizes[d]) for f in self.fields}
         self._count, self._last = 0, -np.inf
         with netCDF4.Dataset(self.path, "w", format="NETCDF4") as nc:
-            nc.setncatts(_global_attributes(attrs or {}))
+            nc.setncatts(global_attributes(attrs or {}))
             _define_time(nc, start)
             _define_horizontal(nc, grid, planet, area)
             if levels is not None:
@@ -159,7 +159,7 @@ class OutputFile:
                 )
         self._count = int(np.count_nonzero(ends <= upto + _SAME_TIME))
         if self._count < ends.size:
-            _copy_records(path, self._count)
+            keep_records(path, self._count)
         self._last = float(ends[self._count - 1]) if self._count else -np.inf
         self._prepare()
         return self
@@ -272,7 +272,8 @@ def _check_fields(fields: Sequence[Field], levels: HybridLevels | None) -> None:
             )
 
 
-def _global_attributes(attrs: Mapping[str, str]) -> dict[str, str]:
+def global_attributes(attrs: Mapping[str, str]) -> dict[str, str]:
+    """`attrs` with what CF asks of every file added."""
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     fixed = {"Conventions": "CF-1.10", "history": f"{now} created by Isthmus"}
     return {"title": "Isthmus run", "source": "Isthmus"} | dict(attrs) | fixed
@@ -381,8 +382,11 @@ def _define_static(nc: Any, name: str, values: Array, area: str) -> None:
     variable[:] = np.asarray(values).reshape(variable.shape)
 
 
-def _copy_records(path: Path, keep: int) -> None:
-    """Replaces the file by a copy with its first `keep` records; netCDF cannot shrink a file."""
+def keep_records(path: Path, keep: int) -> None:
+    """Replaces a closed file by a copy with its first `keep` records.
+
+    NetCDF cannot shrink a file. Records are along ``time``, the first dimension of what has it.
+    """
     beside = path.with_name(path.name + ".partial")
     old: Any
     new: Any

@@ -1,8 +1,8 @@
 """What a running simulation shows: model date, speed, extremes and the time it still needs.
 
 Speed is in simulated years per day of wall time (SYPD, Balaji et al. 2017, section 3.1,
-doi:10.5194/gmd-10-19-2017), over the last half minute, so that compilation in the first steps does
-not spoil it. On a terminal there is a bar; elsewhere a line about every ten seconds.
+doi:10.5194/gmd-10-19-2017), over the last half minute and without the first step, in which code is
+compiled. On a terminal there is a bar; elsewhere a line about every ten seconds.
 """
 
 from __future__ import annotations
@@ -69,9 +69,7 @@ class RunProgress:
         self._bar: Progress | None = None
 
     def __enter__(self) -> RunProgress:
-        now = self._wall()
-        self._marks.append((now, self._start))
-        self._shown = now
+        self._shown = self._wall()
         if not self._silent and self._console.is_terminal:
             self._bar = Progress(
                 TextColumn("{task.fields[date]}"),
@@ -96,7 +94,9 @@ class RunProgress:
 
     @property
     def sypd(self) -> float:
-        """Present speed in simulated years per day."""
+        """Present speed in simulated years per day; 0 as long as it is not known."""
+        if not self._marks:
+            return 0.0
         (wall0, model0), (wall1, model1) = self._marks[0], self._marks[-1]
         return speed(model1 - model0, wall1 - wall0)
 
@@ -114,11 +114,14 @@ class RunProgress:
             max_wind: largest wind speed [m s-1], or how to get it, called only when shown.
         """
         now, done = self._wall(), seconds >= self._end
+        if not self._marks:
+            self._marks.append((now, seconds))
         due = now - self._shown >= (_BAR_INTERVAL if self._bar is not None else _LINE_INTERVAL)
         if self._silent or not (due or done):
             return
         self._shown = now
-        self._marks.append((now, seconds))
+        if now > self._marks[-1][0]:
+            self._marks.append((now, seconds))
         while now - self._marks[0][0] > _WINDOW and len(self._marks) > 2:
             self._marks.popleft()
         rest = self._rest(seconds, max_wind)
@@ -133,7 +136,7 @@ class RunProgress:
         )
 
     def _rest(self, seconds: float, max_wind: Callable[[], float] | float | None) -> str:
-        parts = [f"{self.sypd:.1f} SYPD"]
+        parts = [f"{self.sypd:.1f} SYPD"] if self.sypd > 0.0 else []
         wind = max_wind() if callable(max_wind) else max_wind
         if wind is not None:
             parts.append(f"max wind {wind:.0f} m/s")

@@ -88,7 +88,7 @@ def write(
     Raises:
         DataError: for an array of a type that the format does not hold.
     """
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -106,7 +106,8 @@ def write(
     beside = folder / (path.name + _PARTIAL)
     for leftover in folder.glob("restart_*" + _PARTIAL):
         leftover.unlink()
-    save_file(stored, beside, metadata={"isthmus": text, "sha256": _digest(text, stored)})
+    whole = save(stored, metadata={"isthmus": text, "sha256": _digest(text, stored)})
+    beside.write_bytes(whole)
     _fsync(beside)
     beside.replace(path)
     _fsync(folder)  # the rename itself

@@ -105,7 +105,7 @@ class Slab(Model):
             return self
 
     receives = reads("rsds rsus rlds rlus hfss hfls")
-    provides = gives("ts albs mrsofc hfds sftlf")
+    provides = gives("ts albs wetness hfds sftlf")
     boundary = reads("", optional="sftlf tos")
 
     def __init__(self, parameters: Params | None = None) -> None:
@@ -144,11 +144,11 @@ class Slab(Model):
         }
         self._fields["sftlf"][...] = self._land
         self._fields["albs"][...] = p.sea_albedo + (p.land_albedo - p.sea_albedo) * self._land
-        self._fields["mrsofc"][...] = 1.0 + (p.land_wetness - 1.0) * self._land
+        self._fields["wetness"][...] = 1.0 + (p.land_wetness - 1.0) * self._land
         self._show()
 
     def _climatology(self, site: Site) -> Array | None:
-        """`tos` as [12, lat, lon] with something finite under land; None where not given."""
+        """`tos` as [12, lat, lon], finite under land too; None when it is not given."""
         if "tos" not in site.boundary:
             if self.p.sea == "prescribed":
                 raise ConfigError.of(
@@ -181,13 +181,21 @@ class Slab(Model):
                 f"{month + 1} at {self.grid.lat[row]:g} N, {self.grid.lon[column]:g} E",
                 remedy="extend the sea temperature under the coast, or correct sftlf",
             )
-        # no sea there: any value does, zonal means give land a sensible start
-        means = [
-            row[keep].mean() if keep.any() else 273.15
-            for row, keep in zip(tos.mean(axis=0), sea[0], strict=True)
-        ]
-        tos[~sea] = np.broadcast_to(np.array(means)[:, None], tos.shape)[~sea]
+        self._fill_land(tos)
         return tos
+
+    def _fill_land(self, tos: Array) -> None:
+        """Values where there is no sea: never shown, but land starts from them. Zonal means."""
+        lat = self.grid.lat
+        for month in tos:
+            good = (month > 150.0) & (month < 380.0)
+            rows = good.any(axis=1)
+            if not rows.any():
+                month[...] = self.p.t_equator
+                continue
+            mean = np.where(good, month, 0.0)[rows].sum(axis=1) / good[rows].sum(axis=1)
+            zonal = np.interp(lat, lat[rows], mean)
+            month[~good] = np.broadcast_to(zonal[:, None], month.shape)[~good]
 
     def fields(self) -> Mapping[str, Array]:
         return self._fields

@@ -131,6 +131,11 @@ def write_run(
     data = edit(data) if edit else data
     data.to_netcdf(folder / "atmosphere.nc")
     surface.to_netcdf(folder / "surface.nc")
+    drift = 1.0 + 2e-11 * np.linspace(0.0, 1.0, records)
+    mass = xr.DataArray(1.0e4 * drift, dims="time", attrs={"units": "kg m-2"})
+    fix = xr.DataArray(np.full(records, 3e-6), dims="time", attrs={"units": "1"})
+    budgets = xr.Dataset({"dry_air_mass": mass, "mass_fix": fix, "time": data["time"]})
+    budgets.to_netcdf(folder / "budgets.nc")
     case = {"title": "made_up", "planet": {}, "physics": {"gravity_wave": {"scheme": "ad99"}}}
     (folder / "case.resolved.yaml").write_text(yaml.safe_dump(case | dict(settings or {})))
     record = {
@@ -138,7 +143,7 @@ def write_run(
         "wall_seconds": 12.5 + seed,
         "sypd": 1.75,
         "ranks": 1,
-        "budgets": {"dry_mass_change": 1.5e-12, "energy_residual": -0.25},
+        "budgets": {"dry_air_mass": 1.0e4, "mass_fix": 3e-6},
         "guard": {"gravity_wave": {"columns": 17, "share": 1.2e-5}},
         "versions": {"isthmus": "0.1.0", "torch": "2.13.0"},
     }

@@ -92,7 +92,7 @@ def test_a_file_upside_down_and_north_first_gives_the_same_climate(
     for name in physics.sections:
         np.testing.assert_array_equal(run.section(name), physics.section(name))
     np.testing.assert_allclose(run.dp, physics.dp, rtol=1e-12)  # order of a sum
-    np.testing.assert_allclose(run.energy["thermal"], physics.energy["thermal"], rtol=1e-12)
+    np.testing.assert_allclose(run.air["thermal"], physics.air["thermal"], rtol=1e-12)
     assert differences.jet(run, 1) == differences.jet(physics, 1)
 
 
@@ -117,9 +117,9 @@ def test_global_means_and_energies_are_those_of_the_fields(physics: Climate) -> 
     mass = physics.dp[None, :, :, None] / planet.gravity
     heat = planet.cp_dry * data["ta"] + planet.latent_heat_vaporization * data["hus"]
     motion = 0.5 * (data["ua"] ** 2 + data["va"] ** 2)
-    for name, density in (("thermal", heat), ("kinetic", motion)):
+    for name, density in (("thermal", heat), ("kinetic", motion), ("water", data["hus"])):
         expected = grid.mean((density.values * mass).sum(axis=1).mean(axis=0))
-        assert physics.energy[name].mean() == pytest.approx(expected, rel=1e-12)
+        assert physics.air[name].mean() == pytest.approx(expected, rel=1e-12)
 
 
 def test_a_missing_longitude_does_not_spoil_a_mean(tmp_path: Path, physics: Climate) -> None:
@@ -152,14 +152,14 @@ def test_an_interval_counts_by_its_length(physics: Climate) -> None:
 
 def test_the_jet_is_found_between_grid_rows() -> None:
     lat = np.linspace(-85.0, 85.0, 35)
-    p = np.repeat(np.linspace(5e3, 9.5e4, 19)[:, None], lat.size, axis=1)
+    p = np.repeat(np.geomspace(2e3, 9.5e4, 19)[:, None], lat.size, axis=1)
     log_p = np.log(p / 2.5e4)
     u = 40.0 - ((lat - 43.2) / 10.0) ** 2 - 8.0 * log_p**2
     u = np.where(lat > 0.0, u, 25.0 - ((lat + 51.7) / 10.0) ** 2 - 8.0 * log_p**2)
-    u[0] = 90.0  # a polar night above 100 hPa is not the jet
+    u[0] = 90.0  # a polar night above 30 hPa is not the jet
     run = Climate(
         title="", folder=Path(), start="", end="", days=np.ones(1), length=np.ones(1), lat=lat,
-        area=np.cos(np.radians(lat)), p=p, dp=p, sections={"ua": u[None]}, bands={}, energy={},
+        area=np.cos(np.radians(lat)), p=p, dp=p, sections={"ua": u[None]}, bands={}, air={},
     )  # fmt: skip
     north, south = differences.jet(run, 1), differences.jet(run, -1)
     # A parabola is recovered exactly but for round-off of the fit.
@@ -201,6 +201,30 @@ def test_drag_of_zero_has_no_correlation_instead_of_a_wrong_one() -> None:
     assert np.isnan(differences.amplitude_ratio(0 * x, x, w))
     assert differences.correlation(x, -2.0 * x, w) == pytest.approx(-1.0)
     assert differences.amplitude_ratio(x, -2.0 * x, w) == pytest.approx(2.0)
+
+
+def test_of_a_longer_and_a_shorter_run_the_days_of_both_are_compared(
+    folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    longer = write_run(tmp_path / "longer", records=14, seed=3)
+    found = compare_runs(folders[0], longer, tmp_path / "r.html", console=Console(file=StringIO()))
+    assert found.a.days.tolist() == found.b.days.tolist() == [d + 0.5 for d in range(9)]
+    whole = read_climate(longer)
+    np.testing.assert_array_equal(found.b.sections["ta"], whole.sections["ta"][:9])
+    np.testing.assert_array_equal(found.b.bands["ts"].values, whole.bands["ts"].values[:9])
+
+
+def test_precipitation_is_the_sum_of_its_parts_where_a_run_has_only_those(
+    tmp_path: Path, physics: Climate
+) -> None:
+    def parts(data: xr.Dataset) -> xr.Dataset:
+        data["prc"], data["prl"] = 0.25 * data["pr"], 0.75 * data["pr"]
+        return data.drop_vars("pr")
+
+    run = read_climate(write_run(tmp_path / "run", edit=parts))
+    np.testing.assert_allclose(run.band("pr"), physics.band("pr"), rtol=1e-12)  # round-off
+    alone = read_climate(write_run(tmp_path / "alone", edit=lambda d: parts(d).drop_vars("prl")))
+    assert "pr" not in alone.bands  # a part is not the whole
 
 
 @pytest.mark.parametrize(
@@ -255,8 +279,10 @@ def test_the_page_says_what_was_changed_and_what_it_cannot_tell(comparison: Comp
     assert "<code>physics.gravity_wave.scheme</code>" in text
     assert "What it cannot tell" in text
     assert "jet north, latitude (+" in text  # named among those beyond the yardstick
-    assert "budgets.dry_mass_change" in text
-    assert "guard.gravity_wave.columns" in text
+    assert "dry air mass at the end [kg m-2]" in text
+    assert "dry air mass, relative change" in text
+    assert "2.00e−11" in text  # as the made-up budgets drift
+    assert "guard, gravity wave, columns" in text
     assert "versions.torch" in text
 
 
@@ -278,7 +304,7 @@ def test_dry_runs_of_one_record_compare_without_rain_drag_or_yardstick(tmp_path:
 
     runs = [write_run(tmp_path / n, records=1, seed=s, edit=dry) for n, s in (("a", 1), ("b", 2))]
     for run in runs:
-        for name in ("surface.nc", "run.json", "case.resolved.yaml"):
+        for name in ("surface.nc", "budgets.nc", "run.json", "case.resolved.yaml"):
             (run / name).unlink()
     found = compare_runs(*runs, tmp_path / "r.html", console=Console(file=StringIO()))
     assert {row.yardstick for row in found.rows} == {None}
@@ -350,6 +376,7 @@ def _cut(path: Path) -> None:
     [
         ("atmosphere.nc", _cut, "not a readable netCDF file: .*it may be cut short"),
         ("surface.nc", _cut, "not a readable netCDF file: .*surface.nc"),
+        ("budgets.nc", _cut, "not a readable netCDF file: .*budgets.nc"),
         ("run.json", _cut, "not readable: .*run.json"),
         ("run.json", lambda p: p.write_text("{"), "not readable: .*run.json"),
         ("case.resolved.yaml", lambda p: p.write_text("a: [1"), "not readable: .*resolved.yaml"),

@@ -1,5 +1,6 @@
 """The registry of data files, and fetching without a network."""
 
+import argparse
 import hashlib
 import re
 from pathlib import Path
@@ -30,6 +31,13 @@ def empty(tmp_path, monkeypatch) -> Path:
     )
     monkeypatch.setitem(FILES, small.name, small)
     return folder
+
+
+def command(words: list[str]) -> int:
+    """What ``isthmus data WORDS`` does."""
+    parser = argparse.ArgumentParser()
+    fetch.add_arguments(parser)
+    return fetch.run(parser.parse_args(words))
 
 
 @pytest.mark.parametrize("remote", FILES.values(), ids=list(FILES))
@@ -125,20 +133,20 @@ def test_when_no_address_gives_the_file_all_are_named(empty):
 
 
 def test_the_command_lists_states_and_says_where_files_are(empty, capsys, monkeypatch):
-    assert fetch.main(["path"]) == 0
+    assert command(["path"]) == 0
     assert capsys.readouterr().out.strip() == str(empty)
-    assert fetch.main(["list"]) == 0
+    assert command(["list"]) == 0
     assert f"missing  {ERA5}" in capsys.readouterr().out
     (empty / "small").mkdir(parents=True)
     (empty / "small" / "one.nc").write_bytes(b"other")
-    fetch.main(["list"])
+    command(["list"])
     assert "damaged  small/one.nc" in capsys.readouterr().out
     (empty / "small" / "one.nc").write_bytes(CONTENT)
-    fetch.main(["list"])
+    command(["list"])
     assert "good     small/one.nc" in capsys.readouterr().out
-    assert fetch.main(["fetch", "small/one.nc"]) == 0
+    assert command(["fetch", "small/one.nc"]) == 0
     assert capsys.readouterr().out.strip().endswith("one.nc")
-    assert fetch.main(["fetch", "small/none.nc"]) == 2
+    assert command(["fetch", "small/none.nc"]) == 2
     assert "unknown data file: small/none.nc" in capsys.readouterr().err
 
 

@@ -16,6 +16,7 @@ from coupler.interface.errors import ContractError, DataError
 from coupler.interface.fields import COLUMN, FIELDS, INTERFACE, LEVEL, Field, tendency_field
 from coupler.interface.grid import Grid, HybridLevels
 from coupler.output.netcdf import OutputFile, run_attributes
+from coupler.output.series import SeriesFile
 
 GRID = Grid.gaussian(6, 10)
 LEVELS = HybridLevels.named("hybrid5")
@@ -77,7 +78,7 @@ def no_network(monkeypatch):
 # The checker warns about its own use of old interfaces.
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.usefixtures("no_network")
-@pytest.mark.parametrize("kind", ["atmosphere", "ocean"])
+@pytest.mark.parametrize("kind", ["atmosphere", "ocean", "budgets"])
 def test_the_cf_checker_finds_no_error_and_no_warning_but_one_of_its_own(kind, written, tmp_path):
     from compliance_checker.runner import CheckSuite, ComplianceChecker
 
@@ -90,6 +91,11 @@ def test_the_cf_checker_finds_no_error_and_no_warning_but_one_of_its_own(kind, w
         field = np.full((7, 9), 290.0)
         field[3, 4] = np.nan
         ocean.append({"tos": field, "hfds": field}, 0.0, DAY)
+    elif kind == "budgets":
+        path, known = tmp_path / "budgets.nc", set()
+        series = SeriesFile(path, "1959-01-02", "noleap", {"title": "test"})
+        series.append(1.0, {"energy": (1 / 3, "J m-2", "Energy")})
+        series.close()
     CheckSuite.load_all_available_checkers()
     report = tmp_path / "report.json"
     _, errors = ComplianceChecker.run_checker(

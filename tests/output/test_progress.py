@@ -58,6 +58,8 @@ def test_the_end_is_always_shown():
 def test_a_bar_on_a_terminal():
     progress, text, clock = a_run(terminal=True)
     with progress:
+        clock.now += 50.0  # the first step, with compilation
+        progress.update(DATE, 0.0)
         clock.now += 30.0
         progress.update(DATE, 2.5 * DAY, lambda: 41.6)
     shown = text.getvalue()
@@ -90,10 +92,26 @@ def test_extremes_are_computed_only_when_they_are_shown():
     assert len(calls) == 2
 
 
+def test_speed_leaves_out_the_first_step():
+    progress, text, clock = a_run(terminal=False)
+    with progress:
+        assert progress.sypd == 0.0
+        clock.now += 60.0
+        progress.update(DATE, 600.0)
+        clock.now += 12.0
+        progress.update(DATE, 1200.0)
+    assert progress.sypd == pytest.approx(speed(600.0, 12.0))
+    first, second = text.getvalue().splitlines()
+    assert "SYPD" not in first
+    assert "left" not in first
+    assert "SYPD" in second
+
+
 def test_speed_forgets_a_slow_beginning():
     progress, _, clock = a_run(terminal=False)
     with progress:
-        clock.now += 60.0  # compilation
+        progress.update(DATE, 0.0)
+        clock.now += 60.0
         progress.update(DATE, 600.0)
         for step in range(2, 100):
             clock.now += 1.0

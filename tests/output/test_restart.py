@@ -60,6 +60,8 @@ def test_everything_comes_back_bit_for_bit_with_its_type(tmp_path):
     given = memories()
     path = write(tmp_path / "restart", given, moment(360))
     assert path.name == "restart_000000360.safetensors"
+    (tmp_path / "any").touch()
+    assert path.stat().st_mode == (tmp_path / "any").stat().st_mode  # as readable as other files
     found = read(path, case="abc123")
     assert found.moment == moment(360)
     for component, arrays in given.items():
