@@ -87,9 +87,11 @@ def _read(file: Any, path: Path, names: Sequence[str], role: str, skip_days: flo
             wrong("missing variable", name, "coefficients of the interfaces")
     if problems:
         raise DataError(*problems)
-    levels = Levels(
-        a=np.asarray(file["ap"][:], np.float64).tolist(),
-        b=np.asarray(file["b"][:], np.float64).tolist(),
+    levels = _named(
+        Levels(
+            a=np.asarray(file["ap"][:], np.float64).tolist(),
+            b=np.asarray(file["b"][:], np.float64).tolist(),
+        )
     )
     ntime = len(file.dimensions["time"])
     if len(file.dimensions["lev"]) != levels.nlev:
