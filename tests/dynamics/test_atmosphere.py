@@ -179,6 +179,21 @@ def test_the_compiled_right_hand_side_equals_the_reference(dtype, tracers):
     assert (eq.omega_p - omega).abs().max() < limit * omega.abs().max()
 
 
+@pytest.mark.parametrize("tracers", [0, 1])
+def test_the_compiled_end_of_a_step_equals_the_reference(tracers):
+    core = wave_2006(13, 5, 1200.0, perturbed=True, tracers=tracers)
+    for _ in range(3):
+        core.step()
+    generator = torch.Generator().manual_seed(2)
+    before, now = core._before.clone(), core._now.clone()
+    tendency = 1e-4 * torch.randn(now.shape, generator=generator, dtype=now.dtype)
+    after = core.leapfrog.advance(before, now, tendency, 2400.0)
+    expected = core.leapfrog.filtered(before, now, after)
+    core.leapfrog.step(before, now, tendency, 2400.0)
+    for ours, reference in zip((before, now), expected, strict=True):
+        assert torch.allclose(ours, reference, rtol=1e-12, atol=1e-14)
+
+
 def test_gradients_go_through_a_whole_step():
     core = wave_2006(5, 3, 1200.0, perturbed=True)
     start = core._now.clone()
