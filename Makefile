@@ -8,7 +8,7 @@ PYTEST_ARGS ?=
 
 # The demo: one case, its gravity-wave scheme swapped for a learned one.
 case := cases/aquaplanet_t21.yaml
-bundle := emulators/bundles/gravity_wave
+bundle := gw_column
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:

@@ -17,11 +17,13 @@ from coupler.interface.component import Arrays, Host, Now, Tendency
 from coupler.interface.constants import Planet
 from coupler.interface.grid import Grid, HybridLevels
 from physics.columns.gravity_wave_ad99 import AlexanderDunkerton1999, AlexanderDunkertonMiMA
+from physics.columns.gravity_wave_wms import WarnerMcIntyreScinocca
 
 CASES: dict[str, tuple[type[Tendency], dict[str, str]]] = {
     "ad99": (AlexanderDunkerton1999, {}),
     "ad99 frame=ground": (AlexanderDunkerton1999, {"frame": "ground"}),
     "ad99_mima": (AlexanderDunkertonMiMA, {}),
+    "wms": (WarnerMcIntyreScinocca, {}),
 }
 
 

@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import coupler
+from coupler.input import fetch
 from coupler.interface.errors import CouplerError, UnstableError
+from coupler.parallel import threads
 
 _EXAMPLES = """\
 examples:
@@ -81,6 +83,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="PROCESS",
         help="store what the scheme of this process sees and gives, to train an emulator",
     )
+    run.add_argument(
+        "--threads",
+        type=int,
+        metavar="N",
+        help="threads of this process (default: $ISTHMUS_THREADS or 1)",
+    )
     run.add_argument("--quiet", action="store_true", help="no progress bar")
     check = case_command("check", "say everything that is wrong with a case, without a step")
     check.add_argument("--resume", action="store_true", help=argparse.SUPPRESS)
@@ -104,9 +112,12 @@ def _parser() -> argparse.ArgumentParser:
     runs.add_argument("first", type=Path, help="folder of a run")
     runs.add_argument("second", type=Path, help="folder of another run")
     runs.add_argument("--report", type=Path, default=Path("report.html"))
+    runs.add_argument(
+        "--skip-days", type=float, default=0.0, help="days at the start of both to leave out"
+    )
 
     data = commands.add_parser("data", help="the observed data that some cases start from")
-    data.add_argument("action", choices=["fetch", "list", "path"])
+    fetch.add_arguments(data)
     commands.add_parser("info", help="versions, machine, threads, schemes")
     return parser
 
@@ -114,6 +125,7 @@ def _parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command; returns the exit status."""
     args = _parser().parse_args(argv)
+    threads.prepare(getattr(args, "threads", None))
     try:
         return int(_COMMANDS[args.command](args) or 0)
     except UnstableError as error:
@@ -181,21 +193,13 @@ def _train(args: argparse.Namespace) -> int:
 def _compare(args: argparse.Namespace) -> int:
     from coupler.compare.report import compare_runs
 
-    compare_runs(args.first, args.second, args.report)
+    compare_runs(args.first, args.second, args.report, spinup_days=args.skip_days)
     print(f"report written to {args.report}")
     return 0
 
 
 def _data(args: argparse.Namespace) -> int:
-    from coupler.input import fetch
-
-    if args.action == "fetch":
-        fetch.fetch_all()
-    elif args.action == "list":
-        fetch.print_list()
-    else:
-        print(fetch.data_folder())
-    return 0
+    return fetch.run(args)
 
 
 def _info(args: argparse.Namespace) -> int:

@@ -9,12 +9,13 @@ the case is assembled, so that a new scheme brings its own configuration.
 from __future__ import annotations
 
 import copy
+import datetime as dt
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from coupler.interface.errors import ConfigError, Problem, nearest
 from coupler.interface.units import Unit
@@ -106,9 +107,11 @@ class Case(_Section):
 
     title: str
     description: str = ""
-    start: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}([ T]\d{2}:\d{2}(:\d{2})?)?$")] = (
-        "2000-01-01"
-    )
+    start: Annotated[
+        str,
+        BeforeValidator(lambda date: str(date) if isinstance(date, dt.date) else date),
+        Field(pattern=r"^\d{4}-\d{2}-\d{2}([ T]\d{2}:\d{2}(:\d{2})?)?$"),
+    ] = "2000-01-01"
     calendar: Literal["standard", "proleptic_gregorian", "noleap", "360_day"] = "noleap"
     days: Days = 10.0
     precision: Literal["float32", "float64"] = "float32"
@@ -280,8 +283,11 @@ def problems_of(
         elif kind == "quantity":
             what, _, expected = item["msg"].partition("; expected ")
             problems.append(Problem(what=what, name=name, expected=expected))
+        elif kind == "value_error":
+            what, _, remedy = item["msg"].removeprefix("Value error, ").partition("; ")
+            problems.append(Problem(what=what, name=name, remedy=remedy))
         else:
-            message = item["msg"].removeprefix("Value error, ")
+            message = item["msg"]
             message = (message[0].lower() + message[1:]).removeprefix("input should be ")
             problems.append(
                 Problem(what="bad value", name=name, expected=message, found=repr(found))

@@ -6,7 +6,7 @@ that is wrong with a case without a step and without writing; `assemble` builds 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,6 @@ from pydantic import ValidationError
 
 from coupler.config import (
     Case,
-    InitialState,
     ModelChoice,
     Ramp,
     SchemeChoice,
@@ -42,6 +41,7 @@ from coupler.interface.component import (
 )
 from coupler.interface.constants import Planet
 from coupler.interface.errors import ConfigError, CouplerError, Problem, nearest
+from coupler.interface.fields import FIELDS
 from coupler.interface.grid import Grid
 
 MODELS = ("surface",)
@@ -254,12 +254,14 @@ def _read_files(draft: _Draft) -> None:
         for model, names in takers.items():
             if name in names:
                 _read_boundary(draft, model, name, source)
-    initial = draft.case.initial
-    if initial is not None:
+    atmosphere = draft.models.get("atmosphere")
+    if not isinstance(atmosphere, ColumnModel):
+        return
+    start = _initial(draft, atmosphere)
+    if start is not None:
+        ground = draft.boundary.get("atmosphere", {}).get("orog")
         try:
-            from coupler.input.era5 import check_initial
-
-            check_initial(find_file(initial.file, draft.base), initial.time)
+            start(np.zeros(atmosphere.grid.shape) if ground is None else ground)
         except CouplerError as error:
             draft.problems += error.problems
 
@@ -267,9 +269,10 @@ def _read_files(draft: _Draft) -> None:
 def _read_boundary(draft: _Draft, model: str, name: str, source: Source) -> None:
     from coupler.input.boundary import read_boundary
 
+    grid = draft.models[model].grid
     try:
         path = find_file(source.file, draft.base)
-        array = read_boundary(path, source.variable, name, draft.models[model].grid, source.units)
+        array = read_boundary(path, source.variable, grid, FIELDS[name], file_units=source.units)
     except CouplerError as error:
         draft.problems += (p for p in error.problems if p not in draft.problems)
     else:
@@ -280,10 +283,7 @@ def find_file(file: str, base: Path) -> Path:
     """A file named by a case: as given, beside the case, or in the data store."""
     from coupler.input.fetch import locate
 
-    for path in (Path(file), base / file):
-        if path.is_file():
-            return path
-    return locate(file)
+    return locate(file, beside=base)
 
 
 def _bind(draft: _Draft) -> Assembly:
@@ -301,9 +301,8 @@ def _bind(draft: _Draft) -> Assembly:
                 dtype=dtype,
                 seed=case.seed,
                 boundary=draft.boundary.get(name, {}),
-                initial=_initial(draft, atmosphere)
-                if name == "atmosphere" and case.initial
-                else None,
+                date=draft.start,
+                initial=_initial(draft, atmosphere) if name == "atmosphere" else None,
             )
         )
     clock = Clock(draft.start, atmosphere.dt)
@@ -342,17 +341,26 @@ def _bind(draft: _Draft) -> Assembly:
     )
 
 
-def _initial(draft: _Draft, atmosphere: ColumnModel) -> Any:
+def _initial(
+    draft: _Draft, atmosphere: ColumnModel
+) -> Callable[[Array], Mapping[str, Array]] | None:
+    """What makes the start from the case's file, given the model's ground; None without a file."""
     from coupler.input.era5 import initial_state
 
-    initial: InitialState = draft.case.initial  # type: ignore[assignment]
-    path = find_file(initial.file, draft.base)
+    initial = draft.case.initial
+    if initial is None:
+        return None
+    grid, levels, planet, time = (
+        atmosphere.grid,
+        atmosphere.levels,
+        draft.planet,
+        initial.time,
+    )
+    file = initial.file
 
     def read(orog: Array) -> Mapping[str, Array]:
-        state: Mapping[str, Array] = initial_state(
-            path, atmosphere.grid, atmosphere.levels, orog, draft.planet, initial.time
-        )
-        return state
+        path = find_file(file, draft.base)
+        return initial_state(path, grid, levels, orog, planet=planet, time=time)
 
     return read
 

@@ -34,6 +34,7 @@ import numba
 import numpy as np
 
 from coupler.interface.component import Array
+from coupler.interface.errors import ContractError, nearest
 from coupler.interface.jit import njit
 
 Top = Literal["escape", "dump", "zero"]
@@ -64,7 +65,14 @@ def flux_tendency(
         dump_above: Pressure above which ``dump`` absorbs [Pa].
         out: Tendency, shape [level, column].
         escaped: Flux that left the column [unit of flux], shape [column]; 0 unless ``escape``.
+
+    Raises:
+        ContractError: for a policy that does not exist.
     """
+    if top not in _CODE:
+        raise ContractError.of(
+            "unknown policy at the top", str(top), remedy=nearest(str(top), _CODE)
+        )
     _flux_tendency(flux, phalf, scale, _CODE[top], dump_above, out, escaped)
 
 
@@ -83,6 +91,11 @@ def dissipative_heating(
         out: Temperature tendency [K s-1], shape [level, column].
     """
     _dissipative_heating(ua, va, dua, dva, 0.5 * dt, -1.0 / cp, out)
+
+
+def add_scaled(target: Array, increment: Array, factor: float) -> None:
+    """Adds ``factor increment`` to `target`, shape [level, column], rounded once."""
+    _add_scaled(target, increment, factor)
 
 
 @njit(parallel=True)
@@ -134,3 +147,11 @@ def _dissipative_heating(
                 (np.float64(ua[k, i]) + half_dt * du) * du
                 + (np.float64(va[k, i]) + half_dt * dv) * dv
             )
+
+
+@njit(parallel=True)
+def _add_scaled(target: Array, increment: Array, factor: float) -> None:
+    nlev, ncol = target.shape
+    for k in numba.prange(nlev):
+        for i in range(ncol):
+            target[k, i] = np.float64(target[k, i]) + factor * np.float64(increment[k, i])

@@ -13,24 +13,26 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import xarray as xr
 
 from coupler.config import read_yaml, with_changes
 from coupler.driver import loop
 from coupler.driver.assemble import Assembly, assemble
 from coupler.driver.info import machine, versions
-from coupler.driver.state import Memory
+from coupler.driver.state import Memory, Snapshot
 from coupler.driver.watch import WATCHED, check_state
 from coupler.interface.component import Array
 from coupler.interface.errors import ConfigError, CouplerError, Problem, UnstableError, nearest
 from coupler.interface.fields import FIELDS, Field
+from coupler.output import restart
 from coupler.output.folder import RunFolder, write_json, write_whole
 from coupler.output.netcdf import run_attributes
-from coupler.output.progress import Progress
+from coupler.output.progress import RunProgress
 from coupler.output.record import RecordFile
-from coupler.output.restart import newest_good, write_restart
 from coupler.output.series import SeriesFile
 from coupler.output.writer import Averages, area_means, choose
+from coupler.parallel import threads
 
 _SNAPSHOT = 21600.0
 """Time between copies of the state kept in memory for the case of a blow-up [s]."""
@@ -60,7 +62,7 @@ class Simulation:
         self._records: dict[str, RecordFile] = {}
         columns = model.atmosphere.columns()
         self._watched = {n: columns[n] for n in WATCHED if n in columns}
-        self._last_good: dict[str, Array] = {}
+        self._last_good: Snapshot = self._memory.take()
         self._wall = 0.0
         self._begun = False
         self._first_step = 0
@@ -97,6 +99,7 @@ class Simulation:
         Raises:
             ConfigError: with everything that is wrong.
         """
+        threads.prepare()
         raw, base = (
             (dict(case), Path())
             if isinstance(case, Mapping)
@@ -142,7 +145,9 @@ class Simulation:
         length = days if days is not None else self.case.days - clock.days
         steps = max(0, round(length * self.model.steps_per_day))
         began = time.perf_counter()
-        with Progress(steps, clock.step_length, silent=quiet, label=self.case.title) as bar:
+        start = clock.now.seconds
+        end = start + steps * clock.step_length
+        with RunProgress(start=start, end=end, silent=quiet) as bar:
             try:
                 loop.run(self.model, steps, lambda _: self._after_step(bar))
             except UnstableError as error:
@@ -161,23 +166,23 @@ class Simulation:
         if self._begun:
             return
         self._begun = True
-        at: float | None = None
+        found: restart.Restart | None = None
         if self._resume and self.folder.restart.is_dir():
-            found = newest_good(self.folder.restart, case=self._memory.fingerprint)
-            self._memory.put(found.arrays)
+            found = restart.newest_good(self.folder.restart, case=self._memory.fingerprint)
+            self._memory.put(found)
             self._first_step = self.model.clock.now.step
-            at = self.model.clock.now.seconds
         elif self._overwrite:
             self.folder.clear()
         self.folder.path.mkdir(parents=True, exist_ok=True)
         text = self.case.to_yaml()
         write_whole(self.folder.case, text)
         attrs = run_attributes(title=self.case.title, case=text, versions=versions())
-        self._open(attrs, at)
+        self._open(attrs, found)
         self._last_good = self._memory.take()
 
-    def _open(self, attrs: Mapping[str, str], at: float | None) -> None:
+    def _open(self, attrs: Mapping[str, str], found: restart.Restart | None) -> None:
         m = self.model
+        at = None if found is None else found.moment.seconds
         planet = m.suite.host.planet
         chosen, _ = choose(self._live, self.case.output.fields)
         self._live = chosen
@@ -193,7 +198,7 @@ class Simulation:
             resume_at=at,
         )
         self._files = [new]
-        self._memory.keep("output.atmosphere", new.sums)
+        self._memory.keep("output.atmosphere", new.sums, found)
         for name, live in self._surface_live.items():
             grid = m.couplings[name].model.grid
             path = self.folder.path / f"{name}.nc"
@@ -209,13 +214,12 @@ class Simulation:
                 resume_at=at,
             )
             self._files.append(new)
-            self._memory.keep(f"output.{name}", new.sums)
+            self._memory.keep(f"output.{name}", new.sums, found)
         if at is None:
             self._series = SeriesFile(
                 self.folder.budgets, start.strftime("%Y-%m-%d %H:%M:%S"), start.calendar, attrs
             )
         else:
-            self._memory.put_kept()
             self._series = SeriesFile.reopen(self.folder.budgets, at / 86400.0)
         for process in self._record:
             self._records[process] = self._open_record(process, attrs)
@@ -225,9 +229,12 @@ class Simulation:
         component = bound.component
         outputs = [f.field for f in bound.fluxes]
         start = self.model.clock.start
-        return RecordFile(
+        # Latitude is what an emulator sees of a scheme's static fields.
+        static = {"lat": self.model.suite.host.static["lat"]}
+        inputs = {p.name: p.field for p in component.inputs if p.name in bound.x}
+        file = RecordFile(
             self.folder.record(process),
-            [p.field for p in component.inputs if p.name in bound.x] + outputs,
+            [*({n: FIELDS[n] for n in static} | inputs).values(), *outputs],
             self.model.atmosphere.levels,
             self.model.atmosphere.grid.ncol,
             columns=self._record_columns,
@@ -236,27 +243,28 @@ class Simulation:
             calendar=start.calendar,
             attrs={**attrs, "process": process, "scheme": bound.label, "seed": str(self.case.seed)},
         )
+        bound.on_call = lambda now: file.append(
+            now.seconds / 86400.0, static | dict(bound.x.items()) | dict(bound.flux.items())
+        )
+        return file
 
     def _recorded(self, process: str) -> Any:
         return next(p for p in self.model.suite.processes if p.name == process).schemes[0]
 
-    def _after_step(self, bar: Progress) -> None:
+    def _after_step(self, bar: RunProgress) -> None:
         m = self.model
         clock = m.clock
         check_state(self._watched, m.suite.rates, m.atmosphere.grid, clock.now.step, clock.now.date)
         for averages in self._files:
             averages.add(clock.step_length)
-        for process, file in self._records.items():
-            bound = self._recorded(process)
-            if (clock.now.step - 1) % bound.every == 0:
-                file.append(
-                    clock.days - clock.step_length / 86400.0,
-                    dict(bound.x.items()) | dict(bound.flux.items()),
-                )
         self._if_due(self.case.output.interval, self._write)
         self._if_due(_SNAPSHOT / 86400.0, self._remember)
         self._if_due(self.case.restart.interval, self._checkpoint)
-        bar.step(clock.now.date, self._watched)
+        bar.update(clock.now.date, clock.now.seconds, self._max_wind)
+
+    def _max_wind(self) -> float:
+        u, v = self._watched["ua"], self._watched["va"]
+        return float(np.sqrt((u * u + v * v).max()))
 
     def _if_due(self, interval: float, action: Any) -> None:
         every = max(1, round(interval * self.model.steps_per_day))
@@ -281,14 +289,9 @@ class Simulation:
         self._last_good = self._memory.take()
         self._save(self._last_good)
 
-    def _save(self, arrays: Mapping[str, Array]) -> Path:
-        return write_restart(
-            self.folder.restart,
-            arrays,
-            step=int(arrays["clock/step"]),
-            date=str(self.model.clock.now.date),
-            case=self._memory.fingerprint,
-            keep=self.case.restart.keep,
+    def _save(self, snapshot: Snapshot) -> Path:
+        return restart.write(
+            self.folder.restart, snapshot.memories, snapshot.moment, keep=self.case.restart.keep
         )
 
     def _report(self) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 
 from coupler.driver.assemble import Assembly
 from coupler.interface.component import Array
+from coupler.output.restart import Moment, Restart
 
 
 class Remembers(Protocol):
@@ -19,6 +21,14 @@ class Remembers(Protocol):
     def memory(self) -> dict[str, Array]: ...
 
     def restore(self, memory: Mapping[str, Array]) -> None: ...
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Snapshot:
+    """A copy of the memory of a whole run."""
+
+    moment: Moment
+    memories: Mapping[str, Mapping[str, Array]]
 
 
 class Memory:
@@ -30,42 +40,36 @@ class Memory:
         for name, coupling in model.couplings.items():
             self._parts[f"model.{name}"] = coupling.model
             self._parts[f"coupling.{name}"] = coupling
-        self._later: dict[str, Array] = {}
         self.fingerprint = _fingerprint(model)
 
-    def keep(self, name: str, part: Remembers) -> None:
-        """Takes another part into the restart."""
+    def keep(self, name: str, part: Remembers, restart: Restart | None) -> None:
+        """Takes another part in, and restores it when there is a restart."""
         self._parts[name] = part
+        if restart is not None:
+            part.restore(restart.memory(name))
 
-    def take(self) -> dict[str, Array]:
+    def take(self) -> Snapshot:
         """A copy of everything."""
-        arrays = {
-            f"{part}/{name}": np.array(array, copy=True)
-            for part, holder in self._parts.items()
-            for name, array in holder.memory().items()
-        }
-        arrays["clock/step"] = np.array(self._clock.now.step, dtype=np.int64)
-        return arrays
-
-    def put(self, arrays: Mapping[str, Array]) -> None:
-        """Gives everything back to its owner; parts that come later wait for `put_kept`."""
-        self._later = dict(arrays)
-        self._clock.set(int(arrays["clock/step"]))
-        for part, holder in self._parts.items():
-            self._restore(part, holder)
-
-    def put_kept(self) -> None:
-        """Restores the parts that were added after `put`."""
-        for part, holder in self._parts.items():
-            if part.startswith("output."):
-                self._restore(part, holder)
-        self._later = {}
-
-    def _restore(self, part: str, holder: Remembers) -> None:
-        lead = f"{part}/"
-        holder.restore(
-            {k.removeprefix(lead): v for k, v in self._later.items() if k.startswith(lead)}
+        now = self._clock.now
+        return Snapshot(
+            moment=Moment(
+                case=self.fingerprint,
+                date=now.date.isoformat(),
+                calendar=now.date.calendar,
+                step=now.step,
+                seconds=now.seconds,
+            ),
+            memories={
+                part: {name: np.array(a, copy=True) for name, a in holder.memory().items()}
+                for part, holder in self._parts.items()
+            },
         )
+
+    def put(self, restart: Restart) -> None:
+        """Gives everything back to its owner."""
+        self._clock.set(restart.moment.step)
+        for part, holder in self._parts.items():
+            holder.restore(restart.memory(part))
 
 
 def _fingerprint(model: Assembly) -> str:

@@ -7,7 +7,7 @@ and applied at every step; the sum over all schemes goes to the dynamics.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -58,9 +58,12 @@ class Bound:
         host: Host,
     ) -> None:
         self.component, self.label, self.every, self.host = component, label, every, host
-        reads_only = isinstance(component, Diagnostic)
-        self.tendencies: tuple[str, ...] = () if reads_only else component.tendencies
-        self.fluxes: tuple[Flux, ...] = () if reads_only else component.fluxes
+        self.on_call: Callable[[Now], None] | None = None
+        """Called right after the scheme, while its inputs still are what it saw."""
+        self.tendencies: tuple[str, ...] = ()
+        self.fluxes: tuple[Flux, ...] = ()
+        if isinstance(component, Tendency):
+            self.tendencies, self.fluxes = component.tendencies, component.fluxes
         self.converted: list[Converted] = []
         inputs = {p.name: self._input(p, pool) for p in component.inputs}
         self.x = Arrays(**{name: a for name, a in inputs.items() if a is not None})
@@ -97,6 +100,8 @@ class Bound:
             self.component.compute(self.x, self.diag, now)
         else:
             self.component.compute(self.x, self.tend, self.flux, self.diag, now)
+        if self.on_call is not None:
+            self.on_call(now)
         fresh = set(self.tendencies)
         for f in self.fluxes:
             self._diverge(f, phalf, add=f.of in fresh)

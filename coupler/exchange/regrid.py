@@ -216,7 +216,8 @@ def _overlap(source_edges: F64, target_edges: F64) -> F64:
     """Common length of intervals, shape [target, source]."""
     upper = np.minimum(target_edges[1:, None], source_edges[None, 1:])
     lower = np.maximum(target_edges[:-1, None], source_edges[None, :-1])
-    return np.maximum(upper - lower, 0.0)
+    common: F64 = np.maximum(upper - lower, 0.0)
+    return common
 
 
 def latitude_overlap(source: Grid, target: Grid) -> F64:
@@ -230,8 +231,8 @@ def longitude_overlap(source: Grid, target: Grid) -> F64:
     shift = 360.0 * np.floor((target.lon_bounds[0] - start) / 360.0)
     edges = target.lon_bounds - shift  # begins within the source's own turn, ends in the next one
     turns = (_overlap(source.lon_bounds + 360.0 * k, edges) for k in (0, 1))
-    total: F64 = np.sum(list(turns), axis=0)
-    return total / 360.0
+    share: F64 = sum(turns, np.zeros((target.lon.size, source.lon.size))) / 360.0
+    return share
 
 
 def latitude_linear(source: Grid, target: Grid) -> F64:

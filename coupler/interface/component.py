@@ -204,6 +204,8 @@ class Site:
     boundary: Mapping[str, Array] = field(default_factory=dict)
     """Boundary fields on the model's own grid, by the names of `Model.boundary`: constant
     ``[lat, lon]`` or a monthly climatology ``[12, lat, lon]``."""
+    date: cftime.datetime | None = None
+    """When the run starts; a model may take climatologies at that date for its first fields."""
     initial: Callable[[Array], Mapping[str, Array]] | None = None
     """For the atmosphere, a start from data: given the model's own surface height ``[lat, lon]``
     [m], it returns ``ua va ta hus`` ``[level, lat, lon]`` and ``ps`` ``[lat, lon]``."""
@@ -318,8 +320,8 @@ class ColumnModel(Model):
     def physics_dt(self) -> float:
         """Time over which the next step applies physics tendencies [s] (2 dt in leapfrog)."""
 
-    def budgets(self) -> dict[str, float]:
-        """Global integrals for the budget file, for example ``dry_air_mass`` [kg m-2]."""
+    def budgets(self) -> dict[str, tuple[float, str, str]]:
+        """Global integrals for the budget file: value, units and long name by name."""
         return {}
 
     @abstractmethod

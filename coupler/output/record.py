@@ -2,6 +2,7 @@
 
 One netCDF file per process with dimensions time, lev, ilev and column. The columns are a sample
 drawn anew at every call from the run's seed; inputs are as the scheme received them, in its units.
+The file is open only while a call is written: it can be read at any time.
 """
 
 from __future__ import annotations
@@ -48,29 +49,28 @@ class RecordFile:
             calendar: CF calendar.
             attrs: global attributes.
         """
-        self._ncol, self._n = ncol, min(columns, ncol)
+        self._path, self._ncol, self._n = path, ncol, min(columns, ncol)
         self._seed = seed
         self._calls = 0
         self._fields = tuple(fields)
-        f = self._file = netCDF4.Dataset(path, "w")
-        f.setncatts({"title": "Recording of a scheme's inputs and outputs", **attrs})
-        f.createDimension("time", None)
-        f.createDimension("lev", levels.nlev)
-        f.createDimension("ilev", levels.nlev + 1)
-        f.createDimension("column", self._n)
-        time = f.createVariable("time", "f8", ("time",))
-        time.setncatts({"standard_name": "time", "units": time_units, "calendar": calendar})
-        for name, values, units in (("ap", levels.a, "Pa"), ("b", levels.b, "1")):
-            v = f.createVariable(name, "f8", ("ilev",))
-            v.units = units
-            v[:] = values
-        index = f.createVariable("index", "i4", ("time", "column"))
-        index.long_name = "position of the column in the host's grid, latitude first"
-        for field in self._fields:
-            dims = ("time", *(_DIM[d] for d in field.dims))
-            v = f.createVariable(field.name, "f4", dims, zlib=True, complevel=1, shuffle=True)
-            v.setncatts({"long_name": field.long_name, "units": field.units})
-        f.sync()
+        with netCDF4.Dataset(path, "w") as f:
+            f.setncatts({"title": "Recording of a scheme's inputs and outputs", **attrs})
+            f.createDimension("time", None)
+            f.createDimension("lev", levels.nlev)
+            f.createDimension("ilev", levels.nlev + 1)
+            f.createDimension("column", self._n)
+            time = f.createVariable("time", "f8", ("time",))
+            time.setncatts({"standard_name": "time", "units": time_units, "calendar": calendar})
+            for name, values, units in (("ap", levels.a, "Pa"), ("b", levels.b, "1")):
+                v = f.createVariable(name, "f8", ("ilev",))
+                v.units = units
+                v[:] = values
+            index = f.createVariable("index", "i4", ("time", "column"))
+            index.long_name = "position of the column in the host's grid, latitude first"
+            for field in self._fields:
+                dims = ("time", *(_DIM[d] for d in field.dims))
+                v = f.createVariable(field.name, "f4", dims, zlib=True, complevel=1, shuffle=True)
+                v.setncatts({"long_name": field.long_name, "units": field.units})
 
     def append(self, days: float, arrays: Mapping[str, Array]) -> None:
         """Stores one call.
@@ -82,12 +82,9 @@ class RecordFile:
         generator = np.random.default_rng((self._seed, self._calls))
         chosen = np.sort(generator.choice(self._ncol, self._n, replace=False))
         n = self._calls
-        self._file["time"][n] = days
-        self._file["index"][n] = chosen
-        for field in self._fields:
-            self._file[field.name][n] = arrays[field.name][..., chosen]
+        with netCDF4.Dataset(self._path, "a") as f:
+            f["time"][n] = days
+            f["index"][n] = chosen
+            for field in self._fields:
+                f[field.name][n] = arrays[field.name][..., chosen]
         self._calls += 1
-
-    def close(self) -> None:
-        """Closes the file."""
-        self._file.close()

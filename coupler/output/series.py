@@ -8,6 +8,8 @@ from pathlib import Path
 import netCDF4
 import numpy as np
 
+from coupler.output.netcdf import global_attributes, keep_records
+
 TIME_UNITS = "days since {start}"
 
 
@@ -25,7 +27,7 @@ class SeriesFile:
         """
         self._start = start
         self._file = netCDF4.Dataset(path, "w")
-        self._file.setncatts({"Conventions": "CF-1.10", **attrs})
+        self._file.setncatts(global_attributes(attrs))
         self._file.createDimension("time", None)
         time = self._file.createVariable("time", "f8", ("time",))
         time.setncatts(
@@ -41,16 +43,14 @@ class SeriesFile:
 
     @classmethod
     def reopen(cls, path: Path, upto: float) -> SeriesFile:
-        """Opens a file again and goes on after `upto` [days]; later records are overwritten."""
+        """Opens a file again and goes on after `upto` [days]; later records are dropped."""
         self = cls.__new__(cls)
+        with netCDF4.Dataset(path) as file:
+            times = np.asarray(file["time"][:])
+        keep = int(np.count_nonzero(times <= upto + 1e-9))
+        if keep < times.size:
+            keep_records(path, keep)
         self._file = netCDF4.Dataset(path, "a")
-        time = self._file["time"]
-        keep = int(np.sum(np.asarray(time[:]) <= upto + 1e-9))
-        if keep < time.size:
-            # netCDF cannot shrink an unlimited dimension: later records become missing and are
-            # overwritten by the run that goes on.
-            for variable in self._file.variables.values():
-                variable[keep:] = np.ma.masked
         self._next = keep
         return self
 

@@ -26,7 +26,10 @@ def choose(
     live: Live, wanted: str | Sequence[str]
 ) -> tuple[dict[str, tuple[Field, Array]], list[Problem]]:
     """The fields to write: ``default`` (state, everything two-dimensional, and what the gravity
-    waves do), ``all``, or the named ones."""
+    waves do), ``all``, or the named ones.
+
+    Surface pressure comes with every field on levels, whose pressure depends on it.
+    """
     if wanted == "all":
         return dict(live), []
     if wanted == "default":
@@ -37,7 +40,10 @@ def choose(
         for n in names
         if n not in live
     ]
-    return {n: live[n] for n in names if n in live}, problems
+    chosen = {n: live[n] for n in names if n in live}
+    if "ps" in live and any(len(f.dims) > 1 for f, _ in chosen.values()):
+        chosen.setdefault("ps", live["ps"])
+    return chosen, problems
 
 
 def _by_default(name: str, field: Field) -> bool:
@@ -98,10 +104,6 @@ class Averages:
         self.sums.mean(self.means)
         self._file.append(self.means, t0, t1)
         self.sums.reset()
-
-    def close(self) -> None:
-        """Closes the file."""
-        self._file.close()
 
 
 def area_means(means: Mapping[str, Array], live: Live, grid: Grid) -> dict[str, Any]:

@@ -50,10 +50,10 @@ from coupler.interface.component import (
     reads,
     tendencies_of,
 )
-from coupler.interface.errors import ConfigError, ContractError, CouplerError, UnstableError
 from coupler.interface.fields import COLUMN, Field
 from coupler.interface.registry import scheme
 from coupler.interface.units import Unit
+from physics.columns import blocks
 from physics.columns import gravity_wave_ad99_kernel as kernel
 
 _Speed = Annotated[float, Unit("m s-1"), Check(gt=0)]
@@ -174,30 +174,16 @@ class _AlexanderDunkerton(Tendency):
 
     def setup(self, host: Host) -> None:
         p: AD99Parameters = self.p
-        reference = host.levels.half_pressure(np.asarray(host.planet.reference_pressure))
-        middle = 0.5 * (reference[1:] + reference[:-1])
-        above = int(np.count_nonzero(middle <= p.source_pressure))
-        if above in (0, host.nlev):
-            raise ConfigError.of(
-                "gravity waves without room",
-                f"{self.process}.{self.scheme}.source_pressure",
-                expected=f"a pressure between {middle[0]:.4g} and {middle[-1]:.4g} Pa, "
-                "the highest and the lowest layer",
-                found=f"{p.source_pressure:g} Pa",
-                remedy="launch the waves inside the column",
-            )
-        if "lat" not in host.static:
-            raise ContractError.of(
-                "missing static field", f"{self.process}.{self.scheme}", expected="lat"
-            )
-        lat = np.asarray(host.static["lat"], np.float64)
+        name = f"{self.process}.{self.scheme}"
+        above = blocks.layers_above(host, p.source_pressure, f"{name}.source_pressure")
+        lat = blocks.latitudes(host, name)
         nlev, ncol = host.nlev, lat.size
         source = np.full(ncol, -1)
         if p.source_level == "cos_lat":
             height = (nlev - above) * np.cos(np.radians(lat))
             source = np.clip((nlev + 1 - (height + 0.5)).astype(int), 2, nlev - 1) - 1
         speeds = p.speeds()
-        nworker = min(kernel.WORKERS, -(-ncol // kernel.BLOCK))
+        nworker = blocks.workers(ncol)
         self._waves = np.zeros((nworker, 3, 2, speeds.size))
         self._widths = np.array([p.wide_half_width, p.wide_half_width_tropics])
         self._settings = (
@@ -221,7 +207,7 @@ class _AlexanderDunkerton(Tendency):
         )
         self._planet = (host.planet.gravity, host.planet.gas_constant_dry, host.planet.cp_dry)
         self._scratch = (
-            np.zeros((nworker, kernel.FIELDS, kernel.BLOCK, nlev)),
+            np.zeros((nworker, kernel.FIELDS, blocks.BLOCK, nlev)),
             self._waves,
             np.zeros((nworker, speeds.size), np.int64),
         )
@@ -252,32 +238,10 @@ class _AlexanderDunkerton(Tendency):
             self._settings, self._planet, *self._scratch, out, self._sums, self._bad,
         )  # fmt: skip
         if self._bad.any():
-            raise self._complaint(x)
+            raise blocks.complaint(f"{self.process}.{self.scheme}", self._bad, x, self._lat)
         for axis, sums in zip("xy", self._sums, strict=True):
             for name, values in zip(("launch", "abs", "refl"), sums, strict=True):
                 getattr(diag, f"{axis}gwd{name}")[...] = values
-
-    def _complaint(self, x: Arrays) -> CouplerError:
-        column = int(np.flatnonzero(self._bad)[0])
-        level = int(self._bad[column]) - 1
-        values = {n: float(getattr(x, n)[level, column]) for n in ("ua", "va", "ta", "pfull", "zg")}
-        broken = [n for n, v in values.items() if not np.isfinite(v)]
-        where = f"level {level}, column {column} (latitude {self._lat[column]:.2f})"
-        if broken or values["ta"] <= 0.0:
-            return UnstableError.of(
-                f"{self.process}.{self.scheme} was given a state without meaning",
-                ", ".join(broken or ["ta"]),
-                expected="finite numbers and a positive temperature",
-                found=", ".join(f"{n} = {v:g}" for n, v in values.items()) + f" at {where}",
-                remedy="shorten the time step, or look at the process before this one",
-            )
-        return ContractError.of(
-            f"{self.process}.{self.scheme} was given layers out of order",
-            "pfull, zg",
-            expected="positive pressure that increases, and height that decreases, downward",
-            found=f"pfull = {values['pfull']:g} Pa, zg = {values['zg']:g} m at {where}",
-            remedy="check that level 0 is the top",
-        )
 
 
 @scheme("gravity_wave", "ad99")

@@ -23,12 +23,9 @@ import numba
 import numpy as np
 
 from coupler.interface.component import Array
+from physics.columns.blocks import BLOCK, State, gather, scatter, senseless
 from physics.columns.jit import njit
 
-BLOCK = 16
-"""Columns that one worker gathers at a time: one or two cache lines of each level."""
-WORKERS = 64
-"""Slices of scratch; more than threads, so that columns of unequal cost are shared evenly."""
 FIELDS = 9
 """Rows of column scratch: ua va ta pfull zg, breaking factor, speed limit, deposits of u and v."""
 
@@ -209,7 +206,7 @@ def mima_drag(
 @njit(parallel=True)
 def columns(
     kind: int,
-    fields: tuple[Array, Array, Array, Array, Array],
+    state: State,
     phalf: Array,
     source: Array,
     stress: Array,
@@ -230,7 +227,7 @@ def columns(
 
     Args:
         kind: `TO_FLUX` or `TO_MIMA_DRAG`: what `out` receives.
-        fields: ua va ta pfull zg, shape [level, column].
+        state: ua va ta pfull zg, shape [level, column].
         phalf: Interface pressure [Pa], shape [interface, column].
         source: Source level, shape [column]; -1 asks for the one of the source pressure.
         stress: Total launched stress [Pa], shape [column].
@@ -250,7 +247,7 @@ def columns(
         bad: 1 + the first level where a column makes no sense, else 0; shape [column].
     """
     (p_src, wavenumber, floor, own_grid, own_frame, split, wide, narrow, nwidth, dump) = settings
-    nlev, ncol = fields[0].shape
+    nlev, ncol = state[0].shape
     nworker = work.shape[0]
     shared = tables[0].size > 0
     table_speed, table_amplitude, table_share = tables
@@ -260,23 +257,11 @@ def columns(
         speed, amplitude, share = waves[w, 0], waves[w, 1], waves[w, 2]
         for block in range(w, nblock, nworker):
             start, stop = block * BLOCK, min((block + 1) * BLOCK, ncol)
-            for k in range(nlev):
-                for i in range(start, stop):
-                    work[w, 0, i - start, k] = fields[0][k, i]
-                    work[w, 1, i - start, k] = fields[1][k, i]
-                    work[w, 2, i - start, k] = fields[2][k, i]
-                    work[w, 3, i - start, k] = fields[3][k, i]
-                    work[w, 4, i - start, k] = fields[4][k, i]
+            gather(state, start, stop, work[w])
             for i in range(start, stop):
                 c = i - start
                 t, p, z = work[w, 2, c], work[w, 3, c], work[w, 4, c]
-                bad[i] = 0
-                for k in range(nlev):
-                    finite = abs(work[w, 0, c, k]) + abs(work[w, 1, c, k]) < np.inf
-                    ordered = k == 0 or (p[k] > p[k - 1] and z[k] < z[k - 1])
-                    if not (finite and ordered and 0.0 < t[k] < np.inf and 0.0 < p[k] < np.inf):
-                        bad[i] = k + 1
-                        break
+                bad[i] = senseless(work[w], c)
                 for component in range(2):
                     work[w, 7 + component, c, :] = 0.0
                 if bad[i]:
@@ -325,11 +310,12 @@ def columns(
                             here = deposit[k]
                             deposit[k] = escaped
                             escaped += here
+                        # Round-off of a spectrum whose sum is zero must not become a flux of noise.
+                        if abs(escaped) < 1e-14 * stress[i]:
+                            escaped = 0.0
                         # The source takes its momentum from the column below, by mass.
                         slope = escaped / (phalf[nlev, i] - phalf[s, i])
                         for k in range(s, nlev):
                             deposit[k] = slope * (phalf[nlev, i] - phalf[k, i])
-            for component in range(2):
-                for k in range(nlev):
-                    for i in range(start, stop):
-                        out[component][k, i] = work[w, 7 + component, i - start, k]
+            scatter(work[w, 7], start, stop, out[0])
+            scatter(work[w, 8], start, stop, out[1])

@@ -93,7 +93,8 @@ class SpectralAtmosphere(ColumnModel):
     Parameters = SpectralParameters
     boundary: ClassVar[tuple[Port, ...]] = reads("", optional="orog sftlf")
     provides: ClassVar[tuple[Field, ...]] = tuple(
-        FIELDS[n] for n in ("ua", "va", "ta", "hus", "ps", "wap", "zg")
+        FIELDS[n]
+        for n in ("ua", "va", "ta", "hus", "ps", "wap", "zg", "zghalf", "pfull", "phalf", "orog")
     )
 
     def __init__(self, parameters: Params | None = None) -> None:
@@ -206,15 +207,16 @@ class SpectralAtmosphere(ColumnModel):
         self.core.step(tendencies)
         self._fresh = False
 
-    def budgets(self) -> dict[str, float]:
-        """Global means [kg m-2], [J m-2], [kg s-1], and the mass fixer's relative size [1]."""
-        x = self.core.integrals()
+    def budgets(self) -> dict[str, tuple[float, str, str]]:
+        """Global means, and the mass fixer's relative size."""
+        x, mean = self.core.integrals(), "global mean of "
+        mass = x["dry_mass"] / self.planet.gravity
         return {
-            "dry_air_mass": x["dry_mass"] / self.planet.gravity,
-            "water_vapour": x["water"],
-            "total_energy": x["energy"],
-            "angular_momentum": x["angular_momentum"],
-            "mass_fix": x["mass_fix"],
+            "dry_air_mass": (mass, "kg m-2", mean + "the mass of dry air"),
+            "water_vapour": (x["water"], "kg m-2", mean + "the mass of water vapour"),
+            "total_energy": (x["energy"], "J m-2", mean + "internal, potential, kinetic energy"),
+            "angular_momentum": (x["angular_momentum"], "kg s-1", mean + "axial angular momentum"),
+            "mass_fix": (x["mass_fix"], "1", "relative surface pressure change by the mass fixer"),
         }
 
     def memory(self) -> dict[str, Any]:

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from coupler.driver.flux import dissipative_heating, flux_tendency
+from coupler.driver.flux import add_scaled, dissipative_heating, flux_tendency
+from coupler.interface.errors import ContractError
 
 G = 9.80665
 NLEV, NCOL = 7, 261  # more columns than one chunk, a partial second one
@@ -101,7 +102,9 @@ def test_heat_is_flux_divergence_over_heat_capacity():
 
 def test_a_policy_that_does_not_exist_is_refused():
     flux, phalf = column_state()
-    with pytest.raises(KeyError, match="absorb"):
+    with pytest.raises(
+        ContractError, match=r"unknown policy at the top: absorb.*dump, escape, zero"
+    ):
         divergence(flux, phalf, "absorb")
 
 
@@ -120,3 +123,11 @@ def test_kinetic_energy_that_drag_removes_becomes_heat_over_a_finite_step(dt):
     np.testing.assert_allclose(
         1004.64 * heat - tangent, -0.5 * dt * (dua**2 + dva**2), rtol=1e-8, atol=1e-15
     )
+
+
+def test_a_scaled_sum_in_single_precision_is_rounded_once():
+    rng = np.random.default_rng(6)
+    target, increment = rng.standard_normal((2, NLEV, NCOL)).astype(np.float32)
+    exact = target.astype(float) + 1800.0 / 7.0 * increment.astype(float)
+    add_scaled(target, increment, 1800.0 / 7.0)
+    np.testing.assert_array_equal(target, exact.astype(np.float32))

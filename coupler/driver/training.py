@@ -1,0 +1,42 @@
+"""``isthmus train``: the driver makes the recordings of a recipe, the emulators learn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from coupler.driver.simulation import Simulation
+
+
+def record(
+    process: str, case: Path, days: float, seed: int, overrides: Mapping[str, Any], out: Path
+) -> Path:
+    """Runs a case with recording of `process` on; returns the recording."""
+    simulation = Simulation.from_case(
+        case,
+        set={**overrides, "days": days, "seed": seed, "output.interval": days},
+        out=out,
+        overwrite=True,
+        record=[process],
+    )
+    simulation.run()
+    return simulation.folder.record(process)
+
+
+def train(recipe: Path, *, out: Path | None = None, work: Path | None = None) -> Path:
+    """Follows a recipe: record, fit, score, bundle. Returns the folder of the bundle.
+
+    Raises:
+        ConfigError: for a recipe that is wrong.
+        DataError: for recordings that are missing or not independent.
+    """
+    learn = import_module("emulators.training.train").train
+    process = import_module("emulators.training.recipe").read_recipe(recipe).process
+
+    def make(case: Path, days: float, seed: int, overrides: Mapping[str, Any], out: Path) -> Path:
+        return record(process, case, days, seed, overrides, out)
+
+    folder: Path = learn(recipe, record=make, out=out, work=work)
+    return folder

@@ -1,0 +1,246 @@
+"""A bundle as a scheme: `emulator_class(folder)` is a `Tendency` like any physical one.
+
+All columns and both wind components go through the network as one batch, in float32. The driver's
+arrays are seen through tensors that share their memory. A float64 host's numbers are rounded once,
+where features are formed, and that is recorded in `casts`. On other levels than the bundle's it
+refuses to run, unless the case says ``levels: regrid`` (`emulators.regrid`).
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import ClassVar, Literal, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from coupler.interface.component import (
+    Array,
+    Arrays,
+    Conserves,
+    Flux,
+    Host,
+    Needs,
+    Now,
+    Params,
+    Port,
+    Tendency,
+    reads,
+)
+from coupler.interface.errors import ContractError, Problem
+from coupler.interface.fields import COLUMN, FIELDS, STATE, Field
+from coupler.interface.grid import HybridLevels
+from emulators.bundle import Bundle, check_channels, level_problem, load_bundle
+from emulators.guard import Guard, check_fallback
+from emulators.regrid import to_interfaces, to_levels
+from emulators.schema import BundleSpec
+
+
+class EmulatorParameters(Params):
+    """What a case may say about an emulator."""
+
+    guard: Literal["hand_over", "count"] = "hand_over"
+    """What happens to columns far outside the training domain: ``hand_over`` to the fallback, or
+    only ``count``. Fluxes that are not finite or beyond the bound are always replaced."""
+    levels: Literal["refuse", "regrid"] = "refuse"
+    """What a host with other levels gets: a sentence, or state and fluxes interpolated."""
+
+
+class EmulatorTendency(Tendency):
+    """Base of the classes that `emulator_class` makes."""
+
+    Parameters = EmulatorParameters
+    bundle: ClassVar[Bundle]
+    needs = Needs(arrays="numpy", deterministic=True)
+    conserves = (Conserves(quantity="momentum"),)
+    casts: tuple[str, ...] = ()
+    """Conversions of precision at the border, for the log; none on a float32 host."""
+
+    _fallback: Tendency | None = None
+
+    @property
+    def fallback(self) -> Tendency | None:
+        """The physical scheme that takes over columns; set before the inputs are bound."""
+        return self._fallback
+
+    @fallback.setter
+    def fallback(self, scheme: Tendency | None) -> None:
+        self._fallback = scheme
+        # This instance's ports, beside the class's: what the fallback reads has to be bound too.
+        vars(self)["inputs"] = with_ports(type(self).inputs, scheme.inputs if scheme else ())
+
+    @classmethod
+    def host_problems(cls, levels: HybridLevels) -> list[Problem]:
+        """Why this emulator cannot run on these levels as they are; empty where it can."""
+        problem = level_problem(cls.bundle.spec, levels)
+        return [problem] if problem else []
+
+    def setup(self, host: Host) -> None:
+        """Checks the host and allocates.
+
+        Raises:
+            ContractError: for other levels, a network in training mode, or a fallback that does
+                not fit.
+        """
+        problems = self.host_problems(host.levels)
+        if problems and self.p.levels == "refuse":
+            raise ContractError(*problems)
+        self._regrid = _Regrid(self.bundle.spec, host) if problems else None
+        if self._regrid is not None:
+            vars(self)["inputs"] = with_ports(self.inputs, reads("pfull phalf"))
+        if self.bundle.network.training:
+            raise ContractError.of(
+                "network in training mode", self.bundle.spec.name, remedy="call eval() on it"
+            )
+        if self.fallback is not None:
+            check_fallback(self, self.fallback)
+        self._guard = Guard(self.bundle.spec, self.fallback, host)
+        self._flag = f"guard_{self.process}"
+        self._views: dict[str, tuple[Array, Tensor]] = {}
+        self.casts = ()
+        if host.dtype != "float32":
+            self.casts = (
+                f"{self.bundle.spec.name}: inputs {host.dtype} -> float32 in the features",
+                f"{self.bundle.spec.name}: fluxes float32 -> {host.dtype}",
+            )
+
+    def compute(self, x: Arrays, tend: Arrays, flux: Arrays, diag: Arrays, now: Now) -> None:
+        """Fluxes of all columns, checked by the guard."""
+        spec = self.bundle.spec
+        inputs: Mapping[str, Tensor]
+        inputs = {c.name: self._view(c.name, getattr(x, c.name)) for c in spec.inputs}
+        fluxes = {c.name: self._view(c.name, getattr(flux, c.name)) for c in spec.outputs}
+        with torch.inference_mode():
+            if self._regrid is None:
+                self.bundle.network(inputs, fluxes)
+            else:
+                inputs = self._regrid.inputs(inputs, x)
+                self.bundle.network(inputs, self._regrid.fluxes)
+                self._regrid.back(fluxes, x)
+            guarded = self._guard.watch(
+                inputs, fluxes, x, now, hand_over=self.p.guard == "hand_over"
+            )
+            self._view(self._flag, getattr(diag, self._flag)).copy_(guarded)
+
+    def _view(self, name: str, array: Array) -> Tensor:
+        """A tensor on the array's memory; made anew only when another array is given."""
+        known = self._views.get(name)
+        if known is None or known[0] is not array:
+            with warnings.catch_warnings():
+                # Inputs may be read-only, which a tensor cannot express; nothing writes to them.
+                warnings.filterwarnings("ignore", ".*not writable.*", UserWarning)
+                known = self._views[name] = (array, torch.from_numpy(array))
+        return known[1]
+
+    @property
+    def guard(self) -> Guard:
+        """The guard with its counts, after set-up."""
+        return self._guard
+
+    def memory(self) -> dict[str, Array]:
+        """The guard's counts and state, and what the fallback remembers."""
+        return self._guard.memory()
+
+
+def with_ports(own: tuple[Port, ...], more: tuple[Port, ...]) -> tuple[Port, ...]:
+    """`own` ports and those of `more` that have other names."""
+    have = {p.name for p in own}
+    return own + tuple(p for p in more if p.name not in have)
+
+
+class _Regrid:
+    """State on the bundle's levels and fluxes on its interfaces, for a host with others."""
+
+    def __init__(self, spec: BundleSpec, host: Host) -> None:
+        self._a, self._b = np.asarray(spec.levels.a), np.asarray(spec.levels.b)
+        self._names = [c.name for c in spec.inputs if c.dims == "level" and c.name != "pfull"]
+        wrong = [c.name for c in spec.inputs if c.dims == "interface"]
+        if wrong:
+            raise ContractError.of(
+                "levels of a bundle differ from the host's and an input is on interfaces",
+                f"{spec.name}: {', '.join(wrong)}",
+                remedy="use the bundle's levels in the case",
+            )
+        nlev = spec.levels.nlev
+        self._state = {n: np.zeros((nlev, host.ncol), np.float32) for n in self._names}
+        self._pressure = np.zeros((nlev, host.ncol), np.float32)
+        self._flux = {o.name: np.zeros((nlev + 1, host.ncol), np.float32) for o in spec.outputs}
+        self.fluxes = {n: torch.from_numpy(f) for n, f in self._flux.items()}
+        self._tensors = {n: torch.from_numpy(f) for n, f in self._state.items()}
+        self._tensors["pfull"] = torch.from_numpy(self._pressure)
+
+    def inputs(self, own: Mapping[str, Tensor], x: Arrays) -> dict[str, Tensor]:
+        """The emulator's inputs on its own levels; columns without levels as they are."""
+        fields = tuple(getattr(x, n) for n in self._names)
+        state = tuple(self._state.values())
+        to_levels(self._a, self._b, x.pfull, x.phalf[-1], fields, state, self._pressure)
+        return dict(own) | {n: t for n, t in self._tensors.items() if n in own}
+
+    def back(self, fluxes: Mapping[str, Tensor], x: Arrays) -> None:
+        """The emulator's fluxes on the host's interfaces."""
+        for name, flux in self._flux.items():
+            to_interfaces(self._a, self._b, flux, x.phalf, fluxes[name].numpy())
+
+
+def emulator_class(path: Path | str, process: str | None = None) -> type[EmulatorTendency]:
+    """The scheme that a bundle is, with its declared ports.
+
+    Args:
+        path: the bundle's folder.
+        process: what it is wanted for; None for whatever it is made for.
+
+    Raises:
+        DataError: for a bundle that cannot be read or does not reproduce its reference.
+        ContractError: for an unknown architecture and every channel that does not fit.
+    """
+    bundle = load_bundle(path)
+    spec = bundle.spec
+    check_channels(spec)
+    if process is not None and process != spec.process:
+        raise ContractError.of(
+            "bundle of another process",
+            f"{process}={bundle.path}",
+            expected=process,
+            found=spec.process,
+            remedy=f"swap {spec.process} for it",
+        )
+    wrong = [o for o in spec.outputs if o.of not in STATE]
+    if wrong:
+        raise ContractError(
+            *(
+                Problem(
+                    what="flux of something that is not state",
+                    name=f"{spec.name}: {o.name}",
+                    expected="one of " + ", ".join(STATE),
+                    found=o.of,
+                )
+                for o in wrong
+            )
+        )
+    members = {
+        "__module__": __name__,
+        "__doc__": f"Emulator of {spec.process} from {bundle.path.name}.",
+        "process": spec.process,
+        "scheme": spec.name,
+        "bundle": bundle,
+        "interval": spec.interval,
+        "inputs": tuple(Port(field=FIELDS[c.name], units=c.units) for c in spec.inputs),
+        "fluxes": tuple(
+            Flux(field=FIELDS[o.name], of=o.of, top=o.top, dump_above=o.dump_above)
+            for o in spec.outputs
+        ),
+        "diagnostics": (
+            Field(
+                name=f"guard_{spec.process}",
+                standard_name=None,
+                long_name=f"Share of Columns Taken from the Emulator of {spec.process}",
+                units="1",
+                dims=COLUMN,
+                valid=(0.0, 1.0),
+            ),
+        ),
+    }
+    return cast(type[EmulatorTendency], type(f"Emulator_{spec.name}", (EmulatorTendency,), members))

@@ -1,0 +1,207 @@
+"""What `bundle.yaml` may say: pure data, checked before anything is built from it.
+
+A bundle describes an emulator completely: the channels it reads and writes, by the names of the
+fields table and with units, the levels it was trained on, how each channel is normalized, which
+values it has seen, and where all of that comes from.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from coupler.interface.grid import HybridLevels
+
+SCHEMA_VERSION: Literal[1] = 1
+Dims = Literal["level", "interface", "column"]
+
+
+class Data(BaseModel):
+    """Base of all parts: frozen, unknown names refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
+class Levels(Data):
+    """The training levels: interface pressure is ``a + b ps``, top first."""
+
+    name: str = "custom"
+    a: list[float]
+    """[Pa], shape [K + 1]."""
+    b: list[float]
+    """[1], shape [K + 1]."""
+
+    @property
+    def nlev(self) -> int:
+        """Number of layers K."""
+        return len(self.a) - 1
+
+    def hybrid(self) -> HybridLevels:
+        """The same as the interface's levels."""
+        return HybridLevels(a=np.asarray(self.a), b=np.asarray(self.b), name=self.name)
+
+    def size(self, dims: Dims) -> int:
+        """Number of values in a column of a channel with these dimensions."""
+        return {"level": self.nlev, "interface": self.nlev + 1, "column": 1}[dims]
+
+    @model_validator(mode="after")
+    def _possible(self) -> Levels:
+        if len(self.a) != len(self.b) or len(self.a) < 3:
+            raise ValueError("levels need equally long lists a and b of at least 3 interfaces")
+        return self
+
+
+class _Named(Data):
+    name: str
+    units: str
+    dims: Dims
+
+
+class Channel(_Named):
+    """One named input: its unit, normalization ``(t(x) - mean) / scale`` and training domain.
+
+    Lists hold one value per level, interface, or column; `t` is `transform`.
+    """
+
+    transform: Literal["none", "log"] = "none"
+    mean: list[float]
+    scale: list[float]
+    minimum: list[float]
+    """Smallest value of the training data, in `units`, not transformed."""
+    maximum: list[float]
+
+
+class Output(_Named):
+    """One named interface flux, positive upward: ``scale`` times what the network returns."""
+
+    of: str
+    """State variable that its divergence changes."""
+    dims: Literal["interface"] = "interface"
+    scale: list[float] = Field(min_length=1)
+    """0 on interfaces that no flux of the training data reaches: the output is exactly 0 there."""
+    minimum: list[float]
+    maximum: list[float]
+    bound: float = Field(gt=0.0)
+    """Largest absolute flux that is believed, in `units`; the guard acts beyond it."""
+    top: Literal["escape", "dump", "zero"] = "dump"
+    dump_above: float = 85.0
+
+
+class Architecture(Data):
+    """A registered network and its configuration."""
+
+    name: str
+    config: dict[str, Any] = Field(default={})
+
+
+class GuardRule(Data):
+    """When a column is outside the training domain, in units of each channel's training range."""
+
+    margin: float = Field(default=0.1, ge=0.0)
+    """A value further out than this counts its column as outside."""
+    wide_margin: float = Field(default=0.5, ge=0.0)
+    """A value further out than this hands its column to the fallback, until it is back inside
+    `margin` (hysteresis)."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> GuardRule:
+        if self.wide_margin < self.margin:
+            raise ValueError("wide_margin must not be smaller than margin")
+        return self
+
+
+class Source(Data):
+    """One recording that the emulator was trained or tested on."""
+
+    file: str
+    sha256: str
+    case: str = "unknown"
+    scheme: str = "unknown"
+    seed: int | None = None
+    times: int
+    columns: int
+    role: Literal["train", "test"] = "train"
+
+
+class Skill(Data):
+    """Offline skill on the held-out recording, by level; None where the truth does not vary."""
+
+    flux: dict[str, list[float | None]]
+    """R2 on interfaces by output name."""
+    drag: dict[str, list[float | None]]
+    """R2 of the layer's flux difference by output name."""
+    flux_overall: float
+    """R2 of all interfaces and outputs together, in Pa: where the flux varies most counts most."""
+    drag_overall: float
+    """R2 of all layers and outputs together, of the acceleration."""
+
+
+class Provenance(Data):
+    """Where a bundle comes from."""
+
+    fingerprint: str
+    """SHA-256 over the SHA-256 of all sources: the training data in one number."""
+    sources: list[Source]
+    seed: int
+    commit: str = "unknown"
+    date: str = "unknown"
+    recipe: dict[str, Any] = Field(default={})
+    software: dict[str, str] = Field(default={})
+
+
+class BundleSpec(Data):
+    """All of `bundle.yaml`."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    process: str
+    name: str
+    architecture: Architecture
+    levels: Levels
+    inputs: list[Channel] = Field(min_length=1)
+    outputs: list[Output] = Field(min_length=1)
+    guard: GuardRule = GuardRule()
+    interval: float | None = Field(default=None, gt=0.0)
+    """Time between calls of the scheme it was trained on [s]."""
+    provenance: Provenance
+    skill: Skill | None = None
+    sha256: dict[str, str] = Field(default={})
+    """SHA-256 of the bundle's other files, by name."""
+
+    @model_validator(mode="after")
+    def _sizes_fit(self) -> BundleSpec:
+        wrong = []
+        for ch in self.channels:
+            want = self.levels.size(ch.dims)
+            for key in ("mean", "scale", "minimum", "maximum"):
+                have = getattr(ch, key, None)
+                if have is not None and len(have) != want:
+                    wrong.append(f"{ch.name}.{key} has {len(have)} values, {want} expected")
+        for ch in self.inputs:
+            if not all(s > 0.0 for s in ch.scale):
+                wrong.append(f"{ch.name}.scale has a value that is not positive")
+        names = [ch.name for ch in self.channels]
+        wrong += [f"two channels are called {n}" for n in set(names) if names.count(n) > 1]
+        if wrong:
+            raise ValueError("; ".join(wrong))
+        return self
+
+    @property
+    def channels(self) -> list[_Named]:
+        """Inputs, then outputs."""
+        return [*self.inputs, *self.outputs]
+
+    def input(self, name: str) -> Channel:
+        """The input channel called `name`."""
+        return next(c for c in self.inputs if c.name == name)
+
+    def output(self, name: str) -> Output:
+        """The output channel called `name`."""
+        return next(c for c in self.outputs if c.name == name)
+
+
+def nominal_pressure(levels: HybridLevels) -> NDArray[np.float64]:
+    """Interface pressure [Pa], shape [K + 1, 2], at surface pressures of 1000 and 700 hPa."""
+    return levels.half_pressure(np.array([1.0e5, 0.7e5]))

@@ -1,0 +1,206 @@
+"""`train(recipe)`: record -> fit -> offline skill -> bundle."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import subprocess
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from rich.console import Console
+
+from coupler.interface.errors import ConfigError, Problem, nearest
+from coupler.interface.fields import FIELDS
+from emulators.bundle import write_bundle
+from emulators.networks import build
+from emulators.schema import BundleSpec, Provenance
+from emulators.training.data import (
+    Columns,
+    fingerprint,
+    joined,
+    read_recording,
+    refuse_duplicates,
+    refuse_leaks,
+    refuse_other_levels,
+    split,
+    thinned,
+)
+from emulators.training.describe import describe
+from emulators.training.fit import fit
+from emulators.training.recipe import Recipe, Recording, read_recipe
+from emulators.training.skill import predict, print_skill, skill
+
+REFERENCE_COLUMNS = 33
+
+
+class Record(Protocol):
+    """Makes a recording of a case: handed in, because emulators do not know the driver."""
+
+    def __call__(
+        self, case: Path, days: float, seed: int, overrides: Mapping[str, Any], out: Path
+    ) -> Path:
+        """Runs `case` for `days` and writes a recording at or below `out`; returns its path."""
+        ...
+
+
+def train(
+    recipe_path: Path | str,
+    *,
+    record: Record | None = None,
+    out: Path | None = None,
+    work: Path | None = None,
+    overwrite: bool = True,
+    console: Console | None = None,
+) -> Path:
+    """Follows a recipe to its bundle; an interrupted fit is resumed.
+
+    Args:
+        recipe_path: the recipe.
+        record: makes recordings of cases; needed unless all are files.
+        out: folder that the bundle becomes, instead of the recipe's.
+        work: folder of recordings and checkpoints, instead of the recipe's.
+        overwrite: whether a bundle that is there already is replaced.
+        console: where progress goes.
+
+    Returns:
+        The bundle's folder.
+
+    Raises:
+        ConfigError: for a recipe that is wrong.
+        DataError: for recordings that are missing, wrong or not independent.
+    """
+    recipe_path, console = Path(recipe_path), console or Console()
+    recipe = read_recipe(recipe_path)
+    _check_names(recipe, recipe_path)
+    if work is None:
+        work = Path(recipe.work) if recipe.work else Path("runs") / f"train_{recipe.name}"
+    names = [*recipe.inputs, *recipe.outputs]
+    roles = [(r, "train") for r in recipe.train] + [(recipe.test, "test")]
+    recordings = []
+    for recording, role in roles:
+        path = _obtain(recording, recipe_path.parent, work, record, console)
+        recordings.append(read_recording(path, names, role=role, skip_days=recording.skip_days))
+    sources = [r.source for r in recordings]
+    refuse_duplicates(sources)
+    refuse_other_levels(recordings)
+    *training, test = recordings
+    refuse_leaks(training, test)
+    fitting, validation = _parts(training, recipe)
+    for r in recordings:
+        s = r.source
+        console.print(f"{s.role:5s} {s.file}: case {s.case}, seed {s.seed}, {r.n} columns")
+
+    provenance = Provenance(
+        fingerprint=fingerprint(sources),
+        sources=sources,
+        seed=recipe.seed,
+        commit=_commit(recipe_path.parent),
+        date=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        recipe=recipe.model_dump(mode="json", exclude_unset=True),
+        software={"python": platform.python_version(), "torch": str(torch.__version__)},
+    )
+    spec = describe(recipe, fitting, test.levels, provenance)
+    torch.manual_seed(recipe.seed)
+    network = build(spec)
+    size = sum(p.numel() for p in network.parameters())
+    console.print(f"{recipe.architecture.name}: {size} weights, {4e-6 * size:.2f} MB")
+    fit(
+        network,
+        spec,
+        fitting,
+        validation,
+        optimizer=recipe.optimizer,
+        seed=recipe.seed,
+        checkpoint=work / "checkpoint.safetensors",
+        identity=_identity(spec, recipe),
+        console=console,
+    )
+    truth = {n: test.fields[n] for n in recipe.outputs}
+    estimate = predict(network, {n: test.fields[n] for n in recipe.inputs})
+    result = skill(truth, estimate, test.levels)
+    print_skill(console, result, truth, test.levels)
+    some = torch.linspace(0, test.n - 1, min(REFERENCE_COLUMNS, test.n)).long()
+    folder = write_bundle(
+        (out or recipe_path.parent / recipe.bundle).resolve(),
+        spec.model_copy(update={"skill": result}),
+        network,
+        {n: test.fields[n][..., some] for n in recipe.inputs},
+        overwrite=overwrite,
+    )
+    console.print(f"bundle written to {folder}")
+    return folder
+
+
+def _check_names(recipe: Recipe, path: Path) -> None:
+    problems = [
+        Problem(what="unknown field in a recipe", name=f"{path}: {n}", remedy=nearest(n, FIELDS))
+        for n in (*recipe.inputs, *recipe.outputs)
+        if n not in FIELDS
+    ]
+    if problems:
+        raise ConfigError(*problems)
+
+
+def _obtain(
+    recording: Recording, here: Path, work: Path, record: Record | None, console: Console
+) -> Path:
+    """The recording's file, made where needed; one that is made is kept for the next time."""
+    if recording.file is not None:
+        return here / recording.file
+    assert recording.case is not None and recording.days is not None
+    case = here / recording.case
+    if record is None:
+        raise ConfigError.of(
+            "recordings cannot be made here",
+            str(case),
+            remedy="use `isthmus train`, or give a file instead of a case",
+        )
+    if not case.is_file():
+        raise ConfigError.of("no such case", str(case), remedy="paths are relative to the recipe")
+    made_of = recording.model_dump_json(exclude={"skip_days"}) + case.read_text(encoding="utf-8")
+    out = work / f"record_{hashlib.sha256(made_of.encode()).hexdigest()[:12]}"
+    done = out / "recording.path"  # written last: a recording without it was interrupted
+    if done.is_file() and (out / done.read_text(encoding="utf-8")).is_file():
+        return out / done.read_text(encoding="utf-8")
+    console.print(f"recording {case.name}: {recording.days:g} days, seed {recording.seed}")
+    path = record(case, recording.days, recording.seed, recording.set, out)
+    done.parent.mkdir(parents=True, exist_ok=True)
+    done.write_text(str(path.resolve().relative_to(out.resolve())), encoding="utf-8")
+    return path
+
+
+def _parts(
+    training: list[Columns], recipe: Recipe
+) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+    slices = [split(r, recipe.validation) for r in training]
+    fitting = joined([r.take(a) for r, (a, _) in zip(training, slices, strict=True)])
+    validation = joined([r.take(b) for r, (_, b) in zip(training, slices, strict=True)])
+    return thinned(fitting, recipe.max_columns), thinned(validation, recipe.max_columns // 5 or 1)
+
+
+def _identity(spec: BundleSpec, recipe: Recipe) -> str:
+    """Of a fit: everything that decides its result."""
+    what = [
+        spec.model_dump(mode="json", exclude={"provenance"}),
+        spec.provenance.fingerprint,
+        recipe.optimizer.model_dump(mode="json"),
+        recipe.seed,
+        recipe.validation,
+        recipe.max_columns,
+    ]
+    return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
+
+
+def _commit(where: Path) -> str:
+    """The commit that is checked out where the recipe lies, or ``unknown``."""
+    command = ["git", "-C", str(where), "rev-parse", "HEAD"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return "unknown"
+    return done.stdout.strip() if done.returncode == 0 and done.stdout.strip() else "unknown"

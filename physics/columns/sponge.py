@@ -1,0 +1,78 @@
+r"""Rayleigh sponge under the model top.
+
+.. math:: \partial_t u = -r \left(\frac{p_{sponge} - p}{p_{sponge}}\right)^2 u,
+          \qquad p < p_{sponge}
+
+u [m s-1], p [Pa], r [s-1], backward in time over the step; the heat of the lost kinetic energy
+is returned unless ``heat`` is off. A sponge takes angular momentum out of the atmosphere, so its
+tendency is kept apart from that of gravity waves (Shepherd, Semeniuk and Koshyk, 1996,
+doi:10.1029/96JD01994).
+
+Source: Polvani and Kushner (2002), doi:10.1029/2001GL014284 (the profile and the time scale of
+half a day; the form used with the GFDL spectral core).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from coupler.interface.component import (
+    Array,
+    Arrays,
+    Conserves,
+    Host,
+    Now,
+    Params,
+    Tendency,
+    reads,
+    tendencies_of,
+)
+from coupler.interface.constants import SECONDS_PER_DAY
+from coupler.interface.registry import scheme
+from coupler.interface.units import Unit
+from physics.columns.jit import njit
+from physics.columns.rayleigh import damp
+
+
+@njit()
+def sponge_rate(pfull: Array, p_sponge: float, r: float, rate: Array) -> None:
+    """Fills the drag coefficient `rate` [s-1], shape [level, column]."""
+    nlev, ncol = pfull.shape
+    for k in range(nlev):
+        for c in range(ncol):
+            depth = max(0.0, (p_sponge - pfull[k, c]) / p_sponge)
+            rate[k, c] = r * depth * depth
+
+
+@scheme("sponge", "rayleigh")
+class RayleighSponge(Tendency):
+    """Linear drag on the wind above `p_sponge`."""
+
+    class Parameters(Params):
+        """Defaults are those of Polvani and Kushner (2002)."""
+
+        p_sponge: Annotated[float, Unit("Pa"), Field(gt=0)] = 50.0
+        """Pressure of the sponge's lower edge [Pa]."""
+        rate: Annotated[float, Unit("s-1"), Field(ge=0)] = 2.0 / SECONDS_PER_DAY
+        """Drag coefficient at zero pressure [s-1]."""
+        heat: bool = True
+        """Whether the kinetic energy lost warms the air; off: damp only."""
+
+    inputs = reads("ua va pfull")
+    tendencies = tendencies_of("ua va ta")
+
+    def __init__(self, parameters: Params | None = None) -> None:
+        super().__init__(parameters)
+        if self.p.heat:
+            # c_p T + |u|^2/2 of every column stays as it was, but only with the heat returned.
+            self.conserves = (Conserves(quantity="energy"),)  # type: ignore[misc]
+
+    def setup(self, host: Host) -> None:
+        self._per_energy = 1.0 / host.planet.cp_dry if self.p.heat else 0.0
+        self._rate = host.empty("level", "column").astype(float)
+
+    def compute(self, x: Arrays, tend: Arrays, flux: Arrays, diag: Arrays, now: Now) -> None:
+        sponge_rate(x.pfull, self.p.p_sponge, self.p.rate, self._rate)
+        damp(x.ua, x.va, self._rate, now.dt, self._per_energy, tend.ua, tend.va, tend.ta)
