@@ -12,7 +12,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from physics.columns.jit import njit
+from coupler.interface.jit import njit
 
 Array = NDArray[Any]
 

@@ -22,7 +22,7 @@ doi:10.1175/1520-0493(1972)100<0683:AEOSGA>2.3.CO;2; Temperton, C. (1991), Mon. 
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -131,6 +131,18 @@ class SpectralTransform:
         self._dmu_from_below = column(np.where(inside, down / a, 0.0))
         self._dmu_from_above = column(np.where(inside, up / a, 0.0))
         self._im_inside = self._im_over_a * self.inside
+
+    def plain_tables(self) -> dict[str, npt.NDArray[Any]]:
+        """The derivative tables as arrays [T+1, T+2], for compiled passes over coefficients."""
+        named = {
+            "up": self._dmu_up,
+            "down": self._dmu_down,
+            "inverse": self._inverse_eigenvalue,
+            "eigenvalue": self.eigenvalue,
+            "inside": self.inside,
+            "east": self._im_inside[:, 1:2],
+        }
+        return {name: t[:, 0, 0].cpu().numpy().copy() for name, t in named.items()}
 
     # -- storage ------------------------------------------------------------------------------
 
