@@ -4,6 +4,8 @@
 ``SpectralTransform.wind`` and ``gradient``; :func:`assemble_tendency` is
 ``PrimitiveEquations._assemble``. Each reads and writes every coefficient once, where the torch
 version takes some twenty passes. A test holds each to its reference to rounding.
+:func:`to_rows` and :func:`from_rows` are the transpositions around the FFT, in blocks of a cache
+line, for a range of rows whose working set stays in the cache.
 """
 
 from __future__ import annotations
@@ -129,3 +131,29 @@ def assemble_tendency(
                 source, target = batch[m, part, levels + f], out[m, part, f]
                 for i in range(size):
                     target[i] = keep[i] * source[i]
+
+
+@njit(fastmath=True)
+def to_rows(fourier: Array, first: int, count: int, out: Array) -> None:
+    """Rows first .. first + count of `fourier` [T+1, 2, rows] into `out` [count, nlon/2+1, 2]."""
+    size_m, block = fourier.shape[0], 16
+    for start in range(0, count, block):
+        stop = min(start + block, count)
+        for m in range(size_m):
+            real, imaginary = fourier[m, 0], fourier[m, 1]
+            for r in range(start, stop):
+                out[r, m, 0] = real[first + r]
+                out[r, m, 1] = imaginary[first + r]
+
+
+@njit(fastmath=True)
+def from_rows(rows: Array, first: int, out: Array) -> None:
+    """`rows` [count, nlon/2+1, 2] into columns first .. first + count of `out` [T+1, 2, rows]."""
+    size_m, count, block = out.shape[0], rows.shape[0], 16
+    for start in range(0, count, block):
+        stop = min(start + block, count)
+        for m in range(size_m):
+            real, imaginary = out[m, 0], out[m, 1]
+            for r in range(start, stop):
+                real[first + r] = rows[r, m, 0]
+                imaginary[first + r] = rows[r, m, 1]
