@@ -228,7 +228,7 @@ class BulkDiffusion(Tendency):
 
     inputs = reads(
         "ua va ta hus pfull phalf zg zghalf ps ts",
-        optional="mrsofc sftlf",
+        optional="wetness sftlf",
     )
     tendencies = tendencies_of("ua va ta hus")
     diagnostics = gives(
@@ -271,7 +271,7 @@ class BulkDiffusion(Tendency):
             x.zghalf,
             x.ps,
             x.ts,
-            x.mrsofc if "mrsofc" in x else self._wet,
+            x.wetness if "wetness" in x else self._wet,
             self._log_roughness,
             now.dt,
             planet.gravity,
