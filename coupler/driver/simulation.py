@@ -314,6 +314,12 @@ class Simulation:
                 "schemes": {
                     p.name: [b.label for b in p.schemes] for p in self.model.suite.processes
                 },
+                "guard": {
+                    p.name: counts
+                    for p in self.model.suite.processes
+                    for b in p.schemes
+                    if (counts := b.component.counts())
+                },
                 "budgets": {n: v for n, (v, _, _) in self.model.atmosphere.budgets().items()},
             },
         )
