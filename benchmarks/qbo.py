@@ -9,6 +9,7 @@ import argparse
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from coupler import Simulation
@@ -33,14 +34,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--years", type=int, default=12)
     years = parser.parse_args().years
+    steps = 360 * years
     for name, (swap, changes) in VARIANTS.items():
         with tempfile.TemporaryDirectory() as folder:
             run = Simulation.from_case(CASE, swap=swap, set=changes, out=Path(folder) / "run")
             loop.run(run.model, 10, lambda _: None)  # compiles
-            steps = 360 * years
-            alone = seconds(lambda r=run: loop.run(r.model, steps, lambda _: None))  # type: ignore[misc]
+            alone = seconds(partial(loop.run, run.model, steps, lambda _: None))
             whole = Simulation.from_case(CASE, swap=swap, set=changes, out=Path(folder) / "files")
-            files = seconds(lambda w=whole: w.run(days=steps, quiet=True))  # type: ignore[misc]
+            files = seconds(partial(whole.run, days=steps, quiet=True))
         print(
             f"{name:16}  {1e3 * alone / years:6.1f} ms per year, {1e6 * alone / steps:5.1f} us per "
             f"step; with checks, means and monthly files {1e3 * files / years:6.1f} ms per year"

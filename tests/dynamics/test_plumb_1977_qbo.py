@@ -82,7 +82,7 @@ def test_the_model_follows_the_plain_reference_day_by_day():
     winds = daily_winds(model, 4, spin_up=0)[:, ::-1, 0]
     expected = reference_winds(4, spin_up=0)
     # Layers weigh rho dz sinh(x)/x with x = dz/2H = 0.02, 7e-5 more than the reference's: after
-    # four years the model is 0.1 day late, and a passing shear zone changes the wind by 1 m/s a day.
+    # four years the model is 0.1 day late, and a passing shear zone makes 1 m/s a day.
     assert np.abs(winds - expected).max() < 0.15
     assert np.abs(winds[:30] - expected[:30]).max() < 1e-3
     assert np.abs(expected).max() > 25.0
