@@ -36,6 +36,8 @@ from coupler.parallel import threads
 
 _SNAPSHOT = 21600.0
 """Time between copies of the state kept in memory for the case of a blow-up [s]."""
+_SNAPSHOT_STEPS = 20
+"""Fewest steps between them: where a step is a day, copying would cost as much as stepping."""
 
 
 class Simulation:
@@ -258,7 +260,7 @@ class Simulation:
         for averages in self._files:
             averages.add(clock.step_length)
         self._if_due(self.case.output.interval, self._write)
-        self._if_due(_SNAPSHOT / 86400.0, self._remember)
+        self._if_due(max(_SNAPSHOT / 86400.0, _SNAPSHOT_STEPS / m.steps_per_day), self._remember)
         self._if_due(self.case.restart.interval, self._checkpoint)
         bar.update(clock.now.date, clock.now.seconds, self._max_wind)
 
