@@ -16,6 +16,7 @@ import numpy as np
 from coupler.interface.component import Array
 from coupler.interface.fields import Field
 from coupler.interface.grid import HybridLevels
+from coupler.output.netcdf import keep_records
 
 _DIM = {"level": "lev", "interface": "ilev", "column": "column"}
 
@@ -35,8 +36,9 @@ class RecordFile:
         time_units: str,
         calendar: str,
         attrs: Mapping[str, str],
+        resume_at: float | None = None,
     ) -> None:
-        """Creates the file.
+        """Creates the file, or goes on with it.
 
         Args:
             path: where.
@@ -48,11 +50,16 @@ class RecordFile:
             time_units: CF units of time.
             calendar: CF calendar.
             attrs: global attributes.
+            resume_at: time up to which an existing file is kept, in its units; None makes a new
+                one.
         """
         self._path, self._ncol, self._n = path, ncol, min(columns, ncol)
         self._seed = seed
         self._calls = 0
         self._fields = tuple(fields)
+        if resume_at is not None and path.is_file():
+            self._calls = self._kept(resume_at)
+            return
         with netCDF4.Dataset(path, "w") as f:
             f.setncatts({"title": "Recording of a scheme's inputs and outputs", **attrs})
             f.createDimension("time", None)
@@ -71,6 +78,15 @@ class RecordFile:
                 dims = ("time", *(_DIM[d] for d in field.dims))
                 v = f.createVariable(field.name, "f4", dims, zlib=True, complevel=1, shuffle=True)
                 v.setncatts({"long_name": field.long_name, "units": field.units})
+
+    def _kept(self, upto: float) -> int:
+        """Drops the calls from `upto` on, which will be made again; returns how many are left."""
+        with netCDF4.Dataset(self._path) as f:
+            times = np.asarray(f["time"][:])
+        keep = int(np.count_nonzero(times < upto - 1e-9))
+        if keep < times.size:
+            keep_records(self._path, keep)
+        return keep
 
     def append(self, days: float, arrays: Mapping[str, Array]) -> None:
         """Stores one call.
