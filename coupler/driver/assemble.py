@@ -432,7 +432,8 @@ def _bind_schemes(draft: _Draft, suite: Suite, host: Host, dt: float) -> None:
             component.setup(host)
             seconds = _interval(draft, plan)
             every = steps_of(seconds, dt, process)[0] if seconds else 1
-            bound = Bound(component, plan.label, every, suite.pool, host)
+            span = every * dt if every > 1 else 0.0
+            bound = Bound(component, plan.label, every, suite.pool, host, span=span)
             bounds.append(bound)
             if plan.plain:
                 suite.pool.update(bound.diag.items())
