@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -47,6 +47,8 @@ class SpectralParameters(Params):
     relative_humidity: float = Limit(default=0.0, ge=0.0, le=1.0)
     """At the ground; falls in proportion to pressure. For initial states that are dry."""
     moist: bool = True
+    moisture: Literal["grid", "spectral"] = "grid"
+    """Transport of humidity: monotone and conserving on the grid, or spectral, which rings."""
     diffusion_power: int = Limit(default=4, ge=1, le=16)
     """Half the order of the horizontal diffusion: 4 is del^8."""
     diffusion_time: Annotated[float, Unit("s"), Positive] = 8640.0
@@ -147,6 +149,7 @@ class SpectralAtmosphere(ColumnModel):
             dt=self.dt,
             dtype=torch.float64 if self.dtype == np.float64 else torch.float32,
             tracers=1 if p.moist else 0,
+            moisture=p.moisture,
             diffusion=Diffusion(
                 power=p.diffusion_power,
                 timescale=p.diffusion_time,
@@ -167,7 +170,7 @@ class SpectralAtmosphere(ColumnModel):
             )
         with torch.no_grad():
             state = self._initial(site)
-            core.start(to_spectral(core.equations, state))
+            core.start(to_spectral(core.equations, state), state.hus)
         self._arrays = self._columns()
         self._fresh = False
 

@@ -1,0 +1,454 @@
+"""Compiled passes of the grid-space transport; the method is in ``transport``.
+
+Everything is in units of M = dp w [Pa]: air over a cell of Gaussian weight w. ``fx[k, j, i]`` is the
+air that leaves cell i through its east face in a step, ``fy[k, e, i]`` what goes north over edge e
+(edge 0 is the south pole), ``fz[k, j, i]`` what goes down through half level k. A sweep along one
+axis moves tracer and air together:
+
+    M+ = M - (F_out - F_in),   q+ = q + [q (F_out - F_in) - (F_out q_out - F_in q_in)] / M+
+
+(the form whose rounding is smallest, and not biased in float32), with q_out the mean of the limited linear profile over the air that leaves. Air of a face with a
+Courant number above 1 comes from several cells: whole ones first, then a part of the last.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coupler.interface.jit import njit
+
+Array = NDArray[Any]
+
+
+@njit(fastmath=True)
+def add_air_flux(
+    ua: Array,
+    va: Array,
+    ps: Array,
+    a: Array,
+    b: Array,
+    east_factor: Array,
+    cos_lat: Array,
+    cos_edge: Array,
+    north_factor: float,
+    halo: Array,
+    plane: Array,
+    fx: Array,
+    fy: Array,
+) -> None:
+    """Adds the air that a wind carries through the faces; fourth order in the mesh inside.
+
+    Args:
+        ua, va: wind [m s-1], [K, lat, lon].
+        ps: [Pa], [lat, lon].
+        a, b: half-level coefficients [Pa], [1], [K+1].
+        east_factor: dt w / (a cos(lat) dlon) [s m-1], [lat].
+        cos_lat, cos_edge: [lat], [lat+1].
+        north_factor: dt / a [s m-1].
+        halo: scratch [1, lon+4]. plane: scratch [lat, lon].
+        fx, fy: [K, lat, lon], [K, lat+1, lon].
+    """
+    levels, nlat, nlon = ua.shape
+    real = ua.dtype.type
+    seven, twelfth, half = real(7.0), real(1.0 / 12.0), real(0.5)
+    row = halo[0]
+    for k in range(levels):
+        da, db = a[k + 1] - a[k], b[k + 1] - b[k]
+        for j in range(nlat):
+            factor, cosine = east_factor[j] * twelfth, cos_lat[j]
+            u, v, p, out, north = ua[k, j], va[k, j], ps[j], fx[k, j], plane[j]
+            for i in range(nlon):
+                thick = da + db * p[i]
+                row[i + 2] = u[i] * thick
+                north[i] = v[i] * thick * cosine
+            row[0], row[1] = row[nlon], row[nlon + 1]
+            row[nlon + 2], row[nlon + 3] = row[2], row[3]
+            for i in range(nlon):
+                out[i] += factor * (seven * (row[i + 2] + row[i + 3]) - (row[i + 1] + row[i + 4]))
+        for e in range(1, nlat):
+            out, south, north = fy[k, e], plane[e - 1], plane[e]
+            if e == 1 or e == nlat - 1:
+                low = north_factor * half * cos_edge[e] / cos_lat[e - 1]
+                high = north_factor * half * cos_edge[e] / cos_lat[e]
+                for i in range(nlon):
+                    out[i] += low * south[i] + high * north[i]
+            else:
+                far_south, far_north, factor = plane[e - 2], plane[e + 1], north_factor * twelfth
+                for i in range(nlon):
+                    out[i] += factor * (seven * (south[i] + north[i]) - (far_south[i] + far_north[i]))
+
+
+@njit()
+def column_residual(
+    fx: Array, fy: Array, before: Array, after: Array, weight: Array, factor: float, out: Array
+) -> None:
+    """What the columns still have to lose: M before - M after - divergence, in float64, [lat, lon].
+
+    Args:
+        fx, fy: air fluxes.
+        before, after: ps [Pa], [lat, lon]. factor: scales `after`.
+        weight: Gaussian weights [lat].
+        out: [Pa], [lat, lon].
+    """
+    levels, nlat, nlon = fx.shape
+    for j in range(nlat):
+        for i in range(nlon):
+            out[j, i] = weight[j] * (before[j, i] - factor * after[j, i])
+    for k in range(levels):
+        for j in range(nlat):
+            row, north, south, target = fx[k, j], fy[k, j + 1], fy[k, j], out[j]
+            for i in range(nlon):
+                target[i] -= row[i] + north[i] - south[i]
+            for i in range(1, nlon):
+                target[i] += row[i - 1]
+            target[0] += row[nlon - 1]
+
+
+@njit()
+def solve_columns(
+    upper: Array, pivot: Array, lower: Array, real: Array, imaginary: Array
+) -> None:
+    """Tridiagonal systems along latitude for every zonal wavenumber, in place.
+
+    Args:
+        upper: eliminated upper diagonal [lat, m]. pivot: inverse pivots [lat, m].
+        lower: lower diagonal [lat].
+        real, imaginary: right-hand side in, solution out, [lat, m].
+    """
+    nlat, modes = real.shape
+    for j in range(nlat):
+        for m in range(modes):
+            if j > 0:
+                real[j, m] -= lower[j] * real[j - 1, m]
+                imaginary[j, m] -= lower[j] * imaginary[j - 1, m]
+            real[j, m] *= pivot[j, m]
+            imaginary[j, m] *= pivot[j, m]
+    for j in range(nlat - 2, -1, -1):
+        for m in range(modes):
+            real[j, m] -= upper[j, m] * real[j + 1, m]
+            imaginary[j, m] -= upper[j, m] * imaginary[j + 1, m]
+
+
+@njit(fastmath=True)
+def close_columns(
+    east: Array,
+    north: Array,
+    share: Array,
+    before: Array,
+    after: Array,
+    factor: float,
+    a: Array,
+    b: Array,
+    weight: Array,
+    fx: Array,
+    fy: Array,
+    fz: Array,
+    mass: Array,
+) -> None:
+    """Adds the closing flux to the others; fills `fz` and the air `mass` before the step.
+
+    Args:
+        east, north: closing flux of the whole column [Pa], [lat, lon], [lat+1, lon].
+        share: of each level in it [1], [K].
+        before, after: ps [Pa], [lat, lon]. factor: scales `after`.
+        a, b: half-level coefficients. weight: Gaussian weights [lat].
+        fx, fy, fz: fluxes; fz [K+1, lat, lon].
+        mass: [K, lat, lon].
+    """
+    levels, nlat, nlon = fx.shape
+    zero = fz.dtype.type(0.0)
+    for j in range(nlat):
+        fz[0, j, :] = zero
+    for k in range(levels):
+        da, db, part = a[k + 1] - a[k], b[k + 1] - b[k], share[k]
+        for j in range(nlat + 1):
+            row, push = fy[k, j], north[j]
+            for i in range(nlon):
+                row[i] += part * push[i]
+        for j in range(nlat):
+            w, row, high, low, push = weight[j], fx[k, j], fy[k, j + 1], fy[k, j], east[j]
+            upper, lower, target, p, p_new = fz[k, j], fz[k + 1, j], mass[k, j], before[j], after[j]
+            for i in range(nlon):
+                row[i] += part * push[i]
+            scale = w * db
+            for i in range(nlon):
+                target[i] = w * (da + db * p[i])
+                change = scale * (p[i] - factor * p_new[i])
+                lower[i] = upper[i] + change - (row[i] + high[i] - low[i])
+            for i in range(1, nlon):
+                lower[i] += row[i - 1]
+            lower[0] += row[nlon - 1]
+    for j in range(nlat):
+        fz[levels, j, :] = zero
+
+
+@njit(fastmath=True)
+def limited(low: float, mid: float, high: float, centred: float) -> float:
+    """Van Leer's monotonized difference across a cell, given the unlimited one."""
+    down, up = mid - low, high - mid
+    size = min(abs(centred), min(abs(down + down), abs(up + up)))
+    zero = mid - mid
+    if down * up <= zero:
+        return zero
+    return size if up > zero else -size
+
+
+@njit(fastmath=True)
+def sweep_east(q: Array, mass: Array, fx: Array, rows: Array) -> float:
+    """Zonal sweep in place. `rows`: scratch [5, lon+4]. Returns the least M+ / M."""
+    tracers, levels, nlat, nlon = q.shape
+    real = q.dtype.type
+    half, one, zero = real(0.5), real(1.0), real(0.0)
+    air, x, slope, flux, f = rows[0], rows[1], rows[2], rows[3], rows[4]
+    least = one
+    for k in range(levels):
+        for j in range(nlat):
+            cell, given = mass[k, j], fx[k, j]
+            for i in range(nlon):
+                air[i + 2] = cell[i]
+                f[i + 1] = given[i]
+            f[0] = f[nlon]
+            air[0], air[1] = air[nlon], air[nlon + 1]
+            air[nlon + 2], air[nlon + 3] = air[2], air[3]
+            largest = zero
+            for i in range(nlon):
+                largest = max(largest, max(f[i + 1] / air[i + 2], -f[i + 1] / air[i + 3]))
+                cell[i] = air[i + 2] - (f[i + 1] - f[i])
+                least = min(least, cell[i] / air[i + 2])
+            for s in range(tracers):
+                target = q[s, k, j]
+                for i in range(nlon):
+                    x[i + 2] = target[i]
+                x[0], x[1] = x[nlon], x[nlon + 1]
+                x[nlon + 2], x[nlon + 3] = x[2], x[3]
+                for i in range(1, nlon + 3):
+                    slope[i] = limited(x[i - 1], x[i], x[i + 1], half * (x[i + 1] - x[i - 1]))
+                if largest <= one:
+                    for i in range(nlon):
+                        c = f[i + 1]
+                        east = c > zero
+                        value = x[i + 2] if east else x[i + 3]
+                        tilt = slope[i + 2] if east else slope[i + 3]
+                        source = air[i + 2] if east else air[i + 3]
+                        sign = one if east else -one
+                        flux[i + 1] = c * (value + half * (sign - c / source) * tilt)
+                else:
+                    for i in range(nlon):
+                        c = f[i + 1]
+                        sign = one if c > zero else -one
+                        step = -1 if c > zero else 1
+                        rest, carried = abs(c), zero
+                        at = i + 2 if c > zero else i + 3
+                        for _ in range(nlon):
+                            at = at + nlon if at < 2 else (at - nlon if at >= nlon + 2 else at)
+                            if rest <= air[at]:
+                                break
+                            carried += air[at] * x[at]
+                            rest -= air[at]
+                            at += step
+                        at = at + nlon if at < 2 else (at - nlon if at >= nlon + 2 else at)
+                        part = x[at] + half * sign * (one - rest / air[at]) * slope[at]
+                        flux[i + 1] = sign * (carried + rest * part)
+                flux[0] = flux[nlon]
+                for i in range(nlon):
+                    excess = x[i + 2] * (f[i + 1] - f[i]) - (flux[i + 1] - flux[i])
+                    target[i] = x[i + 2] + excess / cell[i]
+    return float(least)
+
+
+@njit(fastmath=True)
+def walk(x: Array, air: Array, slope: Array, edge: int, i: int, flux: float) -> float:
+    """Tracer through face `edge` of column i when the air comes from more than one cell."""
+    half, one = x.dtype.type(0.5), x.dtype.type(1.0)
+    zero = x.dtype.type(0.0)
+    ahead = flux > zero
+    sign = one if ahead else -one
+    step = -1 if ahead else 1
+    at = edge - 1 if ahead else edge
+    rest, carried = abs(flux), zero
+    while rest > air[at, i] and 0 <= at + step < x.shape[0]:
+        carried += air[at, i] * x[at, i]
+        rest -= air[at, i]
+        at += step
+    return sign * (carried + rest * (x[at, i] + half * sign * (one - rest / air[at, i]) * slope[at, i]))
+
+
+@njit(fastmath=True)
+def face_fluxes(x: Array, air: Array, f: Array, slope: Array, flux: Array) -> None:
+    """Tracer through the inner faces along the first axis; `flux` [n+1, lon], its ends stay 0."""
+    cells, nlon = x.shape
+    real = x.dtype.type
+    half, one, zero = real(0.5), real(1.0), real(0.0)
+    for e in range(1, cells):
+        c, out = f[e], flux[e]
+        x_low, x_high, air_low, air_high = x[e - 1], x[e], air[e - 1], air[e]
+        s_low, s_high = slope[e - 1], slope[e]
+        largest = zero
+        for i in range(nlon):
+            ahead = c[i] > zero
+            value = x_low[i] if ahead else x_high[i]
+            tilt = s_low[i] if ahead else s_high[i]
+            source = air_low[i] if ahead else air_high[i]
+            sign = one if ahead else -one
+            number = c[i] / source
+            largest = max(largest, abs(number))
+            out[i] = c[i] * (value + half * (sign - number) * tilt)
+        if largest > one:
+            for i in range(nlon):
+                source = air_low[i] if c[i] > zero else air_high[i]
+                if abs(c[i]) > source:
+                    out[i] = walk(x, air, slope, e, i, c[i])
+
+
+@njit(fastmath=True)
+def sweep_north(q: Array, mass: Array, fy: Array, slope: Array, flux: Array) -> float:
+    """Meridional sweep in place. Scratch `slope` [lat, lon], `flux` [lat+1, lon]; least M+ / M."""
+    tracers, levels, nlat, nlon = q.shape
+    real = q.dtype.type
+    half, least = real(0.5), real(1.0)
+    turn = nlon // 2
+    flux[0] = real(0.0)
+    flux[nlat] = real(0.0)
+    for k in range(levels):
+        air, f = mass[k], fy[k]
+        for s in range(tracers):
+            x = q[s, k]
+            for j in range(nlat):
+                mid, out = x[j], slope[j]
+                if 0 < j < nlat - 1:
+                    low, high = x[j - 1], x[j + 1]
+                    for i in range(nlon):
+                        out[i] = limited(low[i], mid[i], high[i], half * (high[i] - low[i]))
+                else:  # the neighbour beyond the pole
+                    inner = x[1] if j == 0 else x[nlat - 2]
+                    for i in range(nlon):
+                        beyond = mid[i + turn] if i + turn < nlon else mid[i + turn - nlon]
+                        low_i = beyond if j == 0 else inner[i]
+                        high_i = inner[i] if j == 0 else beyond
+                        out[i] = limited(low_i, mid[i], high_i, half * (high_i - low_i))
+            face_fluxes(x, air, f, slope, flux)
+            for j in range(nlat):
+                target, cell, low, high = x[j], air[j], flux[j], flux[j + 1]
+                f_low, f_high = f[j], f[j + 1]
+                for i in range(nlon):
+                    gone = f_high[i] - f_low[i]
+                    excess = target[i] * gone - (high[i] - low[i])
+                    target[i] += excess / (cell[i] - gone)
+        for j in range(nlat):
+            cell, f_low, f_high = air[j], f[j], f[j + 1]
+            for i in range(nlon):
+                rest = cell[i] - (f_high[i] - f_low[i])
+                least = min(least, rest / cell[i])
+                cell[i] = rest
+    return float(least)
+
+
+@njit(fastmath=True)
+def sweep_down(q: Array, mass: Array, fz: Array, slope: Array, flux: Array) -> float:
+    """Vertical sweep in place. Scratch `slope` [K, lon], `flux` [K+1, lon]; least M+ / M."""
+    tracers, levels, nlat, nlon = q.shape
+    real = q.dtype.type
+    half, least = real(0.5), real(1.0)
+    slope[0] = real(0.0)
+    slope[levels - 1] = real(0.0)
+    flux[0] = real(0.0)
+    flux[levels] = real(0.0)
+    for j in range(nlat):
+        air, f = mass[:, j], fz[:, j]
+        for s in range(tracers):
+            x = q[s, :, j]
+            for k in range(1, levels - 1):
+                low, mid, high, out = x[k - 1], x[k], x[k + 1], slope[k]
+                a_low, a_mid, a_high = air[k - 1], air[k], air[k + 1]
+                for i in range(nlon):
+                    spread = a_mid[i] / (a_mid[i] + half * (a_low[i] + a_high[i]))
+                    out[i] = limited(low[i], mid[i], high[i], spread * (high[i] - low[i]))
+            face_fluxes(x, air, f, slope, flux)
+            for k in range(levels):
+                target, cell, low, high = x[k], air[k], flux[k], flux[k + 1]
+                f_low, f_high = f[k], f[k + 1]
+                for i in range(nlon):
+                    gone = f_high[i] - f_low[i]
+                    excess = target[i] * gone - (high[i] - low[i])
+                    target[i] += excess / (cell[i] - gone)
+        for k in range(levels):
+            cell, f_low, f_high = air[k], f[k], f[k + 1]
+            for i in range(nlon):
+                rest = cell[i] - (f_high[i] - f_low[i])
+                least = min(least, rest / cell[i])
+                cell[i] = rest
+    return float(least)
+
+
+@njit(fastmath=True)
+def settle(q: Array, mass: Array, ps: Array, a: Array, b: Array, weight: Array) -> None:
+    """Mixing ratios with respect to the air that the model has; what rounding left below 0 is 0."""
+    tracers, levels, nlat, nlon = q.shape
+    zero = q.dtype.type(0.0)
+    for s in range(tracers):
+        for k in range(levels):
+            da, db = a[k + 1] - a[k], b[k + 1] - b[k]
+            for j in range(nlat):
+                target, cell, p, w = q[s, k, j], mass[k, j], ps[j], weight[j]
+                for i in range(nlon):
+                    air = w * (da + db * p[i])
+                    target[i] = max(target[i] + target[i] * ((cell[i] - air) / air), zero)
+
+
+@njit()
+def add_source(
+    q: Array, rate: Array, ps: Array, a: Array, b: Array, weight: Array, dt: float
+) -> tuple[float, float, float]:
+    """q += dt rate for one tracer; a negative value borrows from the layers below, then above.
+
+    Args:
+        q: [1], [K, lat, lon]. rate: [s-1], [K, lat, lon], or of length 0.
+        ps: [Pa]. a, b: half-level coefficients. weight: Gaussian weights [lat], sum 2.
+        dt: [s].
+
+    Returns:
+        global means times g [Pa] of the tracer's mass, of what was moved to fill, and of what was
+        made where a whole column was negative.
+    """
+    levels, nlat, nlon = q.shape
+    total, moved, made = 0.0, 0.0, 0.0
+    for j in range(nlat):
+        share, p = 0.5 * weight[j] / nlon, ps[j]
+        lowest = q[0, j, 0]
+        for k in range(levels):
+            target = q[k, j]
+            if rate.shape[0] > 0:
+                change = rate[k, j]
+                for i in range(nlon):
+                    target[i] += dt * change[i]
+            for i in range(nlon):
+                lowest = min(lowest, target[i])
+        if lowest < 0.0:
+            for i in range(nlon):
+                owed = 0.0
+                for k in range(levels):
+                    thick = np.float64(a[k + 1] - a[k] + (b[k + 1] - b[k]) * p[i])
+                    moved += share * max(0.0, -q[k, j, i] * thick)
+                    content = q[k, j, i] * thick - owed
+                    if content < 0.0:
+                        owed = -content
+                        q[k, j, i] = 0.0
+                    elif owed > 0.0:
+                        owed = 0.0
+                        q[k, j, i] = content / thick
+                for k in range(levels - 2, -1, -1):
+                    if owed > 0.0:
+                        thick = np.float64(a[k + 1] - a[k] + (b[k + 1] - b[k]) * p[i])
+                        taken = min(owed, q[k, j, i] * thick)
+                        q[k, j, i] = max(0.0, q[k, j, i] - taken / thick)
+                        owed -= taken
+                made += share * owed
+        for k in range(levels):
+            target = q[k, j]
+            da, db = np.float64(a[k + 1] - a[k]), np.float64(b[k + 1] - b[k])
+            for i in range(nlon):
+                total += share * target[i] * (da + db * p[i])
+    return total, moved, made
