@@ -117,9 +117,8 @@ class GridTransport:
         self._fy = np.zeros((levels, nlat + 1, nlon), own)
         self._fz = np.zeros((levels + 1, nlat, nlon), own)
         self._mass = np.zeros(self.shape, own)
-        self._rows = np.zeros((5, nlon + 4), own)
-        size = max(levels, nlat)
-        self._slope, self._flux = np.zeros((size, nlon), own), np.zeros((size + 1, nlon), own)
+        self._rows = np.zeros((9, nlon + 6), own)
+        self._planes = np.zeros((5, max(levels + 1, nlat + 4), nlon), own)
         self._residual = np.zeros((nlat, nlon))
         self.correction = 0.0
         """Largest part of a column that the closing flux moved in the last step [1]."""
@@ -150,7 +149,7 @@ class GridTransport:
             self._cos_edge,
             real(dt / self._radius),
             self._rows,
-            self._slope,
+            self._planes[0],
             self._fx,
             self._fy,
         )
@@ -217,16 +216,10 @@ class GridTransport:
         return kernels.sweep_east(q, self._mass, self._fx, self._rows)
 
     def _north(self, q: Array) -> float:
-        nlat = self.shape[1]
-        return kernels.sweep_north(
-            q, self._mass, self._fy, self._slope[:nlat], self._flux[: nlat + 1]
-        )
+        return kernels.sweep_north(q, self._mass, self._fy, self._planes)
 
     def _down(self, q: Array) -> float:
-        levels = self.shape[0]
-        return kernels.sweep_down(
-            q, self._mass, self._fz, self._slope[:levels], self._flux[: levels + 1]
-        )
+        return kernels.sweep_down(q, self._mass, self._fz, self._planes)
 
     def add_source(
         self, q: Array, rate: Array | None, ps: Array, dt: float

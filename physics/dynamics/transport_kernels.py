@@ -197,72 +197,121 @@ def limited(low: float, mid: float, high: float, centred: float) -> float:
 
 
 @njit(fastmath=True)
+def parabola(low: Array, mid: Array, high: Array, slopes: Array, left: Array, right: Array) -> None:
+    """Limited parabolas (Colella and Woodward 1984): values at both ends minus the mean.
+
+    Args:
+        low, mid, high: a row of cells and its neighbours on both sides [any].
+        slopes: limited differences of the three rows, [3, any].
+        left, right: out.
+    """
+    half, sixth = mid.dtype.type(0.5), mid.dtype.type(1.0 / 6.0)
+    zero = mid.dtype.type(0.0)
+    s_low, s_mid, s_high = slopes[0], slopes[1], slopes[2]
+    for i in range(mid.size):
+        begin = half * (low[i] - mid[i]) - sixth * (s_mid[i] - s_low[i])
+        end = half * (high[i] - mid[i]) - sixth * (s_high[i] - s_mid[i])
+        size_begin, size_end = abs(begin), abs(end)
+        begin_new = min(size_begin, size_end + size_end)
+        end_new = min(size_end, size_begin + size_begin)
+        keep = begin * end < zero
+        begin_new = begin_new if begin > zero else -begin_new
+        end_new = end_new if end > zero else -end_new
+        left[i] = begin_new if keep else zero
+        right[i] = end_new if keep else zero
+
+
+@njit(fastmath=True)
+def outflow(mean: float, near: float, far: float, part: float, half: float, three: float) -> float:
+    """Mean of the parabola over the `part` of a cell next to the face it leaves through."""
+    bend = (three - (part + part)) * (near + far)
+    return mean + near - half * part * (near - far + bend)
+
+
+@njit(fastmath=True)
 def sweep_east(q: Array, mass: Array, fx: Array, rows: Array) -> float:
-    """Zonal sweep in place. `rows`: scratch [5, lon+4]. Returns the least M+ / M."""
+    """Zonal sweep in place. `rows`: scratch [9, lon+6]. Returns the least M+ / M."""
     tracers, levels, nlat, nlon = q.shape
     real = q.dtype.type
-    half, one, zero = real(0.5), real(1.0), real(0.0)
-    air, x, slope, flux, f = rows[0], rows[1], rows[2], rows[3], rows[4]
+    half, one, zero, three = real(0.5), real(1.0), real(0.0), real(3.0)
+    air, x, flux, f = rows[0], rows[1], rows[2], rows[3]
+    left, right, slopes, size = rows[4], rows[5], rows[6:9], nlon + 2
     least = one
     for k in range(levels):
         for j in range(nlat):
             cell, given = mass[k, j], fx[k, j]
             for i in range(nlon):
-                air[i + 2] = cell[i]
+                air[i + 3] = cell[i]
                 f[i + 1] = given[i]
             f[0] = f[nlon]
-            air[0], air[1] = air[nlon], air[nlon + 1]
-            air[nlon + 2], air[nlon + 3] = air[2], air[3]
+            for i in range(3):
+                air[i], air[nlon + 3 + i] = air[nlon + i], air[3 + i]
             largest = zero
             for i in range(nlon):
-                largest = max(largest, max(f[i + 1] / air[i + 2], -f[i + 1] / air[i + 3]))
-                cell[i] = air[i + 2] - (f[i + 1] - f[i])
-                least = min(least, cell[i] / air[i + 2])
+                largest = max(largest, max(f[i + 1] / air[i + 3], -f[i + 1] / air[i + 4]))
+                cell[i] = air[i + 3] - (f[i + 1] - f[i])
+                least = min(least, cell[i] / air[i + 3])
             for s in range(tracers):
                 target = q[s, k, j]
                 for i in range(nlon):
-                    x[i + 2] = target[i]
-                x[0], x[1] = x[nlon], x[nlon + 1]
-                x[nlon + 2], x[nlon + 3] = x[2], x[3]
-                for i in range(1, nlon + 3):
-                    slope[i] = limited(x[i - 1], x[i], x[i + 1], half * (x[i + 1] - x[i - 1]))
+                    x[i + 3] = target[i]
+                for i in range(3):
+                    x[i], x[nlon + 3 + i] = x[nlon + i], x[3 + i]
+                tilt = slopes[0]
+                for i in range(1, nlon + 5):
+                    tilt[i] = limited(x[i - 1], x[i], x[i + 1], half * (x[i + 1] - x[i - 1]))
+                for i in range(1, nlon + 4):
+                    slopes[1, i] = tilt[i + 1]
+                    slopes[2, i] = tilt[i + 2]
+                parabola(
+                    x[1 : 1 + size],
+                    x[2 : 2 + size],
+                    x[3 : 3 + size],
+                    slopes[:, 1 : 1 + size],
+                    left[2 : 2 + size],
+                    right[2 : 2 + size],
+                )
                 if largest <= one:
                     for i in range(nlon):
                         c = f[i + 1]
                         east = c > zero
-                        value = x[i + 2] if east else x[i + 3]
-                        tilt = slope[i + 2] if east else slope[i + 3]
-                        source = air[i + 2] if east else air[i + 3]
-                        sign = one if east else -one
-                        flux[i + 1] = c * (value + half * (sign - c / source) * tilt)
+                        value = x[i + 3] if east else x[i + 4]
+                        near = right[i + 3] if east else left[i + 4]
+                        far = left[i + 3] if east else right[i + 4]
+                        part = abs(c) / (air[i + 3] if east else air[i + 4])
+                        flux[i + 1] = c * outflow(value, near, far, part, half, three)
                 else:
                     for i in range(nlon):
                         c = f[i + 1]
                         sign = one if c > zero else -one
                         step = -1 if c > zero else 1
                         rest, carried = abs(c), zero
-                        at = i + 2 if c > zero else i + 3
+                        at = i + 3 if c > zero else i + 4
                         for _ in range(nlon):
-                            at = at + nlon if at < 2 else (at - nlon if at >= nlon + 2 else at)
+                            at = at + nlon if at < 3 else (at - nlon if at >= nlon + 3 else at)
                             if rest <= air[at]:
                                 break
                             carried += air[at] * x[at]
                             rest -= air[at]
                             at += step
-                        at = at + nlon if at < 2 else (at - nlon if at >= nlon + 2 else at)
-                        part = x[at] + half * sign * (one - rest / air[at]) * slope[at]
-                        flux[i + 1] = sign * (carried + rest * part)
+                        at = at + nlon if at < 3 else (at - nlon if at >= nlon + 3 else at)
+                        near = right[at] if c > zero else left[at]
+                        far = left[at] if c > zero else right[at]
+                        mean = outflow(x[at], near, far, rest / air[at], half, three)
+                        flux[i + 1] = sign * (carried + rest * mean)
                 flux[0] = flux[nlon]
                 for i in range(nlon):
-                    excess = x[i + 2] * (f[i + 1] - f[i]) - (flux[i + 1] - flux[i])
-                    target[i] = x[i + 2] + excess / cell[i]
+                    excess = x[i + 3] * (f[i + 1] - f[i]) - (flux[i + 1] - flux[i])
+                    target[i] = x[i + 3] + excess / cell[i]
     return float(least)
 
 
 @njit(fastmath=True)
-def walk(x: Array, air: Array, slope: Array, edge: int, i: int, flux: float) -> float:
+def walk(
+    x: Array, air: Array, left: Array, right: Array, edge: int, i: int, flux: float
+) -> float:
     """Tracer through face `edge` of column i when the air comes from more than one cell."""
-    half, one = x.dtype.type(0.5), x.dtype.type(1.0)
+    half, one, three = x.dtype.type(0.5), x.dtype.type(1.0), x.dtype.type(3.0)
     zero = x.dtype.type(0.0)
     ahead = flux > zero
     sign = one if ahead else -one
@@ -273,43 +322,72 @@ def walk(x: Array, air: Array, slope: Array, edge: int, i: int, flux: float) -> 
         carried += air[at, i] * x[at, i]
         rest -= air[at, i]
         at += step
-    return sign * (carried + rest * (x[at, i] + half * sign * (one - rest / air[at, i]) * slope[at, i]))
+    near = right[at, i] if ahead else left[at, i]
+    far = left[at, i] if ahead else right[at, i]
+    return sign * (carried + rest * outflow(x[at, i], near, far, rest / air[at, i], half, three))
 
 
 @njit(fastmath=True)
-def face_fluxes(x: Array, air: Array, f: Array, slope: Array, flux: Array) -> None:
+def face_fluxes(x: Array, air: Array, f: Array, left: Array, right: Array, flux: Array) -> None:
     """Tracer through the inner faces along the first axis; `flux` [n+1, lon], its ends stay 0."""
     cells, nlon = x.shape
     real = x.dtype.type
-    half, one, zero = real(0.5), real(1.0), real(0.0)
+    half, one, zero, three = real(0.5), real(1.0), real(0.0), real(3.0)
     for e in range(1, cells):
         c, out = f[e], flux[e]
         x_low, x_high, air_low, air_high = x[e - 1], x[e], air[e - 1], air[e]
-        s_low, s_high = slope[e - 1], slope[e]
+        near_low, far_low, near_high, far_high = right[e - 1], left[e - 1], left[e], right[e]
         largest = zero
         for i in range(nlon):
             ahead = c[i] > zero
             value = x_low[i] if ahead else x_high[i]
-            tilt = s_low[i] if ahead else s_high[i]
-            source = air_low[i] if ahead else air_high[i]
-            sign = one if ahead else -one
-            number = c[i] / source
-            largest = max(largest, abs(number))
-            out[i] = c[i] * (value + half * (sign - number) * tilt)
+            near = near_low[i] if ahead else near_high[i]
+            far = far_low[i] if ahead else far_high[i]
+            part = abs(c[i]) / (air_low[i] if ahead else air_high[i])
+            largest = max(largest, part)
+            out[i] = c[i] * outflow(value, near, far, part, half, three)
         if largest > one:
             for i in range(nlon):
                 source = air_low[i] if c[i] > zero else air_high[i]
                 if abs(c[i]) > source:
-                    out[i] = walk(x, air, slope, e, i, c[i])
+                    out[i] = walk(x, air, left, right, e, i, c[i])
 
 
 @njit(fastmath=True)
-def sweep_north(q: Array, mass: Array, fy: Array, slope: Array, flux: Array) -> float:
-    """Meridional sweep in place. Scratch `slope` [lat, lon], `flux` [lat+1, lon]; least M+ / M."""
+def update(x: Array, air: Array, f: Array, flux: Array) -> None:
+    """New mixing ratios along the first axis from the fluxes of air and tracer."""
+    cells, nlon = x.shape
+    for k in range(cells):
+        target, cell, low, high = x[k], air[k], flux[k], flux[k + 1]
+        f_low, f_high = f[k], f[k + 1]
+        for i in range(nlon):
+            gone = f_high[i] - f_low[i]
+            excess = target[i] * gone - (high[i] - low[i])
+            target[i] += excess / (cell[i] - gone)
+
+
+@njit(fastmath=True)
+def carry_air(air: Array, f: Array) -> float:
+    """New air along the first axis; returns the least M+ / M."""
+    cells, nlon = air.shape
+    least = air.dtype.type(1.0)
+    for k in range(cells):
+        cell, f_low, f_high = air[k], f[k], f[k + 1]
+        for i in range(nlon):
+            rest = cell[i] - (f_high[i] - f_low[i])
+            least = min(least, rest / cell[i])
+            cell[i] = rest
+    return float(least)
+
+
+@njit(fastmath=True)
+def sweep_north(q: Array, mass: Array, fy: Array, planes: Array) -> float:
+    """Meridional sweep in place. Scratch `planes` [5, >= lat+4, lon]; returns the least M+ / M."""
     tracers, levels, nlat, nlon = q.shape
     real = q.dtype.type
-    half, least = real(0.5), real(1.0)
-    turn = nlon // 2
+    half, turn, least = real(0.5), nlon // 2, 1.0
+    wide, slopes, flux = planes[0, : nlat + 4], planes[1, : nlat + 4], planes[2, : nlat + 1]
+    left, right = planes[3, :nlat], planes[4, :nlat]
     flux[0] = real(0.0)
     flux[nlat] = real(0.0)
     for k in range(levels):
@@ -317,70 +395,56 @@ def sweep_north(q: Array, mass: Array, fy: Array, slope: Array, flux: Array) -> 
         for s in range(tracers):
             x = q[s, k]
             for j in range(nlat):
-                mid, out = x[j], slope[j]
-                if 0 < j < nlat - 1:
-                    low, high = x[j - 1], x[j + 1]
-                    for i in range(nlon):
-                        out[i] = limited(low[i], mid[i], high[i], half * (high[i] - low[i]))
-                else:  # the neighbour beyond the pole
-                    inner = x[1] if j == 0 else x[nlat - 2]
-                    for i in range(nlon):
-                        beyond = mid[i + turn] if i + turn < nlon else mid[i + turn - nlon]
-                        low_i = beyond if j == 0 else inner[i]
-                        high_i = inner[i] if j == 0 else beyond
-                        out[i] = limited(low_i, mid[i], high_i, half * (high_i - low_i))
-            face_fluxes(x, air, f, slope, flux)
-            for j in range(nlat):
-                target, cell, low, high = x[j], air[j], flux[j], flux[j + 1]
-                f_low, f_high = f[j], f[j + 1]
+                wide[j + 2, :] = x[j]
+            for i in range(nlon):  # beyond the pole: the other side of it
+                other = i + turn if i + turn < nlon else i + turn - nlon
+                wide[1, i], wide[0, i] = x[0, other], x[1, other]
+                wide[nlat + 2, i], wide[nlat + 3, i] = x[nlat - 1, other], x[nlat - 2, other]
+            for j in range(1, nlat + 3):
+                low, mid, high, out = wide[j - 1], wide[j], wide[j + 1], slopes[j]
                 for i in range(nlon):
-                    gone = f_high[i] - f_low[i]
-                    excess = target[i] * gone - (high[i] - low[i])
-                    target[i] += excess / (cell[i] - gone)
-        for j in range(nlat):
-            cell, f_low, f_high = air[j], f[j], f[j + 1]
-            for i in range(nlon):
-                rest = cell[i] - (f_high[i] - f_low[i])
-                least = min(least, rest / cell[i])
-                cell[i] = rest
-    return float(least)
+                    out[i] = limited(low[i], mid[i], high[i], half * (high[i] - low[i]))
+            for j in range(nlat):
+                parabola(
+                    wide[j + 1],
+                    wide[j + 2],
+                    wide[j + 3],
+                    slopes[j + 1 : j + 4],
+                    left[j],
+                    right[j],
+                )
+            face_fluxes(x, air, f, left, right, flux)
+            update(x, air, f, flux)
+        least = min(least, carry_air(air, f))
+    return least
 
 
 @njit(fastmath=True)
-def sweep_down(q: Array, mass: Array, fz: Array, slope: Array, flux: Array) -> float:
-    """Vertical sweep in place. Scratch `slope` [K, lon], `flux` [K+1, lon]; least M+ / M."""
+def sweep_down(q: Array, mass: Array, fz: Array, planes: Array) -> float:
+    """Vertical sweep in place. Scratch `planes` [5, >= K+1, lon]; returns the least M+ / M."""
     tracers, levels, nlat, nlon = q.shape
     real = q.dtype.type
-    half, least = real(0.5), real(1.0)
-    slope[0] = real(0.0)
-    slope[levels - 1] = real(0.0)
-    flux[0] = real(0.0)
-    flux[levels] = real(0.0)
+    half, least = real(0.5), 1.0
+    flux, left, right = planes[2, : levels + 1], planes[3, :levels], planes[4, :levels]
+    left[0], left[levels - 1] = real(0.0), real(0.0)
+    right[0], right[levels - 1] = real(0.0), real(0.0)
+    flux[0], flux[levels] = real(0.0), real(0.0)
     for j in range(nlat):
         air, f = mass[:, j], fz[:, j]
         for s in range(tracers):
             x = q[s, :, j]
             for k in range(1, levels - 1):
-                low, mid, high, out = x[k - 1], x[k], x[k + 1], slope[k]
+                low, mid, high, begin, end = x[k - 1], x[k], x[k + 1], left[k], right[k]
                 a_low, a_mid, a_high = air[k - 1], air[k], air[k + 1]
                 for i in range(nlon):
                     spread = a_mid[i] / (a_mid[i] + half * (a_low[i] + a_high[i]))
-                    out[i] = limited(low[i], mid[i], high[i], spread * (high[i] - low[i]))
-            face_fluxes(x, air, f, slope, flux)
-            for k in range(levels):
-                target, cell, low, high = x[k], air[k], flux[k], flux[k + 1]
-                f_low, f_high = f[k], f[k + 1]
-                for i in range(nlon):
-                    gone = f_high[i] - f_low[i]
-                    excess = target[i] * gone - (high[i] - low[i])
-                    target[i] += excess / (cell[i] - gone)
-        for k in range(levels):
-            cell, f_low, f_high = air[k], f[k], f[k + 1]
-            for i in range(nlon):
-                rest = cell[i] - (f_high[i] - f_low[i])
-                least = min(least, rest / cell[i])
-                cell[i] = rest
-    return float(least)
+                    centred = spread * (high[i] - low[i])
+                    tilt = half * limited(low[i], mid[i], high[i], centred)
+                    begin[i], end[i] = -tilt, tilt
+            face_fluxes(x, air, f, left, right, flux)
+            update(x, air, f, flux)
+        least = min(least, carry_air(air, f))
+    return least
 
 
 @njit(fastmath=True)
