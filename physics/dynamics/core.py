@@ -265,8 +265,8 @@ class DynamicalCore:
     def _dry_mass_terms(self, water: float | None = None) -> tuple[float, float]:
         """(part proportional to ps, water above on fixed pressure) of the mean dry pressure [Pa].
 
-        Dry pressure = ps - sum_k q_k (dA_k + ps dB_k): the first minus the second value. Moisture on
-        the grid keeps its `water` [Pa] whatever ps becomes.
+        Dry pressure = ps - sum_k q_k (dA_k + ps dB_k): the first minus the second value.
+        Moisture on the grid keeps its `water` [Pa] whatever ps becomes.
         """
         ps = self._ps.double().view(-1)
         if self.moisture is not None:

@@ -7,17 +7,19 @@ constant and the tracer's mass is kept to rounding without any fixer:
    order in the mesh). Cell areas are the Gaussian weights, so global sums are the model's own.
 2. The column sums of these fluxes do not agree exactly with the model's change of surface pressure
    (other discretization, semi-implicit terms, time filter). A gradient flux G = grad(chi), the
-   same velocity at all levels, closes every column: div G = M^- - M^+ - div F. The discrete
+   same displacement at all levels, closes every column: div G = M^- - M^+ - div F. The discrete
    Poisson equation is solved directly, Fourier along longitude, tridiagonal along latitude. The
    downward flux through half levels then follows from continuity. What no flux can mend is a change
    of the global mass of air (the core's own fixer): mixing ratios then change by that factor.
-3. Sweeps along longitude, latitude, height, in reversed order every other step; each is the
-   one-dimensional flux form of van Leer with the monotonized limiter, carrying the air along, so
-   that no sweep makes a new extremum. Faces with Courant numbers above 1, near the poles, take
+3. Sweeps along longitude, latitude, height, in reversed order every other step; each is a
+   one-dimensional flux form with limited profiles, parabolas (Colella and Woodward) along the
+   horizontal and van Leer's straight lines along the vertical, carrying the air along, so that no
+   sweep makes a new extremum. Faces with Courant numbers above 1, near the poles, take
    whole cells of air first and then a part of the last one.
 
-Sources: van Leer (1977), J. Comput. Phys. 23, 276-299, doi:10.1016/0021-9991(77)90095-X; Lin, S.-J.
-and R. B. Rood (1996), Mon. Wea. Rev. 124, 2046-2070 (integer and fractional fluxes),
+Sources: van Leer (1977), J. Comput. Phys. 23, 276-299, doi:10.1016/0021-9991(77)90095-X; Colella,
+P. and P. R. Woodward (1984), J. Comput. Phys. 54, 174-201, doi:10.1016/0021-9991(84)90143-8; Lin,
+S.-J. and R. B. Rood (1996), Mon. Wea. Rev. 124, 2046-2070 (integer and fractional fluxes),
 doi:10.1175/1520-0493(1996)124<2046:MFFSLT>2.0.CO;2; Easter, R. C. (1993), Mon. Wea. Rev. 121,
 297-304 (air carried through the sweeps); Prather, M., M. McElroy, S. Wofsy, G. Russell, D. Rind
 (1987), J. Geophys. Res. 92, 6579-6613, doi:10.1029/JD092iD06p06579 (closing the columns).
@@ -31,6 +33,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from coupler.interface.errors import UnstableError
+from physics.dynamics import transport_air as air
 from physics.dynamics import transport_kernels as kernels
 
 Array = NDArray[Any]
@@ -63,7 +66,7 @@ class ColumnSolver:
         """chi with div grad chi = `residual`, both [lat, lon]; the sum of `residual` must be 0."""
         spectrum = np.fft.rfft(residual, axis=1)
         real, imaginary = spectrum.real.copy(), spectrum.imag.copy()
-        kernels.solve_columns(self._upper, self._pivot, self._lower, real, imaginary)
+        air.solve_columns(self._upper, self._pivot, self._lower, real, imaginary)
         solution: Float64 = np.fft.irfft(real + 1j * imaginary, n=self._nlon, axis=1)
         return solution
 
@@ -94,6 +97,7 @@ class GridTransport:
         if nlon % 2:
             raise ValueError(f"transport: expected an even number of longitudes, got {nlon}")
         self.dtype = np.dtype(dtype)
+        self._real: Any = self.dtype.type
         a64, b64 = np.asarray(a, np.float64), np.asarray(b, np.float64)
         levels, nlat, dlon = a64.size - 1, sin_lat.size, 2.0 * np.pi / nlon
         self.shape = (levels, nlat, nlon)
@@ -120,8 +124,12 @@ class GridTransport:
         self._rows = np.zeros((9, nlon + 6), own)
         self._planes = np.zeros((5, max(levels + 1, nlat + 4), nlon), own)
         self._residual = np.zeros((nlat, nlon))
-        self.correction = 0.0
-        """Largest part of a column that the closing flux moved in the last step [1]."""
+        self._shift = (
+            (1.0 / self._east_factor)[:, None],
+            radius / np.maximum(cos_edge, 1e-6)[:-1, None],
+        )
+        self.closing_shift = 0.0
+        """Largest distance by which the closing flux moved a column in the last step [m]."""
         self.air_change = 0.0
         """Relative change of the global mass of air in the last step [1]."""
 
@@ -137,8 +145,7 @@ class GridTransport:
             ua, va: [m s-1], [K, lat, lon]. ps: [Pa], [lat, lon].
             dt: [s].
         """
-        real = self.dtype.type
-        kernels.add_air_flux(
+        air.add_air_flux(
             ua,
             va,
             ps,
@@ -147,7 +154,7 @@ class GridTransport:
             (self._east_factor * dt).astype(self.dtype),
             self._cos_lat,
             self._cos_edge,
-            real(dt / self._radius),
+            self._real(dt / self._radius),
             self._rows,
             self._planes[0],
             self._fx,
@@ -169,19 +176,21 @@ class GridTransport:
         total = share * float(weights @ before.sum(1, dtype=np.float64))
         factor = total / (share * float(weights @ after.sum(1, dtype=np.float64)))
         self.air_change = 1.0 / factor - 1.0
-        kernels.column_residual(
-            self._fx, self._fy, before, after, weights, factor, self._residual
-        )
+        air.column_residual(self._fx, self._fy, before, after, weights, factor, self._residual)
         east, north = self._closing_flux()
-        column = weights[:, None] * before
-        self.correction = float(max(np.abs(g / column).max() for g in (east, north[:-1])))
-        kernels.close_columns(
+        self.closing_shift = float(
+            max(
+                np.abs(self._shift[0] * east / before).max(),
+                np.abs(self._shift[1] * north[:-1] / before).max(),
+            )
+        )
+        air.close_columns(
             east.astype(self.dtype),
             north.astype(self.dtype),
             self._share,
             before,
             after,
-            self.dtype.type(factor),
+            self._real(factor),
             self._a,
             self._b,
             self._weights,
@@ -204,8 +213,7 @@ class GridTransport:
         kernels.settle(q, self._mass, after, self._a, self._b, self._weights)
 
     def _closing_flux(self) -> tuple[Float64, Float64]:
-        """Flux of whole columns [Pa] with the divergence that is missing, [lat, lon], [lat+1, lon].
-        """
+        """Flux of whole columns [Pa] with the missing divergence, [lat, lon], [lat+1, lon]."""
         potential, (east_slope, north_slope) = self._solver(self._residual), self._slopes
         east = east_slope[:, None] * (np.roll(potential, -1, axis=1) - potential)
         north = np.zeros((self.shape[1] + 1, self.shape[2]))
