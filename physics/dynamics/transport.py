@@ -121,7 +121,7 @@ class GridTransport:
         self._fy = np.zeros((levels, nlat + 1, nlon), own)
         self._fz = np.zeros((levels + 1, nlat, nlon), own)
         self._mass = np.zeros(self.shape, own)
-        self._rows = np.zeros((9, nlon + 6), own)
+        self._rows = np.zeros((7, nlon + 6), own)
         self._planes = np.zeros((5, max(levels + 1, nlat + 4), nlon), own)
         self._residual = np.zeros((nlat, nlon))
         self._shift = (

@@ -1,8 +1,8 @@
 """Compiled passes of the grid-space transport over air; the method is in ``transport``.
 
-Everything is in units of M = dp w [Pa]: the air over a cell of Gaussian weight w. ``fx[k, j, i]`` is
-what leaves cell i through its east face in a step, ``fy[k, e, i]`` what goes north over edge e (edge
-0 is the south pole), ``fz[k, j, i]`` what goes down through half level k.
+Everything is in units of M = dp w [Pa]: the air over a cell of Gaussian weight w. ``fx[k, j, i]``
+is what leaves cell i through its east face in a step, ``fy[k, e, i]`` what goes north over edge e
+(edge 0 is the south pole), ``fz[k, j, i]`` what goes down through half level k.
 """
 
 from __future__ import annotations

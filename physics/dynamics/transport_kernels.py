@@ -34,20 +34,19 @@ def limited(low: float, mid: float, high: float, centred: float) -> float:
 
 
 @njit(fastmath=True)
-def parabola(low: Array, mid: Array, high: Array, slopes: Array, left: Array, right: Array) -> None:
-    """Limited parabolas (Colella and Woodward 1984): values at both ends minus the mean.
-
-    Args:
-        low, mid, high: a row of cells and its neighbours on both sides [any].
-        slopes: limited differences of the three rows, [3, any].
-        left, right: out.
-    """
+def end_value(mid: Array, high: Array, s_mid: Array, s_high: Array, out: Array) -> None:
+    """Value at the face between two rows of cells minus the mean of the first, [any]."""
     half, sixth = mid.dtype.type(0.5), mid.dtype.type(1.0 / 6.0)
-    zero = mid.dtype.type(0.0)
-    s_low, s_mid, s_high = slopes[0], slopes[1], slopes[2]
     for i in range(mid.size):
-        begin = half * (low[i] - mid[i]) - sixth * (s_mid[i] - s_low[i])
-        end = half * (high[i] - mid[i]) - sixth * (s_high[i] - s_mid[i])
+        out[i] = half * (high[i] - mid[i]) - sixth * (s_high[i] - s_mid[i])
+
+
+@njit(fastmath=True)
+def limit_parabola(left: Array, right: Array) -> None:
+    """Makes parabolas monotone (Colella and Woodward 1984), given end values minus the mean."""
+    zero = left.dtype.type(0.0)
+    for i in range(left.size):
+        begin, end = left[i], right[i]
         size_begin, size_end = abs(begin), abs(end)
         begin_new = min(size_begin, size_end + size_end)
         end_new = min(size_end, size_begin + size_begin)
@@ -67,12 +66,12 @@ def outflow(mean: float, near: float, far: float, part: float, half: float, thre
 
 @njit(fastmath=True)
 def sweep_east(q: Array, mass: Array, fx: Array, rows: Array) -> float:
-    """Zonal sweep in place. `rows`: scratch [9, lon+6]. Returns the least M+ / M."""
+    """Zonal sweep in place. `rows`: scratch [7, lon+6]. Returns the least M+ / M."""
     tracers, levels, nlat, nlon = q.shape
     real = q.dtype.type
     half, one, zero, three = real(0.5), real(1.0), real(0.0), real(3.0)
     air, x, flux, f = rows[0], rows[1], rows[2], rows[3]
-    left, right, slopes, size = rows[4], rows[5], rows[6:9], nlon + 2
+    left, right, tilt = rows[4], rows[5], rows[6]
     least = one
     for k in range(levels):
         for j in range(nlat):
@@ -94,20 +93,12 @@ def sweep_east(q: Array, mass: Array, fx: Array, rows: Array) -> float:
                     x[i + 3] = target[i]
                 for i in range(3):
                     x[i], x[nlon + 3 + i] = x[nlon + i], x[3 + i]
-                tilt = slopes[0]
                 for i in range(1, nlon + 5):
                     tilt[i] = limited(x[i - 1], x[i], x[i + 1], half * (x[i + 1] - x[i - 1]))
-                for i in range(1, nlon + 4):
-                    slopes[1, i] = tilt[i + 1]
-                    slopes[2, i] = tilt[i + 2]
-                parabola(
-                    x[1 : 1 + size],
-                    x[2 : 2 + size],
-                    x[3 : 3 + size],
-                    slopes[:, 1 : 1 + size],
-                    left[2 : 2 + size],
-                    right[2 : 2 + size],
-                )
+                mid, s_mid, a, b = x[2:-2], tilt[2:-2], left[2:-2], right[2:-2]
+                end_value(mid, x[3:-1], s_mid, tilt[3:-1], b)
+                end_value(mid, x[1:-3], tilt[1:-3], s_mid, a)
+                limit_parabola(a, b)
                 if largest <= one:
                     for i in range(nlon):
                         c = f[i + 1]
@@ -243,14 +234,10 @@ def sweep_north(q: Array, mass: Array, fy: Array, planes: Array) -> float:
                 for i in range(nlon):
                     out[i] = limited(low[i], mid[i], high[i], half * (high[i] - low[i]))
             for j in range(nlat):
-                parabola(
-                    wide[j + 1],
-                    wide[j + 2],
-                    wide[j + 3],
-                    slopes[j + 1 : j + 4],
-                    left[j],
-                    right[j],
-                )
+                mid, s_mid = wide[j + 2], slopes[j + 2]
+                end_value(mid, wide[j + 3], s_mid, slopes[j + 3], right[j])
+                end_value(mid, wide[j + 1], slopes[j + 1], s_mid, left[j])
+                limit_parabola(left[j], right[j])
             face_fluxes(x, air, f, left, right, flux)
             update(x, air, f, flux)
         least = min(least, carry_air(air, f))
@@ -300,7 +287,7 @@ def settle(q: Array, mass: Array, ps: Array, a: Array, b: Array, weight: Array) 
                     target[i] = max(target[i] + target[i] * ((cell[i] - air) / air), zero)
 
 
-@njit()
+@njit(fastmath=True)
 def add_source(
     q: Array, rate: Array, ps: Array, a: Array, b: Array, weight: Array, dt: float
 ) -> tuple[float, float, float]:
