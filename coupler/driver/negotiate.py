@@ -96,10 +96,10 @@ def _nobody(
 ) -> list[Problem]:
     later = [f"{p.process}={p.label}" for p in plans if name in (f.name for f in p.cls.diagnostics)]
     able = providers(name)
+    if failed.intersection(s.split("=")[0] for s in able):
+        return []
     if later:
         remedy = f"{later[0]} provides it: put {later[0].split('=')[0]} before it in the case"
-    elif failed.intersection(s.split("=")[0] for s in able):
-        return []
     elif able:
         remedy = "add a component that provides it: " + " or ".join(able)
     else:
