@@ -9,6 +9,7 @@ ds = sim.dataset()
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,7 @@ class Simulation:
         self._records: dict[str, RecordFile] = {}
         columns = model.atmosphere.columns()
         self._watched = {n: columns[n] for n in WATCHED if n in columns}
-        self._last_good: Snapshot = self._memory.take()
+        self._good: deque[Snapshot] = deque([self._memory.take()], maxlen=2)
         self._wall = 0.0
         self._begun = False
         self._first_step = 0
@@ -151,7 +152,10 @@ class Simulation:
             try:
                 loop.run(self.model, steps, lambda _: self._after_step(bar))
             except UnstableError as error:
-                path = self._save(self._last_good)
+                # The older one: the newest may hold what went wrong but did not show yet.
+                good = self._good[0]
+                restart.remove_after(self.folder.restart, good.moment.step)
+                path = self._save(good)
                 raise UnstableError(
                     *error.problems,
                     Problem(what="the state before it was kept", name=str(path)),
@@ -178,7 +182,7 @@ class Simulation:
         write_whole(self.folder.case, text)
         attrs = run_attributes(title=self.case.title, case=text, versions=versions())
         self._open(attrs, found)
-        self._last_good = self._memory.take()
+        self._good = deque([self._memory.take()], maxlen=2)
 
     def _open(self, attrs: Mapping[str, str], found: restart.Restart | None) -> None:
         m = self.model
@@ -222,9 +226,9 @@ class Simulation:
         else:
             self._series = SeriesFile.reopen(self.folder.budgets, at / 86400.0)
         for process in self._record:
-            self._records[process] = self._open_record(process, attrs)
+            self._records[process] = self._open_record(process, attrs, at)
 
-    def _open_record(self, process: str, attrs: Mapping[str, str]) -> RecordFile:
+    def _open_record(self, process: str, attrs: Mapping[str, str], at: float | None) -> RecordFile:
         bound = self._recorded(process)
         component = bound.component
         outputs = [f.field for f in bound.fluxes]
@@ -242,6 +246,7 @@ class Simulation:
             time_units=f"days since {start.strftime('%Y-%m-%d %H:%M:%S')}",
             calendar=start.calendar,
             attrs={**attrs, "process": process, "scheme": bound.label, "seed": str(self.case.seed)},
+            resume_at=None if at is None else at / 86400.0,
         )
         bound.on_call = lambda now: file.append(
             now.seconds / 86400.0, static | dict(bound.x.items()) | dict(bound.flux.items())
@@ -283,11 +288,10 @@ class Simulation:
             self._series.append(t1 / 86400.0, numbers)
 
     def _remember(self, _: int) -> None:
-        self._last_good = self._memory.take()
+        self._good.append(self._memory.take())
 
     def _checkpoint(self, _: int) -> None:
-        self._last_good = self._memory.take()
-        self._save(self._last_good)
+        self._save(self._memory.take())
 
     def _save(self, snapshot: Snapshot) -> Path:
         return restart.write(
