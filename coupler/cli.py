@@ -1,4 +1,4 @@
-"""The command line: ``isthmus run | check | schemes | train | compare | data | info``.
+"""The command line: ``isthmus run | check | schemes | train | compare | plot | data | info``.
 
 Heavy packages are imported by the command that needs them, so that ``--help`` is instant. Exit
 status 0: done; 1: the run failed; 2: the request was wrong and nothing was written.
@@ -34,6 +34,13 @@ def _pair(text: str) -> tuple[str, str]:
     return key, value
 
 
+def _swap(text: str) -> tuple[str, str]:
+    process, equals, scheme = text.partition("=")
+    if not process or not equals or not scheme:
+        raise argparse.ArgumentTypeError(f"expected PROCESS=SCHEME, found {text!r}")
+    return process, scheme
+
+
 def _parser() -> argparse.ArgumentParser:
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(
@@ -61,20 +68,30 @@ def _parser() -> argparse.ArgumentParser:
             "--swap",
             action="append",
             default=[],
-            type=_pair,
+            type=_swap,
             metavar="PROCESS=SCHEME",
             help="use another scheme, bundle folder or FILE.py:NAME for a process; the case's own "
             "scheme becomes its reference (what acts in mode shadow, and an emulator's fallback)",
         )
         p.add_argument("--days", help="how long to run [day], or with a unit: '36 h'")
         p.add_argument("--out", type=Path, help="folder of the run (default: runs/TITLE)")
-        p.add_argument("--plugin", action="append", default=[], metavar="FILE.py")
+        p.add_argument(
+            "--plugin",
+            action="append",
+            default=[],
+            metavar="FILE.py",
+            help="a Python file with schemes, see docs/add-a-component.md",
+        )
         return p
 
     run = case_command("run", "run a case")
     run.epilog = _EXAMPLES
     again = run.add_mutually_exclusive_group()
-    again.add_argument("--resume", action="store_true", help="go on from the newest good restart")
+    again.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on from the newest good restart in the folder, or begin if it is empty",
+    )
     again.add_argument("--overwrite", action="store_true", help="replace the run that is in --out")
     run.add_argument(
         "--record",
@@ -116,6 +133,20 @@ def _parser() -> argparse.ArgumentParser:
         "--skip-days", type=float, default=0.0, help="days at the start of both to leave out"
     )
 
+    plot = commands.add_parser("plot", help="a picture of one run")
+    plot.add_argument("run", type=Path, help="folder of a run")
+    plot.add_argument(
+        "--kind",
+        default="sections",
+        help="sections: zonal-mean wind, temperature and drag (default); qbo: wind over the "
+        "equator against time and height, beside the observed one",
+    )
+    plot.add_argument("--out", type=Path, default=Path("plot.png"), metavar="FILE.png")
+    plot.add_argument("--skip-days", type=float, default=0.0, help="days at the start to leave out")
+    plot.add_argument(
+        "--observed", type=Path, help="table of observed equatorial winds (default: the data store)"
+    )
+
     data = commands.add_parser("data", help="the observed data that some cases start from")
     fetch.add_arguments(data)
     commands.add_parser("info", help="versions, machine, threads, schemes")
@@ -134,8 +165,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except CouplerError as error:
         _say(error, args.command)
         return 2
-    except KeyboardInterrupt:
-        print("isthmus: stopped by you", file=sys.stderr)
+    except OSError as error:  # a full disk, a folder without permission
+        where = f" ({error.filename})" if error.filename else ""
+        print(f"isthmus: cannot read or write: {error.strerror or error}{where}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt as stop:
+        print(f"isthmus: {stop or 'stopped by you'}", file=sys.stderr)
         return 130
 
 
@@ -165,12 +200,23 @@ def _simulation(args: argparse.Namespace) -> Any:
 
 
 def _run(args: argparse.Namespace) -> int:
+    from coupler.driver.signals import Interrupted
+
     simulation = _simulation(args)
-    simulation.run(quiet=args.quiet)
+    try:
+        simulation.run(quiet=args.quiet)
+    except CouplerError as error:  # status 2 is for what is refused before anything is written
+        _say(error, args.command)
+        return 1
+    except Interrupted as stop:
+        print(f"isthmus: {stop}", file=sys.stderr)
+        return stop.status
     return 0
 
 
 def _check(args: argparse.Namespace) -> int:
+    if args.out is None:  # what lies in the default folder is no fault of the case
+        args.overwrite = True
     simulation = _simulation(args)
     print(f"{args.case}: nothing wrong found; {simulation.describe()}")
     return 0
@@ -198,6 +244,14 @@ def _compare(args: argparse.Namespace) -> int:
     return 0
 
 
+def _plot(args: argparse.Namespace) -> int:
+    from coupler.diagnostics.plots import plot
+
+    plot(args.run, args.kind, args.out, skip_days=args.skip_days, observed=args.observed)
+    print(f"picture written to {args.out}")
+    return 0
+
+
 def _data(args: argparse.Namespace) -> int:
     return fetch.run(args)
 
@@ -215,6 +269,7 @@ _COMMANDS = {
     "schemes": _schemes,
     "train": _train,
     "compare": _compare,
+    "plot": _plot,
     "data": _data,
     "info": _info,
 }

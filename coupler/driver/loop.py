@@ -28,8 +28,9 @@ def step(model: Assembly) -> None:
         coupling.step_if_due(clock.now)
 
 
-def run(model: Assembly, steps: int, after_step: Callable[[Assembly], None]) -> None:
-    """`steps` steps; `after_step` watches, averages, writes and reports."""
+def run(model: Assembly, steps: int, after_step: Callable[[Assembly], bool]) -> None:
+    """`steps` steps; `after_step` watches, averages, writes, and says whether to go on."""
     for _ in range(steps):
         step(model)
-        after_step(model)
+        if not after_step(model):
+            break

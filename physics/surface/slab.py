@@ -42,7 +42,7 @@ from coupler.interface.component import (
     gives,
     reads,
 )
-from coupler.interface.errors import ConfigError, DataError
+from coupler.interface.errors import BadValue, ConfigError, DataError
 from coupler.interface.grid import Grid
 from coupler.interface.registry import scheme
 from coupler.interface.units import Unit
@@ -97,10 +97,12 @@ class Slab(Model):
                 tiles["sea"] = self.depth * self.sea_heat_capacity
             for name, capacity in tiles.items():
                 if self.dt * FASTEST > capacity:
-                    raise ValueError(
-                        f"step too long for the {name}: dt = {self.dt:g} s; expected at most "
-                        f"{capacity / FASTEST:g} s for its depth times {name}_heat_capacity = "
-                        f"{capacity:g} J m-2 K-1; shorten dt or deepen it"
+                    raise BadValue(
+                        f"step too long for the {name}",
+                        expected=f"dt of at most {capacity / FASTEST:g} s for its depth times "
+                        f"{name}_heat_capacity = {capacity:g} J m-2 K-1",
+                        found=f"{self.dt:g} s",
+                        remedy="shorten dt or deepen it",
                     )
             return self
 

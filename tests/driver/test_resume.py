@@ -12,6 +12,7 @@ import pytest
 from coupler import Simulation
 from coupler.driver.discovery import shipped_bundles
 from coupler.interface.errors import DataError, UnstableError
+from coupler.interface.registry import SCHEMES
 from coupler.output.restart import newest_good
 
 CASES = Path(__file__).parents[2] / "cases"
@@ -105,24 +106,33 @@ from coupler.interface.registry import scheme
 
 @scheme("gravity_wave", "fails_{step}")
 class Fails(Tendency):
-    """Gives NaN from one step on."""
+    """Fails from one step on."""
 
     tendencies = tendencies_of("ua")
 
     def compute(self, x, tend, flux, diag, now):
         if now.step >= {step}:
-            tend.ua[2, 5] = np.nan
+            {failure}
 '''
 
 
 # 18 steps are 6 hours, after which the state is kept in memory; a restart is written after 5.
 @pytest.mark.parametrize("step", [3, 17, 18, 40])
+@pytest.mark.parametrize(
+    ("failure", "error"),
+    [
+        ("tend.ua[2, 5] = np.nan", (UnstableError, r"ua of gravity_wave=fails_\d+.* level 2, ")),
+        ("raise ZeroDivisionError('a mistake')", (ZeroDivisionError, "a mistake")),
+    ],
+    ids=["nan", "mistake"],
+)
 def test_a_run_that_fails_leaves_its_newest_restart_from_before_the_failure(
-    step: int, tmp_path: Path
+    failure: str, error: tuple[type[Exception], str], step: int, tmp_path: Path
 ) -> None:
     plugin = tmp_path / "fails.py"
-    plugin.write_text(PLUGIN.format(step=step), encoding="utf-8")
+    plugin.write_text(PLUGIN.format(step=step, failure=failure), encoding="utf-8")
     out = tmp_path / "run"
+    SCHEMES["gravity_wave"].pop(f"fails_{step}", None)
     failing = Simulation.from_case(
         CASES / "aquaplanet_t21.yaml",
         set=SMALL | {"restart.interval": 5 / STEPS_PER_DAY, "restart.keep": 1},
@@ -130,10 +140,12 @@ def test_a_run_that_fails_leaves_its_newest_restart_from_before_the_failure(
         plugins=[plugin],
         out=out,
     )
-    with pytest.raises(UnstableError, match=rf"ua of gravity_wave=fails_{step}.* level 2, ") as e:
+    kind, words = error
+    with pytest.raises(kind, match=words) as e:
         failing.run(days=1.0, quiet=True)
     found = newest_good(out / "restart")
-    assert str(found.path) in str(e.value)
+    said = str(e.value) + " ".join(getattr(e.value, "__notes__", []))
+    assert str(found.path) in said
     assert found.moment.step <= step
     for name, array in found.arrays.items():
         assert np.isfinite(array).all(), name

@@ -136,7 +136,7 @@ def test_an_initial_state_with_its_own_orography_is_refused_over_another():
     [
         ("initial", "jablonowsky", "jablonowski_williamson"),
         ("levels", "hybrid", "hybrid30"),
-        ("truncation", "TL21", "integer"),
+        ("truncation", "TL21", "impossible truncation"),
         ("dt", "20 hPa", "hPa"),
         ("diffusion_time", 0, "greater than 0"),
     ],
