@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import re
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -68,7 +69,7 @@ class Simulation:
         self._series: SeriesFile | None = None
         columns = model.atmosphere.columns()
         self._watched = {n: columns[n] for n in WATCHED if n in columns}
-        self._last_good: Snapshot = self._memory.take()
+        self._good: deque[Snapshot] = deque([self._memory.take()], maxlen=2)
         self._wall = 0.0
         self._begun = False
         self._first_step = 0
@@ -171,13 +172,15 @@ class Simulation:
             try:
                 loop.run(self.model, steps, lambda _: self._after_step(bar, asked))
             except UnstableError as error:
-                path = self._save(self._last_good)
+                # The older one: the newest may hold what went wrong but did not show yet.
+                path = self._go_back_to(self._good[0])
                 raise UnstableError(
                     *error.problems,
                     Problem(what="the state before it was kept", name=str(path)),
                 ) from error
             except Exception as error:
-                error.add_note(f"The state before it is kept in {self._save(self._last_good)}")
+                path = self._go_back_to(self._good[-1])
+                error.add_note(f"The state before it is kept in {path}")
                 raise
             finally:
                 self._wall += time.perf_counter() - began
@@ -202,7 +205,7 @@ class Simulation:
         write_whole(self.folder.case, text)
         attrs = run_attributes(title=self.case.title, case=text, versions=versions())
         self._open(attrs, found)
-        self._last_good = self._memory.take()
+        self._good = deque([self._memory.take()], maxlen=2)
 
     def _open(self, attrs: Mapping[str, str], found: restart.Restart | None) -> None:
         m = self.model
@@ -308,16 +311,20 @@ class Simulation:
             self._series.append(t1 / 86400.0, numbers)
 
     def _remember(self, _: int) -> None:
-        self._last_good = self._memory.take()
+        self._good.append(self._memory.take())
 
     def _checkpoint(self, _: int) -> None:
-        self._last_good = self._memory.take()
-        self._save(self._last_good)
+        self._save(self._memory.take())
 
     def _save(self, snapshot: Snapshot) -> Path:
         return restart.write(
             self.folder.restart, snapshot.memories, snapshot.moment, keep=self.case.restart.keep
         )
+
+    def _go_back_to(self, good: Snapshot) -> Path:
+        """Makes `good` the newest restart, which is what ``--resume`` takes."""
+        restart.remove_after(self.folder.restart, good.moment.step)
+        return self._save(good)
 
     def _report(self) -> None:
         clock = self.model.clock
