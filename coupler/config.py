@@ -82,6 +82,9 @@ class Source(_Section):
     variable: str
     units: str | None = None
     """Unit of the values, where the file does not say or is wrong."""
+    statistic: Literal["mean", "deviation"] = "mean"
+    """Of the file's values within a cell of the model: their mean, or the standard deviation of
+    what the model's grid does not resolve (the sub-grid orography of gravity-wave drag)."""
 
 
 class InitialState(_Section):

@@ -268,11 +268,13 @@ def _read_files(draft: _Draft) -> None:
 
 def _read_boundary(draft: _Draft, model: str, name: str, source: Source) -> None:
     from coupler.input.boundary import read_boundary
+    from coupler.input.orography import read_deviation
 
     grid = draft.models[model].grid
+    read = read_boundary if source.statistic == "mean" else read_deviation
     try:
         path = find_file(source.file, draft.base)
-        array = read_boundary(path, source.variable, grid, FIELDS[name], file_units=source.units)
+        array = read(path, source.variable, grid, FIELDS[name], file_units=source.units)
     except CouplerError as error:
         draft.problems += (p for p in error.problems if p not in draft.problems)
     else:
@@ -370,10 +372,11 @@ def _static(
 ) -> dict[str, Array]:
     lat, lon = np.meshgrid(grid.lat, grid.lon, indexing="ij")
     fields = {
+        "sftlf": np.zeros(grid.shape),
+        **{n: a for n, a in boundary.items() if a.shape == grid.shape},
         "lat": lat,
         "lon": lon,
         "orog": columns.get("orog", np.zeros(grid.shape)),
-        "sftlf": boundary.get("sftlf", np.zeros(grid.shape)),
     }
     return {n: flat(np.ascontiguousarray(a, dtype=dtype)) for n, a in fields.items()}
 

@@ -44,7 +44,8 @@ def negotiate(
     """
     problems: list[Problem] = []
     from_models = {f.name: name for name, cls in models.items() for f in cls.provides}
-    available = dict.fromkeys((*atmosphere, *STATIC), "atmosphere") | from_models
+    given = boundary.get("atmosphere", ())
+    available = dict.fromkeys((*atmosphere, *STATIC, *given), "atmosphere") | from_models
     owner: dict[str, str] = {}
     for plan in plans:
         who = f"{plan.process}={plan.label}"
@@ -88,7 +89,8 @@ def _nobody(name: str, who: str, plans: Sequence[Plan], available: Mapping[str, 
     if later:
         remedy = f"{later[0]} provides it: put {later[0].split('=')[0]} before it in the case"
     else:
-        remedy = "add a component that provides it; " + nearest(name, available)
+        remedy = f"add a component that provides it, or a file as boundary.{name}; "
+        remedy += nearest(name, available)
     return Problem(what="an input that nobody provides", name=f"{name} of {who}", remedy=remedy)
 
 

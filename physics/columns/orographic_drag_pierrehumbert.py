@@ -78,7 +78,8 @@ def _buoyancy2(
     """N^2 [s-2] between a layer above (t) and one below (b): temperatures [K], pressures [Pa]."""
     ratio = (pb / pt) ** kappa  # theta_t / theta_b = (T_t / T_b) ratio
     top, bottom = tt * ratio, tb
-    return g * g * (pt + pb) * (top - bottom) / (r * (top + bottom) * (pb - pt) * 0.5 * (tt + tb))
+    heavy = r * (top + bottom) * (pb - pt) * 0.5 * (tt + tb)
+    return float(g * g * (pt + pb) * (top - bottom) / heavy)
 
 
 @njit(parallel=True)
