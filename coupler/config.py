@@ -61,6 +61,22 @@ class ModelChoice(_Section):
         return {**kept, "parameters": {**given, **loose}}
 
 
+class TopPolicy(_Section):
+    """What happens to flux that reaches the model top, instead of what the scheme declares.
+
+    ``top: escape`` or ``top: {policy: dump, above: 0.5 hPa}``.
+    """
+
+    policy: Literal["escape", "dump", "zero"]
+    above: Annotated[float, Unit("Pa"), Field(gt=0)] | None = None
+    """Pressure above which ``dump`` absorbs; default: the scheme's own."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_word(cls, data: Any) -> Any:
+        return {"policy": data} if isinstance(data, str) else data
+
+
 class SchemeChoice(ModelChoice):
     """Which scheme a process uses, how, and beside which reference."""
 
@@ -71,6 +87,8 @@ class SchemeChoice(ModelChoice):
     """Time between calls; in between the last result is applied. Default: the scheme's own."""
     weight: Annotated[float, Field(ge=0, le=1)] | Ramp = 0.5
     """Share of this scheme in mode ``blend``."""
+    top: TopPolicy | None = None
+    """For the fluxes of all schemes of the process; default: what each scheme declares."""
     reference: ModelChoice | None = None
     """The scheme that acts in ``shadow``, shares in ``blend`` and is an emulator's fallback."""
 
@@ -198,7 +216,7 @@ def with_changes(
 def _swapped(old: Any, scheme: str) -> dict[str, Any]:
     if not isinstance(old, Mapping):
         return {"scheme": scheme, "reference": {"scheme": old}}
-    new = {k: v for k, v in old.items() if k in ("mode", "interval", "weight")}
+    new = {k: v for k, v in old.items() if k in ("mode", "interval", "weight", "top")}
     own = set(SchemeChoice.model_fields) - {"scheme", "parameters"}
     reference = {k: v for k, v in old.items() if k not in own}
     return {"scheme": scheme, **new, "reference": reference}

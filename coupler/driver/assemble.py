@@ -183,6 +183,16 @@ def _plan(draft: _Draft, process: str, choice: SchemeChoice) -> None:
         )
     acts = choice.mode == "apply"
     own = _add_plan(draft, process, choice, plain=acts, called=True)
+    if choice.top is not None and isinstance(own, Tendency) and not own.fluxes:
+        draft.problems.append(
+            Problem(
+                what="a policy at the top for a scheme without fluxes",
+                name=f"{process}.top",
+                expected="a scheme that returns interface fluxes",
+                found=f"{process}={choice.scheme}",
+                remedy="leave it out",
+            )
+        )
     if choice.reference is not None:
         other = _add_plan(draft, process, choice.reference, plain=not acts, called=not acts)
         if own is not None and hasattr(own, "fallback"):
@@ -395,7 +405,7 @@ def _bind_schemes(draft: _Draft, suite: Suite, host: Host, dt: float) -> None:
             component.setup(host)
             seconds = _interval(draft, plan)
             every = steps_of(seconds, dt, process)[0] if seconds else 1
-            bound = Bound(component, plan.label, every, suite.pool, host)
+            bound = Bound(component, plan.label, every, suite.pool, host, choice.top)
             bounds.append(bound)
             if plan.plain:
                 suite.pool.update(bound.diag.items())

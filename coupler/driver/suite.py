@@ -8,12 +8,12 @@ and applied at every step; the sum over all schemes goes to the dynamics.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from coupler.config import Ramp
+from coupler.config import Ramp, TopPolicy
 from coupler.driver.flux import add_scaled, dissipative_heating, flux_tendency
 from coupler.interface.component import (
     Array,
@@ -25,7 +25,7 @@ from coupler.interface.component import (
     Port,
     Tendency,
 )
-from coupler.interface.fields import STATE, Field, tendency_field
+from coupler.interface.fields import COLUMN, STATE, Field, tendency_field
 from coupler.interface.units import conversion
 
 _MOMENTUM = ("ua", "va")
@@ -56,14 +56,26 @@ class Bound:
         every: int,
         pool: Mapping[str, Array],
         host: Host,
+        top: TopPolicy | None = None,
     ) -> None:
+        """Binds a scheme.
+
+        Args:
+            component: the scheme, set up.
+            label: its name in the output.
+            every: steps between calls.
+            pool: all fields by name.
+            host: the column model.
+            top: policy at the model top for its fluxes; None: what it declares.
+        """
         self.component, self.label, self.every, self.host = component, label, every, host
         self.on_call: Callable[[Now], None] | None = None
         """Called right after the scheme, while its inputs still are what it saw."""
         self.tendencies: tuple[str, ...] = ()
         self.fluxes: tuple[Flux, ...] = ()
         if isinstance(component, Tendency):
-            self.tendencies, self.fluxes = component.tendencies, component.fluxes
+            self.tendencies = component.tendencies
+            self.fluxes = tuple(_with_top(f, top) for f in component.fluxes)
         self.converted: list[Converted] = []
         inputs = {p.name: self._input(p, pool) for p in component.inputs}
         self.x = Arrays(**{name: a for name, a in inputs.items() if a is not None})
@@ -251,6 +263,9 @@ class Suite:
                 for fx in bound.fluxes:
                     f = _renamed(fx.field, tail)
                     found[f.name] = (f, getattr(bound.flux, fx.name))
+                    if fx.of in _MOMENTUM:
+                        f = _renamed(_escaped(fx), tail)
+                        found[f.name] = (f, bound.escaped[fx.name])
                 for d in bound.component.diagnostics:
                     f = _renamed(d, tail)
                     found[f.name] = (f, getattr(bound.diag, d.name))
@@ -281,6 +296,24 @@ class Suite:
                 b.restore(
                     {k.removeprefix(lead): v for k, v in memory.items() if k.startswith(lead)}
                 )
+
+
+def _with_top(flux: Flux, top: TopPolicy | None) -> Flux:
+    if top is None:
+        return flux
+    return replace(flux, top=top.policy, dump_above=top.above or flux.dump_above)
+
+
+def _escaped(flux: Flux) -> Field:
+    """The momentum that left a column at the top, as a field of the output."""
+    return Field(
+        name=f"{flux.name}_escaped",
+        standard_name=None,
+        long_name=f"{flux.field.long_name} that Left at the Model Top",
+        units=flux.field.units,
+        dims=COLUMN,
+        positive="up",
+    )
 
 
 def _renamed(f: Field, tail: str) -> Field:
