@@ -13,6 +13,7 @@ import re
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from coupler.driver.assemble import Assembly, assemble
 from coupler.driver.info import machine, versions
 from coupler.driver.signals import Asked, Interrupted, listening
 from coupler.driver.state import Memory, Snapshot, differences
-from coupler.driver.watch import WATCHED, check_state
+from coupler.driver.watch import BLEW_UP, WATCHED, Watch
 from coupler.interface.component import Array
 from coupler.interface.errors import ConfigError, CouplerError, Problem, UnstableError, nearest
 from coupler.interface.fields import FIELDS, Field
@@ -69,6 +70,8 @@ class Simulation:
         self._series: SeriesFile | None = None
         columns = model.atmosphere.columns()
         self._watched = {n: columns[n] for n in WATCHED if n in columns}
+        suite = model.suite
+        self._watch = Watch(self._watched, suite.total, suite.rates, model.atmosphere.grid)
         self._good: deque[Snapshot] = deque([self._memory.take()], maxlen=2)
         self._wall = 0.0
         self._begun = False
@@ -133,6 +136,7 @@ class Simulation:
         return simulation
 
     _overwrite = False
+    _outcome = "failed"
     _found: restart.Restart | None = None
 
     def _restart(self) -> restart.Restart:
@@ -162,6 +166,7 @@ class Simulation:
             Interrupted: when a signal asked to stop.
         """
         self._begin()
+        self._outcome = "failed"
         clock = self.model.clock
         length = days if days is not None else self.case.days - clock.days
         steps = max(0, round(length * self.model.steps_per_day))
@@ -171,11 +176,12 @@ class Simulation:
         with RunProgress(start=start, end=end, silent=quiet) as bar, listening() as asked:
             try:
                 loop.run(self.model, steps, lambda _: self._after_step(bar, asked))
+                self._outcome = f"stopped by {asked.signal.name}" if asked.signal else "complete"
             except UnstableError as error:
                 # The older one: the newest may hold what went wrong but did not show yet.
                 path = self._go_back_to(self._good[0])
                 raise UnstableError(
-                    *error.problems,
+                    *self._explained(error),
                     Problem(what="the state before it was kept", name=str(path)),
                 ) from error
             except Exception as error:
@@ -189,6 +195,14 @@ class Simulation:
         if asked.signal is not None and clock.now.seconds < end:
             raise Interrupted(asked.signal, clock.now.date, path)
         return self
+
+    def _explained(self, error: UnstableError) -> Sequence[Problem]:
+        """Problems of an unstable step, with the component when the dynamics could not know it."""
+        if any(p.what == BLEW_UP for p in error.problems):
+            return error.problems
+        m, step = self.model, self.model.clock.now.step + 1
+        date = m.clock.start + timedelta(seconds=step * m.clock.step_length)
+        return [self._watch.explain(step, date)]
 
     def _begin(self) -> None:
         if self._begun:
@@ -281,7 +295,7 @@ class Simulation:
     def _after_step(self, bar: RunProgress, asked: Asked) -> bool:
         m = self.model
         clock = m.clock
-        check_state(self._watched, m.suite.rates, m.atmosphere.grid, clock.now.step, clock.now.date)
+        self._watch.look(clock.now.step, clock.now.date)
         for averages in self._files:
             averages.add(clock.step_length)
         self._if_due(self.case.output.interval, self._write)
@@ -335,6 +349,7 @@ class Simulation:
             self.folder.report,
             {
                 "title": self.case.title,
+                "outcome": self._outcome,
                 "date": clock.now.date.isoformat(),
                 "steps": clock.now.step,
                 "days_run": days,

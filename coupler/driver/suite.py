@@ -254,7 +254,12 @@ class Suite:
         for process in self.processes:
             for bound in process.schemes:
                 if now.step % bound.every == 0:
-                    bound.call(now, self.phalf)
+                    try:
+                        bound.call(now, self.phalf)
+                    except Exception as error:
+                        where = f"{process.name}={bound.label}, step {now.step}, date {now.date}"
+                        error.add_note(f"in {where}")
+                        raise
                 bound.heat(self.state, now.dt)
             if process.mixes:
                 self._mix(process, now.seconds)
