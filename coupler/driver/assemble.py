@@ -216,6 +216,16 @@ def _plan(draft: _Draft, process: str, choice: SchemeChoice) -> None:
         )
     acts = choice.mode == "apply"
     own = _add_plan(draft, process, choice, plain=acts, called=True)
+    if choice.top is not None and isinstance(own, Tendency) and not own.fluxes:
+        draft.problems.append(
+            Problem(
+                what="a policy at the top for a scheme without fluxes",
+                name=f"{process}.top",
+                expected="a scheme that returns interface fluxes",
+                found=f"{process}={choice.scheme}",
+                remedy="leave it out",
+            )
+        )
     if choice.reference is not None:
         other = _add_plan(draft, process, choice.reference, plain=not acts, called=not acts)
         if own is not None and hasattr(own, "fallback"):
@@ -304,11 +314,13 @@ def _read_files(draft: _Draft) -> None:
 
 def _read_boundary(draft: _Draft, model: str, name: str, source: Source) -> None:
     from coupler.input.boundary import read_boundary
+    from coupler.input.orography import read_deviation
 
     grid = draft.models[model].grid
+    read = read_boundary if source.statistic == "mean" else read_deviation
     try:
         path = find_file(source.file, draft.base)
-        array = read_boundary(path, source.variable, grid, FIELDS[name], file_units=source.units)
+        array = read(path, source.variable, grid, FIELDS[name], file_units=source.units)
     except CouplerError as error:
         draft.problems += (p for p in error.problems if p not in draft.problems)
     else:
@@ -407,10 +419,11 @@ def _static(
 ) -> dict[str, Array]:
     lat, lon = np.meshgrid(grid.lat, grid.lon, indexing="ij")
     fields = {
+        "sftlf": np.zeros(grid.shape),
+        **{n: a for n, a in boundary.items() if a.shape == grid.shape},
         "lat": lat,
         "lon": lon,
         "orog": columns.get("orog", np.zeros(grid.shape)),
-        "sftlf": boundary.get("sftlf", np.zeros(grid.shape)),
     }
     return {n: flat(np.ascontiguousarray(a, dtype=dtype)) for n, a in fields.items()}
 
@@ -430,7 +443,7 @@ def _bind_schemes(draft: _Draft, suite: Suite, host: Host, dt: float) -> None:
             seconds = _interval(draft, plan)
             every = steps_of(seconds, dt, process)[0] if seconds else 1
             span = every * dt if every > 1 else 0.0
-            bound = Bound(component, plan.label, every, suite.pool, host, span=span)
+            bound = Bound(component, plan.label, every, suite.pool, host, span=span, top=choice.top)
             bounds.append(bound)
             if plan.plain:
                 suite.pool.update(bound.diag.items())

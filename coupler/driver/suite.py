@@ -8,12 +8,12 @@ and applied at every step; the sum over all schemes goes to the dynamics.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from coupler.config import Ramp
+from coupler.config import Ramp, TopPolicy
 from coupler.driver.flux import add_scaled, dissipative_heating, flux_tendency
 from coupler.interface.component import (
     Array,
@@ -25,8 +25,12 @@ from coupler.interface.component import (
     Port,
     Tendency,
 )
+<<<<<<< HEAD
 from coupler.interface.errors import UnstableError
 from coupler.interface.fields import STATE, Field, tendency_field
+=======
+from coupler.interface.fields import COLUMN, STATE, Field, tendency_field
+>>>>>>> qbo
 from coupler.interface.units import conversion
 
 _MOMENTUM = ("ua", "va")
@@ -59,6 +63,7 @@ class Bound:
         host: Host,
         *,
         span: float = 0.0,
+        top: TopPolicy | None = None,
     ) -> None:
         """Binds a scheme.
 
@@ -69,6 +74,7 @@ class Bound:
             pool: arrays that inputs are taken from, by name.
             host: the column model.
             span: time from one call to the next [s]; 0 where every step has a call.
+            top: policy at the model top for its fluxes; None: what it declares.
         """
         self.component, self.label, self.every, self.host = component, label, every, host
         self.span = span
@@ -77,7 +83,8 @@ class Bound:
         self.tendencies: tuple[str, ...] = ()
         self.fluxes: tuple[Flux, ...] = ()
         if isinstance(component, Tendency):
-            self.tendencies, self.fluxes = component.tendencies, component.fluxes
+            self.tendencies = component.tendencies
+            self.fluxes = tuple(_with_top(f, top) for f in component.fluxes)
         self.converted: list[Converted] = []
         inputs = {p.name: self._input(p, pool) for p in component.inputs}
         self.x = Arrays(**{name: a for name, a in inputs.items() if a is not None})
@@ -308,6 +315,9 @@ class Suite:
                 for fx in bound.fluxes:
                     f = _renamed(fx.field, tail)
                     found[f.name] = (f, getattr(bound.flux, fx.name))
+                    if fx.of in _MOMENTUM:
+                        f = _renamed(_escaped(fx), tail)
+                        found[f.name] = (f, bound.escaped[fx.name])
                 for d in bound.component.diagnostics:
                     f = _renamed(d, tail)
                     found[f.name] = (f, getattr(bound.diag, d.name))
@@ -338,6 +348,24 @@ class Suite:
                 b.restore(
                     {k.removeprefix(lead): v for k, v in memory.items() if k.startswith(lead)}
                 )
+
+
+def _with_top(flux: Flux, top: TopPolicy | None) -> Flux:
+    if top is None:
+        return flux
+    return replace(flux, top=top.policy, dump_above=top.above or flux.dump_above)
+
+
+def _escaped(flux: Flux) -> Field:
+    """The momentum that left a column at the top, as a field of the output."""
+    return Field(
+        name=f"{flux.name}_escaped",
+        standard_name=None,
+        long_name=f"{flux.field.long_name} that Left at the Model Top",
+        units=flux.field.units,
+        dims=COLUMN,
+        positive="up",
+    )
 
 
 def _renamed(f: Field, tail: str) -> Field:

@@ -118,7 +118,7 @@ class SpectralAtmosphere(ColumnModel):
     """Spectral hydrostatic dynamical core on hybrid levels, semi-implicit leapfrog."""
 
     Parameters = SpectralParameters
-    boundary: ClassVar[tuple[Port, ...]] = reads("", optional="orog sftlf")
+    boundary: ClassVar[tuple[Port, ...]] = reads("", optional="orog sftlf sgh")
     provides: ClassVar[tuple[Field, ...]] = tuple(
         FIELDS[n]
         for n in ("ua", "va", "ta", "hus", "ps", "wap", "zg", "zghalf", "pfull", "phalf", "orog")
