@@ -1,7 +1,7 @@
 """From a case to models, schemes and couplings that are ready to step.
 
-The only module (with `discovery`) that names components, by string and lazily. All that is wrong
-with a case is found before anything is built.
+The only module (with `discovery`) that names components, by string and lazily. `check` finds all
+that is wrong with a case without a step and without writing; `assemble` builds it.
 """
 
 from __future__ import annotations
@@ -97,6 +97,12 @@ class _Draft:
 
 def _choice_keys(choice: ModelChoice) -> list[str]:
     return [k for k in type(choice).model_fields if k != "parameters"]
+
+
+def check(raw: Mapping[str, Any], base: Path) -> list[Problem]:
+    """Everything that can be wrong with a case, found without building or writing anything."""
+    case, problems = validate(raw)
+    return problems if case is None else problems + _draft(case, base).problems
 
 
 def assemble(raw: Mapping[str, Any], base: Path, problems: list[Problem] | None = None) -> Assembly:

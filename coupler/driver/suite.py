@@ -25,12 +25,8 @@ from coupler.interface.component import (
     Port,
     Tendency,
 )
-<<<<<<< HEAD
 from coupler.interface.errors import UnstableError
-from coupler.interface.fields import STATE, Field, tendency_field
-=======
 from coupler.interface.fields import COLUMN, STATE, Field, tendency_field
->>>>>>> qbo
 from coupler.interface.units import conversion
 
 _MOMENTUM = ("ua", "va")
