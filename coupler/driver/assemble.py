@@ -100,7 +100,7 @@ def _choice_keys(choice: ModelChoice) -> list[str]:
 
 
 def check(raw: Mapping[str, Any], base: Path) -> list[Problem]:
-    """Everything that can be wrong with a case, found without a step."""
+    """Everything that can be wrong with a case, found without building or writing anything."""
     case, problems = validate(raw)
     return problems if case is None else problems + _draft(case, base).problems
 
@@ -291,8 +291,11 @@ def _interval(draft: _Draft, plan: Plan) -> float | None:
 def _read_files(draft: _Draft) -> None:
     """Reads the boundary fields onto the grid of each model that takes them."""
     takers = {n: {p.name for p in m.boundary} for n, m in draft.models.items()}
+    asked = [n for n in ("atmosphere", *MODELS) if getattr(draft.case, n) is not None]
+    # A model that could not be built may be the one that takes it: one mistake, one sentence.
+    complete = len(draft.models) == len(asked)
     for name, source in draft.case.boundary.items():
-        if not any(name in t for t in takers.values()):
+        if complete and not any(name in t for t in takers.values()):
             draft.problems.append(
                 Problem(
                     what="boundary field that no model takes",

@@ -69,3 +69,13 @@ def test_a_column_gains_what_comes_through_its_ends_and_the_slab_what_comes_to_i
     # Heat above 0 K is 1e10 J m-2: its rounding is 1e-6 J m-2, its sum's somewhat more.
     assert stored == pytest.approx(given, abs=1e-3)
     assert abs(given) > 1e4
+
+
+def test_what_is_averaged_together_is_of_one_time(model: Assembly) -> None:
+    """Pressure on interfaces ends with the surface pressure of the same moment."""
+    live = dict(model.atmosphere.columns())
+    for _ in range(3):
+        before = live["ps"].copy()
+        step(model)
+        np.testing.assert_array_equal(live["phalf"][-1], live["ps"])
+        assert np.abs(live["ps"] - before).max() > 1e-3, "a lag of one step must be seen"
