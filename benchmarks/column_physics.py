@@ -56,7 +56,7 @@ def state(grid: Grid, levels: HybridLevels, dtype: str) -> dict[str, np.ndarray]
     x["zg"] = scale * np.log(x["ps"] / x["pfull"])
     x["zghalf"] = scale * np.log(x["ps"] / np.maximum(x["phalf"], 10.0))
     x["albs"] = np.full(n, 0.31)
-    x["mrsofc"] = np.ones(n)
+    x["wetness"] = np.ones(n)
     x["sftlf"] = rng.uniform(0, 1, n)
     return {name: np.ascontiguousarray(a, dtype) for name, a in x.items()}
 

@@ -1,4 +1,4 @@
-"""The command line: ``isthmus run | check | schemes | train | compare | data | info``.
+"""The command line: ``isthmus run | check | schemes | train | compare | plot | data | info``.
 
 Heavy packages are imported by the command that needs them, so that ``--help`` is instant. Exit
 status 0: done; 1: the run failed; 2: the request was wrong and nothing was written.
@@ -133,6 +133,20 @@ def _parser() -> argparse.ArgumentParser:
         "--skip-days", type=float, default=0.0, help="days at the start of both to leave out"
     )
 
+    plot = commands.add_parser("plot", help="a picture of one run")
+    plot.add_argument("run", type=Path, help="folder of a run")
+    plot.add_argument(
+        "--kind",
+        default="sections",
+        help="sections: zonal-mean wind, temperature and drag (default); qbo: wind over the "
+        "equator against time and height, beside the observed one",
+    )
+    plot.add_argument("--out", type=Path, default=Path("plot.png"), metavar="FILE.png")
+    plot.add_argument("--skip-days", type=float, default=0.0, help="days at the start to leave out")
+    plot.add_argument(
+        "--observed", type=Path, help="table of observed equatorial winds (default: the data store)"
+    )
+
     data = commands.add_parser("data", help="the observed data that some cases start from")
     fetch.add_arguments(data)
     commands.add_parser("info", help="versions, machine, threads, schemes")
@@ -233,6 +247,14 @@ def _compare(args: argparse.Namespace) -> int:
     return 0
 
 
+def _plot(args: argparse.Namespace) -> int:
+    from coupler.diagnostics.plots import plot
+
+    plot(args.run, args.kind, args.out, skip_days=args.skip_days, observed=args.observed)
+    print(f"picture written to {args.out}")
+    return 0
+
+
 def _data(args: argparse.Namespace) -> int:
     return fetch.run(args)
 
@@ -250,6 +272,7 @@ _COMMANDS = {
     "schemes": _schemes,
     "train": _train,
     "compare": _compare,
+    "plot": _plot,
     "data": _data,
     "info": _info,
 }

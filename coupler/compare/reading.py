@@ -29,7 +29,7 @@ from coupler.compare.climate import F64, Band, Climate
 from coupler.interface.constants import SECONDS_PER_DAY, Planet
 from coupler.interface.errors import DataError, Problem
 
-SECTIONS = ("ua", "va", "ta", "hus", "zg", "utendnogw", "vtendnogw")
+SECTIONS = ("ua", "va", "ta", "hus", "zg", "utendnogw", "vtendnogw", "utendogw", "vtendogw")
 """Fields [time, lev, lat, lon] that a comparison looks at, where a run has them."""
 BANDS = ("ps", "pr", "ts", "tas", "rsdt", "rsut", "rlut", "hfls", "hfss")
 """Fields [time, lat, lon]."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import re
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -42,6 +43,8 @@ _log = logging.getLogger(__name__)
 
 _SNAPSHOT = 21600.0
 """Time between copies of the state kept in memory for the case of a blow-up [s]."""
+_SNAPSHOT_STEPS = 20
+"""Fewest steps between them: where a step is a day, copying would cost as much as stepping."""
 
 
 class Simulation:
@@ -69,7 +72,7 @@ class Simulation:
         self._watched = {n: columns[n] for n in WATCHED if n in columns}
         suite = model.suite
         self._watch = Watch(self._watched, suite.total, suite.rates, model.atmosphere.grid)
-        self._last_good: Snapshot = self._memory.take()
+        self._good: deque[Snapshot] = deque([self._memory.take()], maxlen=2)
         self._wall = 0.0
         self._begun = False
         self._first_step = 0
@@ -175,13 +178,15 @@ class Simulation:
                 loop.run(self.model, steps, lambda _: self._after_step(bar, asked))
                 self._outcome = f"stopped by {asked.signal.name}" if asked.signal else "complete"
             except UnstableError as error:
-                path = self._save(self._last_good)
+                # The older one: the newest may hold what went wrong but did not show yet.
+                path = self._go_back_to(self._good[0])
                 raise UnstableError(
                     *self._explained(error),
                     Problem(what="the state before it was kept", name=str(path)),
                 ) from error
             except Exception as error:
-                error.add_note(f"The state before it is kept in {self._save(self._last_good)}")
+                path = self._go_back_to(self._good[-1])
+                error.add_note(f"The state before it is kept in {path}")
                 raise
             finally:
                 self._wall += time.perf_counter() - began
@@ -214,7 +219,7 @@ class Simulation:
         write_whole(self.folder.case, text)
         attrs = run_attributes(title=self.case.title, case=text, versions=versions())
         self._open(attrs, found)
-        self._last_good = self._memory.take()
+        self._good = deque([self._memory.take()], maxlen=2)
 
     def _open(self, attrs: Mapping[str, str], found: restart.Restart | None) -> None:
         m = self.model
@@ -294,7 +299,7 @@ class Simulation:
         for averages in self._files:
             averages.add(clock.step_length)
         self._if_due(self.case.output.interval, self._write)
-        self._if_due(_SNAPSHOT / 86400.0, self._remember)
+        self._if_due(max(_SNAPSHOT / 86400.0, _SNAPSHOT_STEPS / m.steps_per_day), self._remember)
         self._if_due(self.case.restart.interval, self._checkpoint)
         bar.update(clock.now.date, clock.now.seconds, self._max_wind)
         return asked.signal is None
@@ -320,16 +325,20 @@ class Simulation:
             self._series.append(t1 / 86400.0, numbers)
 
     def _remember(self, _: int) -> None:
-        self._last_good = self._memory.take()
+        self._good.append(self._memory.take())
 
     def _checkpoint(self, _: int) -> None:
-        self._last_good = self._memory.take()
-        self._save(self._last_good)
+        self._save(self._memory.take())
 
     def _save(self, snapshot: Snapshot) -> Path:
         return restart.write(
             self.folder.restart, snapshot.memories, snapshot.moment, keep=self.case.restart.keep
         )
+
+    def _go_back_to(self, good: Snapshot) -> Path:
+        """Makes `good` the newest restart, which is what ``--resume`` takes."""
+        restart.remove_after(self.folder.restart, good.moment.step)
+        return self._save(good)
 
     def _report(self) -> None:
         clock = self.model.clock
@@ -351,6 +360,12 @@ class Simulation:
                 "machine": machine(),
                 "schemes": {
                     p.name: [b.label for b in p.schemes] for p in self.model.suite.processes
+                },
+                "guard": {
+                    p.name: counts
+                    for p in self.model.suite.processes
+                    for b in p.schemes
+                    if (counts := b.component.counts())
                 },
                 "budgets": {n: v for n, (v, _, _) in self.model.atmosphere.budgets().items()},
             },

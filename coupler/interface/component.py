@@ -223,6 +223,10 @@ class Component:
     def __init__(self, parameters: Params | None = None) -> None:
         self.p: Any = parameters if parameters is not None else self.Parameters()
 
+    def counts(self) -> dict[str, int]:
+        """Numbers worth a place in ``run.json``, for example how often a guard had to act."""
+        return {}
+
     def memory(self) -> dict[str, Array]:
         """Everything beyond its inputs that a restart needs; empty for a memoryless component."""
         return {}

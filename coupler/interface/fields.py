@@ -66,6 +66,7 @@ _TABLE = (
     _f("hur", "relative_humidity", "%", "Relative Humidity", LEVEL),
     # surface of the atmosphere
     _f("ps", "surface_air_pressure", "Pa", "Surface Air Pressure", valid=(3.0e4, 1.2e5)),
+    _f("psl", "air_pressure_at_mean_sea_level", "Pa", "Sea Level Pressure"),
     _f("orog", "surface_altitude", "m", "Surface Altitude"),
     _f("sgh", None, "m", "Standard Deviation of Orography inside a Grid Cell", valid=(0.0, 5.0e3)),
     _f("sftlf", "land_area_fraction", "1", "Land Area Fraction", valid=(-1e-6, 1.0 + 1e-6)),
@@ -74,7 +75,7 @@ _TABLE = (
     _f("ts", "surface_temperature", "K", "Surface Temperature", valid=(150.0, 380.0)),
     _f("tos", "sea_surface_temperature", "K", "Sea Surface Temperature", valid=(150.0, 380.0)),
     _f("albs", "surface_albedo", "1", "Surface Albedo", valid=(0.0, 1.0)),
-    _f("mrsofc", None, "1", "Share of Potential Evaporation that the Surface Delivers"),
+    _f("wetness", None, "1", "Share of Potential Evaporation that the Surface Delivers"),
     _f("tas", "air_temperature", "K", "Air Temperature of the Lowest Layer"),
     _f("uas", "eastward_wind", "m s-1", "Eastward Wind of the Lowest Layer"),
     _f("vas", "northward_wind", "m s-1", "Northward Wind of the Lowest Layer"),

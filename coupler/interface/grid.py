@@ -23,7 +23,7 @@ class Grid:
     """A rectilinear grid on the sphere."""
 
     kind: str
-    """``gaussian`` or ``regular``."""
+    """``gaussian``, ``regular`` or ``column``."""
     lat: F64
     """Cell-centre latitudes [degrees_north], shape [nlat], ascending."""
     lon: F64
@@ -86,6 +86,32 @@ class Grid:
             weights=0.5 * np.diff(np.sin(np.radians(lat_bounds))),
         )
 
+    @classmethod
+    def column(cls, lat: float = 0.0, *, count: int = 1) -> Grid:
+        """One column, or `count` equal ones on a circle of latitude, that stand for the globe.
+
+        Their cells share the whole sphere between them: remapping to them gives global means, so
+        that a surface model on any grid can be coupled to a single column.
+
+        Raises:
+            ConfigError: for a latitude beyond the poles or no column at all.
+        """
+        if not -90.0 <= lat <= 90.0 or count < 1:
+            raise ConfigError.of(
+                "impossible grid",
+                f"{count} columns at {lat:g} degrees_north",
+                expected="at least one column between -90 and 90 degrees_north",
+            )
+        width = 360.0 / count
+        return cls(
+            kind="column",
+            lat=np.array([float(lat)]),
+            lon=width * np.arange(count, dtype=np.float64),
+            lat_bounds=np.array([-90.0, 90.0]),
+            lon_bounds=width * (np.arange(count + 1, dtype=np.float64) - 0.5),
+            weights=np.ones(1),
+        )
+
     @property
     def shape(self) -> tuple[int, int]:
         """(nlat, nlon)."""
@@ -114,23 +140,28 @@ class Grid:
 class HybridLevels:
     """Hybrid sigma-pressure levels: interface pressure is ``a + b ps``; level 0 is the top.
 
+    They end at the ground, or they are pure pressure levels that end above it (`pressure`).
+
     Source: Simmons and Burridge (1981), doi:10.1175/1520-0493(1981)109<0758:AEAAMC>2.0.CO;2.
     """
 
     a: F64
     """Pressure part of the interfaces [Pa], shape [K + 1]."""
     b: F64
-    """Surface-pressure part of the interfaces [1], shape [K + 1]; 0 at the top, 1 at the ground."""
+    """Surface-pressure part of the interfaces [1], shape [K + 1]; 0 at the top, 1 at the ground;
+    0 everywhere when the levels do not reach the ground."""
     name: str = "custom"
 
     def __post_init__(self) -> None:
         a, b = self.a, self.b
         thin = np.flatnonzero(np.diff(a) + 5.0e4 * np.diff(b) <= 0.0)
-        if a.shape != b.shape or a.size < 2 or a[-1] != 0.0 or b[-1] != 1.0:
+        grounded = a.size > 1 and a[-1] == 0.0 and b.size > 0 and b[-1] == 1.0
+        if a.shape != b.shape or a.size < 2 or not (grounded or not b.any()):
             raise ConfigError.of(
                 "impossible levels",
                 self.name,
-                expected="equally long lists a and b, top first, ending with a = 0 and b = 1",
+                expected="equally long lists a and b, top first, ending with a = 0 and b = 1 at "
+                "the ground, or b = 0 everywhere above it",
                 found=f"{a.size} values of a, {b.size} of b, ending {a[-1]:g} and {b[-1]:g}",
             )
         if thin.size:
@@ -141,6 +172,17 @@ class HybridLevels:
                 found=f"layer {thin[0]} has no thickness",
                 remedy="check the order (top first) and the values of a and b",
             )
+
+    @classmethod
+    def pressure(cls, interfaces: F64, name: str = "pressure") -> HybridLevels:
+        """Pressure levels that end above the ground, for a model of a part of the atmosphere.
+
+        Args:
+            interfaces: pressure of the interfaces [Pa], shape [K + 1], top first.
+            name: of the levels.
+        """
+        a = np.asarray(interfaces, np.float64)
+        return cls(a=a, b=np.zeros_like(a), name=name)
 
     @property
     def nlev(self) -> int:

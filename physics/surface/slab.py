@@ -107,7 +107,7 @@ class Slab(Model):
             return self
 
     receives = reads("rsds rsus rlds rlus hfss hfls")
-    provides = gives("ts albs mrsofc hfds sftlf")
+    provides = gives("ts albs wetness hfds sftlf")
     boundary = reads("", optional="sftlf tos")
 
     def __init__(self, parameters: Params | None = None) -> None:
@@ -146,7 +146,7 @@ class Slab(Model):
         }
         self._fields["sftlf"][...] = self._land
         self._fields["albs"][...] = p.sea_albedo + (p.land_albedo - p.sea_albedo) * self._land
-        self._fields["mrsofc"][...] = 1.0 + (p.land_wetness - 1.0) * self._land
+        self._fields["wetness"][...] = 1.0 + (p.land_wetness - 1.0) * self._land
         self._show()
 
     def _climatology(self, site: Site) -> Array | None:

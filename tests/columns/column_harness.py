@@ -63,7 +63,7 @@ def state(
     x["va"] = 3.0 * rng.standard_normal((k, n))
     x["ts"] = warm + 3.0 * rng.standard_normal(n)
     x["albs"] = rng.uniform(0.05, 0.6, n)
-    x["mrsofc"] = rng.uniform(0.0, 1.0, n)
+    x["wetness"] = rng.uniform(0.0, 1.0, n)
     x["sftlf"] = rng.uniform(0.0, 1.0, n)
     heights(x, planet)
     return {name: a.astype(dtype) for name, a in x.items()}

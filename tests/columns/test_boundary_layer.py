@@ -48,7 +48,10 @@ def test_momentum_energy_and_water_change_by_the_reported_fluxes(
 
 def test_without_dissipation_enthalpy_alone_closes() -> None:
     x = state(LEVELS)
-    rates, d = run(BulkDiffusion(BulkDiffusion.Parameters(dissipation=False)), x, LEVELS)
+    cold = BulkDiffusion(BulkDiffusion.Parameters(dissipation=False))
+    assert [c.quantity for c in cold.conserves] == ["momentum", "water"]
+    assert [c.quantity for c in BulkDiffusion().conserves] == ["momentum", "energy", "water"]
+    rates, d = run(cold, x, LEVELS)
     heat = PLANET.cp_dry * rates["ta"]
     assert np.all(np.abs(column(heat, x) - d["hfss"]) < 1e-12 * column(np.abs(heat), x))
 
@@ -63,7 +66,7 @@ def test_dissipation_only_warms() -> None:
 
 def test_fluxes_have_the_signs_of_the_table() -> None:
     x = state(LEVELS)
-    x["ua"][:], x["va"][:], x["ts"][:], x["mrsofc"][:] = 8.0, -3.0, 310.0, 1.0
+    x["ua"][:], x["va"][:], x["ts"][:], x["wetness"][:] = 8.0, -3.0, 310.0, 1.0
     x["hus"][:] = 1e-3
     _, d = run(BulkDiffusion(), x, LEVELS)
     assert (d["tauu"] > 0).all()  # westerlies push the ground eastward
@@ -87,7 +90,7 @@ def test_bulk_formula_is_met_by_the_state_after_the_step() -> None:
     np.testing.assert_allclose(d["tauu"], rho * cd * wind * u, rtol=1e-12)
     args = (PLANET.latent_heat_vaporization, PLANET.gas_constant_dry, PLANET.gas_constant_vapour)
     qs = np.array([saturation(t, ps, *args)[0] for t, ps in zip(x["ts"], x["ps"], strict=True)])
-    beta = np.where(qs > x["hus"][-1], x["mrsofc"], 1.0)
+    beta = np.where(qs > x["hus"][-1], x["wetness"], 1.0)
     np.testing.assert_allclose(d["evspsbl"], rho * 1.1e-3 * wind * beta * (qs - q), rtol=1e-9)
     np.testing.assert_allclose(d["uas"], u, rtol=1e-14)
     np.testing.assert_allclose(d["tas"], x["ta"][-1] + dt * rates["ta"][-1], rtol=1e-14)
@@ -105,7 +108,7 @@ def neutral(x: dict[str, np.ndarray]) -> None:
 def test_an_adiabatic_calm_column_over_ground_of_its_temperature_is_left_alone() -> None:
     levels = HybridLevels(a=np.zeros(8), b=np.linspace(0.5, 1.0, 8), name="lower half")
     x = state(levels)
-    x["ua"][:], x["va"][:], x["mrsofc"][:] = 0.0, 0.0, 0.0
+    x["ua"][:], x["va"][:], x["wetness"][:] = 0.0, 0.0, 0.0
     neutral(x)
     rates, d = run(BulkDiffusion(), x, levels)
     assert not rates["ua"].any()
@@ -139,7 +142,7 @@ def test_warm_ground_exchanges_more_than_cold_ground_that_differs_as_much() -> N
 
 def test_dry_ground_takes_dew_but_gives_nothing() -> None:
     x = state(LEVELS)
-    x["mrsofc"][:] = 0.0
+    x["wetness"][:] = 0.0
     x["ts"][:] = 310.0
     _, d = run(BulkDiffusion(), x, LEVELS)
     assert not d["evspsbl"].any()
@@ -151,8 +154,8 @@ def test_dry_ground_takes_dew_but_gives_nothing() -> None:
 
 def test_optional_inputs_default_to_a_wet_smooth_surface() -> None:
     x = state(LEVELS)
-    without = {n: a for n, a in x.items() if n not in ("mrsofc", "sftlf")}
-    x["mrsofc"][:], x["sftlf"][:] = 1.0, 0.0
+    without = {n: a for n, a in x.items() if n not in ("wetness", "sftlf")}
+    x["wetness"][:], x["sftlf"][:] = 1.0, 0.0
     a, da = run(BulkDiffusion(), without, LEVELS)
     b, db = run(BulkDiffusion(), x, LEVELS)
     np.testing.assert_array_equal(a["ta"], b["ta"])

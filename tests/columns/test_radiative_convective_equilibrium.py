@@ -26,7 +26,7 @@ SURFACE = ("rlus", "rlds", "rsds", "rsus", "hfss", "hfls", "rlut", "rsdt", "rsut
 def march(convection: type[Tendency], days: int) -> dict[str, np.ndarray]:
     """Means over the last fifth, the worst energy residual of a step, and the final state."""
     x = state(LEVELS, dtype="float64")
-    x["orog"][:], x["mrsofc"][:], x["sftlf"][:], x["albs"][:] = 0.0, 1.0, 0.0, 0.31
+    x["orog"][:], x["wetness"][:], x["sftlf"][:], x["albs"][:] = 0.0, 1.0, 0.0, 0.31
     x["lat"][:] = np.linspace(0.0, 60.0, x["lat"].size)
     x["ts"][:] = 300.0 - 30.0 * np.sin(np.radians(x["lat"])) ** 2
     x["ta"] = x["ts"] * np.maximum(x["pfull"] / x["ps"], 0.2) ** 0.19

@@ -100,11 +100,11 @@ def test_properties_are_area_weighted_and_net_insolation_is_friersons() -> None:
     model = slab({"sftlf": land}, sea_albedo=0.1, land_albedo=0.3, land_wetness=0.25)
     f = model.fields()
     np.testing.assert_allclose(f["albs"], 0.1 * (1 - land) + 0.3 * land, rtol=1e-14)
-    np.testing.assert_allclose(f["mrsofc"], (1 - land) + 0.25 * land, rtol=1e-14)
+    np.testing.assert_allclose(f["wetness"], (1 - land) + 0.25 * land, rtol=1e-14)
     np.testing.assert_array_equal(f["sftlf"], land)
     default = slab().fields()
     np.testing.assert_allclose(1360.0 * (1 - default["albs"]), 938.4, rtol=1e-14)
-    assert (default["mrsofc"] == 1.0).all()
+    assert (default["wetness"] == 1.0).all()
 
 
 @pytest.mark.parametrize("fraction", [0.02, 0.5, 1.0])
