@@ -1,7 +1,7 @@
 """Where the time of one coupled step goes: ``python benchmarks/model_step.py CASE [--steps N]``.
 
-Prints milliseconds per step of the dynamics, of each process and of everything else (the coupler's
-own work: sums, state copies, exchange), as medians over the steps; a scheme that is called rarely is
+Prints milliseconds per step of the dynamics, of each process and of everything else (the coupler:
+sums, copies of the state, exchange), as medians over the steps; a scheme that is called rarely is
 averaged over its interval. ``--threads 1 2`` repeats it in a process of its own for each number.
 """
 

@@ -34,6 +34,13 @@ def _pair(text: str) -> tuple[str, str]:
     return key, value
 
 
+def _swap(text: str) -> tuple[str, str]:
+    process, equals, scheme = text.partition("=")
+    if not process or not equals or not scheme:
+        raise argparse.ArgumentTypeError(f"expected PROCESS=SCHEME, found {text!r}")
+    return process, scheme
+
+
 def _parser() -> argparse.ArgumentParser:
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(
@@ -61,20 +68,30 @@ def _parser() -> argparse.ArgumentParser:
             "--swap",
             action="append",
             default=[],
-            type=_pair,
+            type=_swap,
             metavar="PROCESS=SCHEME",
             help="use another scheme, bundle folder or FILE.py:NAME for a process; the case's own "
             "scheme becomes its reference (what acts in mode shadow, and an emulator's fallback)",
         )
         p.add_argument("--days", help="how long to run [day], or with a unit: '36 h'")
         p.add_argument("--out", type=Path, help="folder of the run (default: runs/TITLE)")
-        p.add_argument("--plugin", action="append", default=[], metavar="FILE.py")
+        p.add_argument(
+            "--plugin",
+            action="append",
+            default=[],
+            metavar="FILE.py",
+            help="a Python file with schemes, see docs/add-a-component.md",
+        )
         return p
 
     run = case_command("run", "run a case")
     run.epilog = _EXAMPLES
     again = run.add_mutually_exclusive_group()
-    again.add_argument("--resume", action="store_true", help="go on from the newest good restart")
+    again.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on from the newest good restart in the folder, or begin if it is empty",
+    )
     again.add_argument("--overwrite", action="store_true", help="replace the run that is in --out")
     run.add_argument(
         "--record",
@@ -148,8 +165,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     except CouplerError as error:
         _say(error, args.command)
         return 2
-    except KeyboardInterrupt:
-        print("isthmus: stopped by you", file=sys.stderr)
+    except MemoryError as error:
+        print(f"isthmus: not enough memory: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:  # a full disk, a folder without permission
+        where = f" ({error.filename})" if error.filename else ""
+        print(f"isthmus: cannot read or write: {error.strerror or error}{where}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt as stop:
+        print(f"isthmus: {stop or 'stopped by you'}", file=sys.stderr)
         return 130
 
 
@@ -179,12 +203,23 @@ def _simulation(args: argparse.Namespace) -> Any:
 
 
 def _run(args: argparse.Namespace) -> int:
+    from coupler.driver.signals import Interrupted
+
     simulation = _simulation(args)
-    simulation.run(quiet=args.quiet)
+    try:
+        simulation.run(quiet=args.quiet)
+    except CouplerError as error:  # status 2 is for what is refused before anything is written
+        _say(error, args.command)
+        return 1
+    except Interrupted as stop:
+        print(f"isthmus: {stop}", file=sys.stderr)
+        return stop.status
     return 0
 
 
 def _check(args: argparse.Namespace) -> int:
+    if args.out is None:  # what lies in the default folder is no fault of the case
+        args.overwrite = True
     simulation = _simulation(args)
     print(f"{args.case}: nothing wrong found; {simulation.describe()}")
     return 0

@@ -10,23 +10,67 @@ from __future__ import annotations
 
 import copy
 import datetime as dt
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    model_validator,
+)
 
-from coupler.interface.errors import ConfigError, Problem, nearest
+from coupler.interface.errors import BadValue, ConfigError, Problem, nearest
 from coupler.interface.units import Unit
 
-Mode = Literal["apply", "shadow", "blend", "off"]
+_NUMBER, _RAMP = "a number", "a ramp"
+"""Tags of the two forms of a weight; they show up in the locations of pydantic's errors."""
+
+
+def _not_a_mode(value: object) -> object:
+    return "off" if value is False else value  # YAML reads a bare off as false
+
+
+def _as_date(value: object) -> object:
+    return str(value) if isinstance(value, dt.date) else value
+
+
+def _is_date(value: str) -> str:
+    if not re.fullmatch(r"\d{4}-\d{2}-\d{2}([ T]\d{2}:\d{2}(:\d{2})?)?", value):
+        raise BadValue(
+            "not a date", expected="YYYY-MM-DD, or YYYY-MM-DD hh:mm[:ss]", found=repr(value)
+        )
+    return value
+
+
+def _field_names(value: object) -> object:
+    if isinstance(value, str) and value not in ("default", "all"):
+        return [value]
+    names = value if isinstance(value, list) else [value]
+    if not all(isinstance(n, str) for n in names):
+        raise BadValue(
+            "not a choice of output fields",
+            expected="'default', 'all', or a list of names",
+            found=repr(value),
+        )
+    return value
+
+
+Mode = Annotated[Literal["apply", "shadow", "blend", "off"], BeforeValidator(_not_a_mode)]
 Days = Annotated[float, Unit("day"), Field(gt=0)]
 Seconds = Annotated[float, Unit("s"), Field(gt=0)]
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Ramp(_Section):
@@ -85,7 +129,10 @@ class SchemeChoice(ModelChoice):
     ``blend``: weighted with the reference; ``off``."""
     interval: Seconds | None = None
     """Time between calls; in between the last result is applied. Default: the scheme's own."""
-    weight: Annotated[float, Field(ge=0, le=1)] | Ramp = 0.5
+    weight: Annotated[
+        Annotated[float, Field(ge=0, le=1), Tag(_NUMBER)] | Annotated[Ramp, Tag(_RAMP)],
+        Discriminator(lambda w: _RAMP if isinstance(w, Mapping | Ramp) else _NUMBER),
+    ] = 0.5
     """Share of this scheme in mode ``blend``."""
     top: TopPolicy | None = None
     """For the fluxes of all schemes of the process; default: what each scheme declares."""
@@ -115,7 +162,10 @@ class InitialState(_Section):
 class OutputConfig(_Section):
     interval: Annotated[float, Unit("day"), Field(gt=0)] = 1.0
     """Averaging interval of the files [day]."""
-    fields: Literal["default", "all"] | list[str] = "default"
+    fields: Annotated[Literal["default", "all"] | list[str], BeforeValidator(_field_names)] = (
+        "default"
+    )
+    """``default``, ``all``, or names."""
 
 
 class RestartConfig(_Section):
@@ -128,11 +178,7 @@ class Case(_Section):
 
     title: str
     description: str = ""
-    start: Annotated[
-        str,
-        BeforeValidator(lambda date: str(date) if isinstance(date, dt.date) else date),
-        Field(pattern=r"^\d{4}-\d{2}-\d{2}([ T]\d{2}:\d{2}(:\d{2})?)?$"),
-    ] = "2000-01-01"
+    start: Annotated[str, BeforeValidator(_as_date), AfterValidator(_is_date)] = "2000-01-01"
     calendar: Literal["standard", "proleptic_gregorian", "noleap", "360_day"] = "noleap"
     days: Days = 10.0
     precision: Literal["float32", "float64"] = "float32"
@@ -156,6 +202,23 @@ class Case(_Section):
         return yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
 
 
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that stands twice, of which YAML readers silently take the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        twice = [k for i, k in enumerate(keys) if k in keys[:i] and k != "<<"]
+        if twice:
+            line = node.start_mark.line + 1
+            raise ConfigError.of(
+                "a key that stands twice",
+                twice[0],
+                found=f"both in the mapping that begins in line {line}",
+                remedy="remove one of them",
+            )
+        return super().construct_mapping(node, deep)
+
+
 def read_yaml(path: Path) -> dict[str, Any]:
     """The mapping in a YAML file.
 
@@ -164,9 +227,10 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """
     if not path.is_file():
         near = nearest(path.name, [p.name for p in path.parent.glob("*.yaml")])
-        raise ConfigError.of("no such case file", str(path), remedy=near)
+        found = "a folder" if path.is_dir() else ""
+        raise ConfigError.of("no such case file", str(path), found=found, remedy=near)
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        data = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         where = " ".join(str(error).split())
         raise ConfigError.of("not valid YAML", str(path), found=where) from error
@@ -207,7 +271,18 @@ def with_changes(
             physics[process] = _swapped(physics[process], scheme)
     for key, value in (set or {}).items():
         path = key.split(".")
-        if path[0] not in Case.model_fields and isinstance(physics, dict) and path[0] in physics:
+        if path[0] not in Case.model_fields:
+            processes = list(map(str, physics)) if isinstance(physics, dict) else []
+            if path[0] not in processes:
+                known = [*Case.model_fields, *processes]
+                problems.append(
+                    Problem(
+                        what="cannot set what is neither a key nor a process of the case",
+                        name=key,
+                        remedy=nearest(path[0], known),
+                    )
+                )
+                continue
             path.insert(0, "physics")
         _assign(data, path, value)
     return data, problems
@@ -255,10 +330,14 @@ def validate(raw: Mapping[str, Any]) -> tuple[Case | None, list[Problem]]:
         try:
             return Case.model_validate(data), problems
         except ValidationError as error:
-            problems += problems_of(error, Case)
+            known = {p.name for p in problems}  # what was pruned may be missing now
+            problems += [p for p in problems_of(error, Case) if p.name not in known]
             before = len(_leaves(data))
             for item in error.errors():
-                _prune(data, item["loc"])
+                loc = item["loc"]
+                _prune(data, loc[:-1] if item["type"] == "missing" else loc)
+            if "title" not in data:
+                data["title"] = "untitled"
             if len(_leaves(data)) == before:
                 return None, problems
     return None, problems
@@ -274,6 +353,7 @@ def _leaves(node: Any) -> list[Any]:
 
 def _prune(data: Any, loc: Sequence[str | int]) -> None:
     node: Any = data
+    loc = [part for part in loc if not _is_branch(part)]
     for i, name in enumerate(loc):
         if not isinstance(node, dict) or name not in node:
             return
@@ -283,45 +363,92 @@ def _prune(data: Any, loc: Sequence[str | int]) -> None:
         node = node[name]
 
 
+_IN_WORDS = {
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "finite_number": "a finite number",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "list_type": "a list",
+    "dict_type": "a mapping of keys",
+    "model_type": "a mapping of keys",
+    "model_attributes_type": "a mapping of keys",
+}
+"""What pydantic's kinds of error expect, in a user's words; it words others well itself."""
+
+
 def problems_of(
     error: ValidationError, model: type[BaseModel], prefix: Sequence[str] = ()
 ) -> list[Problem]:
     """A pydantic error as sentences, with the nearest known key for an unknown one."""
-    problems = []
-    seen = set()
+    problems: dict[str, Problem] = {}
     for item in error.errors():
         loc = [str(x) for x in item["loc"] if not _is_branch(x)]
         name = ".".join([*prefix, *loc])
-        if name in seen:
-            continue
-        seen.add(name)
-        kind, found = item["type"], item.get("input")
-        if kind == "extra_forbidden":
-            known = _keys_at(model, loc[:-1])
-            problems.append(Problem(what="unknown key", name=name, remedy=nearest(loc[-1], known)))
-        elif kind == "missing":
-            problems.append(Problem(what="missing key", name=name, remedy="add it to the case"))
-        elif kind == "quantity":
-            what, _, expected = item["msg"].partition("; expected ")
-            problems.append(Problem(what=what, name=name, expected=expected))
-        elif kind == "value_error":
-            what, _, remedy = item["msg"].removeprefix("Value error, ").partition("; ")
-            problems.append(Problem(what=what, name=name, remedy=remedy))
-        else:
-            message = item["msg"]
-            message = (message[0].lower() + message[1:]).removeprefix("input should be ")
-            problems.append(
-                Problem(what="bad value", name=name, expected=message, found=repr(found))
-            )
-    return problems
+        problems.setdefault(name, _sentence(item, name, loc, model))
+    return list(problems.values())
+
+
+def _sentence(item: Any, name: str, loc: Sequence[str], model: type[BaseModel]) -> Problem:
+    kind, found = item["type"], item.get("input")
+    if kind == "extra_forbidden":
+        remedy = nearest(loc[-1], _keys_at(model, loc[:-1]))
+        return Problem(what="unknown key", name=name, remedy=remedy)
+    if kind == "missing":
+        return Problem(what="missing key", name=name, remedy="add it to the case")
+    cause = item.get("ctx", {}).get("error")
+    if isinstance(cause, BadValue):
+        return cause.problem(name)
+    if kind == "value_error":
+        what, _, remedy = str(cause).partition("; ")
+        return Problem(what=what, name=name or "case", remedy=remedy)
+    if name.endswith("[key]"):
+        what = "not a key"
+        return Problem(what=what, name=repr(found), expected="text", remedy="put it in quotes")
+    remedy = ""
+    if kind == "string_type":
+        expected = "text"
+        remedy = "put it in quotes" if isinstance(found, bool | int | float) else ""
+    elif kind in _IN_WORDS:
+        expected = _IN_WORDS[kind]
+        if kind.startswith("model") and _is_choice(_type_at(model, loc)):
+            expected = "the name of a scheme, or a mapping with the key 'scheme'"
+    else:
+        message = item["msg"]
+        expected = (message[0].lower() + message[1:]).removeprefix("input should be ")
+    shown = "nothing" if found is None else repr(found)
+    shown = shown if len(shown) <= 60 else shown[:57] + "..."
+    return Problem(what="bad value", name=name, expected=expected, found=shown, remedy=remedy)
+
+
+def _is_choice(annotation: Any) -> bool:
+    inner = _model_in(annotation)
+    return inner is not None and issubclass(inner, ModelChoice)
 
 
 def _is_branch(part: object) -> bool:
     """Whether a location part names a branch of a union rather than a key."""
     return isinstance(part, str) and (
-        part in ("str", "float", "int", "Ramp")
+        part in ("str", "float", "int", _NUMBER, _RAMP)
         or part.startswith(("literal[", "list[", "function"))
     )
+
+
+def _type_at(model: type[BaseModel], loc: Sequence[str]) -> Any:
+    """The annotation of the entry at a location, None when there is none."""
+    here: Any = model
+    for name in loc:
+        inner = _model_in(here)
+        if inner is not None and name in inner.model_fields:
+            here = inner.model_fields[name].annotation
+        elif getattr(here, "__origin__", None) is dict:
+            here = here.__args__[1]
+        else:
+            return None
+    return here
 
 
 def _keys_at(model: type[BaseModel], loc: Sequence[str]) -> list[str]:

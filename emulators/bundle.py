@@ -107,6 +107,7 @@ def write_bundle(
         )
         (beside / SPEC).write_text(text, encoding="utf-8")
         for file in beside.iterdir():
+            file.chmod(0o644)  # safetensors writes for the owner alone
             with file.open("rb") as handle:
                 os.fsync(handle.fileno())
         old = path.with_name(f".{path.name}.{os.getpid()}.old")

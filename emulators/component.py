@@ -34,7 +34,7 @@ from coupler.interface.errors import ContractError, Problem
 from coupler.interface.fields import COLUMN, FIELDS, STATE, Field
 from coupler.interface.grid import HybridLevels
 from emulators.bundle import Bundle, check_channels, level_problem, load_bundle
-from emulators.guard import Guard, check_fallback
+from emulators.guard import COUNTS, Guard, check_fallback
 from emulators.regrid import to_interfaces, to_levels
 from emulators.schema import BundleSpec
 
@@ -139,6 +139,10 @@ class EmulatorTendency(Tendency):
     def guard(self) -> Guard:
         """The guard with its counts, after set-up."""
         return self._guard
+
+    def counts(self) -> dict[str, int]:
+        """What the guard saw since the start of the run."""
+        return dict(zip(COUNTS, self.guard.counts.tolist(), strict=True))
 
     def memory(self) -> dict[str, Array]:
         """The guard's counts and state, and what the fallback remembers."""

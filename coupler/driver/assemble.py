@@ -6,7 +6,7 @@ that is wrong with a case without a step and without writing; `assemble` builds 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -58,6 +58,8 @@ class Assembly:
     suite: Suite
     couplings: dict[str, Coupling]
     steps_per_day: float
+    advice: Sequence[Problem] = ()
+    """What a user should hear although nothing is wrong."""
 
 
 @dataclass(kw_only=True)
@@ -73,6 +75,8 @@ class _Draft:
     plans: list[Plan] = field(default_factory=list)
     components: dict[tuple[str, str], Tendency | Diagnostic] = field(default_factory=dict)
     boundary: dict[str, dict[str, Array]] = field(default_factory=dict)
+    failed: list[str] = field(default_factory=list)
+    """Processes and models that could not be built."""
 
     def build(self, process: str, choice: ModelChoice) -> Component | None:
         """The component of a choice, or None with the problem noted."""
@@ -87,6 +91,7 @@ class _Draft:
                 self.problems.append(p)
         except CouplerError as error:
             self.problems += error.problems
+        self.failed.append(process)
         return None
 
 
@@ -95,7 +100,7 @@ def _choice_keys(choice: ModelChoice) -> list[str]:
 
 
 def check(raw: Mapping[str, Any], base: Path) -> list[Problem]:
-    """Everything that can be wrong with a case, found without a step."""
+    """Everything that can be wrong with a case, found without building or writing anything."""
     case, problems = validate(raw)
     return problems if case is None else problems + _draft(case, base).problems
 
@@ -141,11 +146,36 @@ def _draft(case: Case, base: Path) -> _Draft:
     offered = [f.name for f in atmosphere.provides]
     others = {n: type(m) for n, m in draft.models.items() if n != "atmosphere"}
     draft.problems += negotiate(
-        draft.plans, offered, others, {n: b.keys() for n, b in draft.boundary.items()}
+        draft.plans,
+        offered,
+        others,
+        {n: b.keys() for n, b in draft.boundary.items()},
+        draft.failed,
     )
+    draft.problems += _levels(draft, atmosphere)
+    if draft.case.days * 86400.0 < 0.5 * atmosphere.dt:
+        draft.problems.append(
+            Problem(
+                what="run shorter than a step",
+                name="days",
+                expected=f"at least the atmosphere's step of {atmosphere.dt:g} s",
+                found=f"{draft.case.days * 86400.0:g} s",
+            )
+        )
     for name, seconds in _intervals(draft):
         draft.problems += steps_of(seconds, atmosphere.dt, name)[1]
     return draft
+
+
+def _levels(draft: _Draft, atmosphere: Model) -> list[Problem]:
+    """Emulators that were trained on other levels than the host's."""
+    problems: list[Problem] = []
+    for component in draft.components.values():
+        ask = getattr(component, "host_problems", None)
+        if ask is not None and isinstance(atmosphere, ColumnModel):
+            refuses = getattr(component.p, "levels", "refuse") == "refuse"
+            problems += ask(atmosphere.levels) if refuses else []
+    return problems
 
 
 def _planet_and_start(draft: _Draft) -> None:
@@ -155,16 +185,25 @@ def _planet_and_start(draft: _Draft) -> None:
             draft.problems.append(
                 Problem(what="unknown key", name=f"planet.{name}", remedy=nearest(name, known))
             )
+        elif not draft.case.planet[name] > 0.0 and name != "rotation_rate":
+            draft.problems.append(
+                Problem(
+                    what="bad value",
+                    name=f"planet.{name}",
+                    expected="greater than 0",
+                    found=f"{draft.case.planet[name]:g}",
+                )
+            )
     draft.planet = Planet(**{k: v for k, v in draft.case.planet.items() if k in known})
     try:
         draft.start = parse_date(draft.case.start, draft.case.calendar)
-    except ValueError as error:
+    except ValueError:
         draft.problems.append(
             Problem(
                 what="no such date",
                 name="start",
                 expected=f"a date of the calendar {draft.case.calendar!r}",
-                found=f"{draft.case.start} ({error})",
+                found=draft.case.start,
             )
         )
 
@@ -252,8 +291,11 @@ def _interval(draft: _Draft, plan: Plan) -> float | None:
 def _read_files(draft: _Draft) -> None:
     """Reads the boundary fields onto the grid of each model that takes them."""
     takers = {n: {p.name for p in m.boundary} for n, m in draft.models.items()}
+    asked = [n for n in ("atmosphere", *MODELS) if getattr(draft.case, n) is not None]
+    # A model that could not be built may be the one that takes it: one mistake, one sentence.
+    complete = len(draft.models) == len(asked)
     for name, source in draft.case.boundary.items():
-        if not any(name in t for t in takers.values()):
+        if complete and not any(name in t for t in takers.values()):
             draft.problems.append(
                 Problem(
                     what="boundary field that no model takes",
@@ -350,6 +392,7 @@ def _bind(draft: _Draft) -> Assembly:
         suite=suite,
         couplings=couplings,
         steps_per_day=86400.0 / atmosphere.dt,
+        advice=[a for model in draft.models.values() for a in model.advice()],
     )
 
 
@@ -405,7 +448,8 @@ def _bind_schemes(draft: _Draft, suite: Suite, host: Host, dt: float) -> None:
             component.setup(host)
             seconds = _interval(draft, plan)
             every = steps_of(seconds, dt, process)[0] if seconds else 1
-            bound = Bound(component, plan.label, every, suite.pool, host, choice.top)
+            span = every * dt if every > 1 else 0.0
+            bound = Bound(component, plan.label, every, suite.pool, host, span=span, top=choice.top)
             bounds.append(bound)
             if plan.plain:
                 suite.pool.update(bound.diag.items())

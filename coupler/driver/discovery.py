@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import pkgutil
 import sys
+import traceback
 from collections.abc import Sequence
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -23,9 +24,21 @@ def discover(plugins: Sequence[str] = (), base: Path = Path()) -> list[Problem]:
     for package in _PACKAGES:
         for module in pkgutil.iter_modules(import_module(package).__path__):
             import_module(f"{package}.{module.name}")
-    for entry in entry_points(group="isthmus.schemes"):
-        entry.load()
     problems: list[Problem] = []
+    for entry in entry_points(group="isthmus.schemes"):
+        try:
+            entry.load()
+        except CouplerError as error:
+            problems += error.problems
+        except Exception as error:
+            problems.append(
+                Problem(
+                    what="installed schemes do not load",
+                    name=f"{entry.name} = {entry.value}",
+                    found=f"{type(error).__name__}: {error}",
+                    remedy="repair or uninstall the package that brings them",
+                )
+            )
     for plugin in plugins:
         path = Path(plugin) if Path(plugin).is_absolute() else base / plugin
         try:
@@ -42,11 +55,12 @@ def load_file(path: Path) -> None:
         ConfigError: when it does not exist or does not run.
     """
     if not path.is_file():
-        raise ConfigError.of("no such plugin file", str(path))
+        near = nearest(path.name, [p.name for p in path.parent.glob("*.py")])
+        raise ConfigError.of("no such plugin file", str(path), remedy=near)
     name = f"isthmus_plugin_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
-        raise ConfigError.of("not a Python file", str(path), expected="a name ending in .py")
+        raise ConfigError.of("not a plugin", str(path), expected="a Python file, NAME.py")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
@@ -55,8 +69,16 @@ def load_file(path: Path) -> None:
         raise
     except Exception as error:
         raise ConfigError.of(
-            "plugin does not run", str(path), found=f"{type(error).__name__}: {error}"
+            "plugin does not run", str(path), found=_what_python_said(error, path)
         ) from error
+
+
+def _what_python_said(error: Exception, path: Path) -> str:
+    """The error, with the line of the file that it comes from."""
+    lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]
+    line = error.lineno if isinstance(error, SyntaxError) else (lines[-1] if lines else None)
+    message = error.msg if isinstance(error, SyntaxError) else str(error)
+    return f"{type(error).__name__}: {message}" + (f" (line {line})" if line else "")
 
 
 def bundle_folder() -> Path:
@@ -74,7 +96,7 @@ def bundle_path(scheme: str, base: Path) -> Path | None:
     if scheme in shipped_bundles():
         return shipped_bundles()[scheme]
     for folder in (base / scheme, Path(scheme)):
-        if folder.is_dir():
+        if scheme and folder.is_dir():
             return folder
     return None
 
@@ -86,24 +108,38 @@ def find_scheme(process: str, scheme: str, base: Path) -> type[Component]:
         ConfigError: for an unknown process or scheme, with the near ones.
         DataError: for a bundle that is damaged.
     """
+    if ".py:" in scheme:
+        return _in_file(process, scheme, base)
     known = SCHEMES.get(process)
     if known is None:
         raise ConfigError.of("unknown process", process, remedy=nearest(process, SCHEMES))
     if scheme in known:
         return known[scheme]
-    if ".py:" in scheme:
-        file, _, name = scheme.rpartition(":")
-        load_file(Path(file) if Path(file).is_absolute() else base / file)
-        if name in known:
-            return known[name]
     folder = bundle_path(scheme, base)
     if folder is not None:
         from_bundle = import_module("emulators.component").emulator_class
         cls: type[Component] = from_bundle(folder, process)
         return cls
     bundles = list(shipped_bundles()) if process == "gravity_wave" else []
-    raise ConfigError.of(
-        "unknown scheme",
-        f"{process}={scheme}",
-        remedy=nearest(scheme, [*known, *bundles]) + " A folder with a bundle is given by its path",
-    )
+    remedy = nearest(scheme, [*known, *bundles])
+    if "/" in scheme:
+        remedy = f"there is no bundle in such a folder either; {remedy}"
+    elif process not in ("atmosphere", "surface"):
+        remedy += " (or the path of a folder with a bundle, or FILE.py:NAME)"
+    raise ConfigError.of("unknown scheme", f"{process}={scheme}", remedy=remedy)
+
+
+def _in_file(process: str, scheme: str, base: Path) -> type[Component]:
+    """The class that ``FILE.py:NAME`` names."""
+    file, _, name = scheme.rpartition(":")
+    load_file(Path(file) if Path(file).is_absolute() else base / file)
+    known = SCHEMES.get(process, {})
+    if name not in known:
+        elsewhere = [f"{p}={name}" for p, schemes in SCHEMES.items() if name in schemes]
+        raise ConfigError.of(
+            "no such scheme in the file",
+            f"{process}={scheme}",
+            expected=f'a class under @scheme("{process}", "{name}")',
+            remedy=f"it registers {elsewhere[0]}" if elsewhere else nearest(name, known),
+        )
+    return known[name]

@@ -21,6 +21,9 @@ def step(model: Assembly) -> None:
     atmosphere.advance(
         {of: rate.reshape(-1, *atmosphere.grid.shape) for of, rate in tendencies.items()}
     )
+    # Pressure and height follow the winds and temperatures before anyone averages them together;
+    # the next step finds them made.
+    atmosphere.columns()
     for coupling in model.couplings.values():
         coupling.collect(clock.step_length)
     clock.tick()
@@ -28,8 +31,9 @@ def step(model: Assembly) -> None:
         coupling.step_if_due(clock.now)
 
 
-def run(model: Assembly, steps: int, after_step: Callable[[Assembly], None]) -> None:
-    """`steps` steps; `after_step` watches, averages, writes and reports."""
+def run(model: Assembly, steps: int, after_step: Callable[[Assembly], bool]) -> None:
+    """`steps` steps; `after_step` watches, averages, writes, and says whether to go on."""
     for _ in range(steps):
         step(model)
-        after_step(model)
+        if not after_step(model):
+            break

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from coupler.interface.component import Component, Diagnostic, Model, Tendency
 from coupler.interface.errors import Problem, nearest
+from coupler.interface.registry import providers
 from coupler.interface.units import convertible, is_unit
 
 STATIC = ("lat", "lon", "orog", "sftlf")
@@ -33,6 +34,7 @@ def negotiate(
     atmosphere: Iterable[str],
     models: Mapping[str, type[Model]],
     boundary: Mapping[str, Iterable[str]],
+    failed: Iterable[str] = (),
 ) -> list[Problem]:
     """Everything about the declared fields that does not fit.
 
@@ -41,12 +43,16 @@ def negotiate(
         atmosphere: names that the atmosphere's columns offer.
         models: the other models by name.
         boundary: names of boundary fields that the case gives, by model.
+        failed: processes and models of the case that something else is wrong with; what they would
+            provide is not missed here as well.
     """
     problems: list[Problem] = []
     from_models = {f.name: name for name, cls in models.items() for f in cls.provides}
+    atmosphere = set(atmosphere)
     given = boundary.get("atmosphere", ())
     available = dict.fromkeys((*atmosphere, *STATIC, *given), "atmosphere") | from_models
     owner: dict[str, str] = {}
+    expected = set(failed)
     for plan in plans:
         who = f"{plan.process}={plan.label}"
         for port in plan.cls.inputs:
@@ -60,11 +66,13 @@ def negotiate(
                     )
                 )
             if port.name not in available and not port.optional:
-                problems.append(_nobody(port.name, who, plans, available))
+                problems += _nobody(port.name, who, plans, available, expected)
         if not plan.plain:
             continue
         for f in plan.cls.diagnostics:
             taken = owner.get(f.name) or from_models.get(f.name)
+            if not taken and f.name in atmosphere:
+                taken = "atmosphere"
             if taken:
                 problems.append(
                     Problem(
@@ -79,19 +87,26 @@ def negotiate(
     for name, cls in models.items():
         for port in cls.receives:
             if port.name not in available and not port.optional:
-                problems.append(_nobody(port.name, name, plans, available))
+                problems += _nobody(port.name, name, plans, available, expected)
     problems += _boundaries(models, boundary)
     return problems
 
 
-def _nobody(name: str, who: str, plans: Sequence[Plan], available: Mapping[str, str]) -> Problem:
+def _nobody(
+    name: str, who: str, plans: Sequence[Plan], available: Mapping[str, str], failed: set[str]
+) -> list[Problem]:
     later = [f"{p.process}={p.label}" for p in plans if name in (f.name for f in p.cls.diagnostics)]
+    able = providers(name)
+    if failed.intersection(s.split("=")[0] for s in able):
+        return []
     if later:
         remedy = f"{later[0]} provides it: put {later[0].split('=')[0]} before it in the case"
+    elif able:
+        remedy = "add a component that provides it: " + " or ".join(able)
     else:
         remedy = f"add a component that provides it, or a file as boundary.{name}; "
         remedy += nearest(name, available)
-    return Problem(what="an input that nobody provides", name=f"{name} of {who}", remedy=remedy)
+    return [Problem(what="an input that nobody provides", name=f"{name} of {who}", remedy=remedy)]
 
 
 def _boundaries(

@@ -8,20 +8,25 @@ ds = sim.dataset()
 
 from __future__ import annotations
 
+import logging
+import re
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from coupler.config import read_yaml, with_changes
+from coupler.config import read_yaml, validate, with_changes
 from coupler.driver import loop
 from coupler.driver.assemble import Assembly, assemble
 from coupler.driver.info import machine, versions
-from coupler.driver.state import Memory, Snapshot
-from coupler.driver.watch import WATCHED, check_state
+from coupler.driver.signals import Asked, Interrupted, listening
+from coupler.driver.state import Memory, Snapshot, differences
+from coupler.driver.watch import BLEW_UP, WATCHED, Watch
 from coupler.interface.component import Array
 from coupler.interface.errors import ConfigError, CouplerError, Problem, UnstableError, nearest
 from coupler.interface.fields import FIELDS, Field
@@ -33,6 +38,8 @@ from coupler.output.record import RecordFile
 from coupler.output.series import SeriesFile
 from coupler.output.writer import Averages, area_means, choose
 from coupler.parallel import threads
+
+_log = logging.getLogger(__name__)
 
 _SNAPSHOT = 21600.0
 """Time between copies of the state kept in memory for the case of a blow-up [s]."""
@@ -61,10 +68,11 @@ class Simulation:
         self._surface_live = self._surface_fields()
         self._files: list[Averages] = []
         self._series: SeriesFile | None = None
-        self._records: dict[str, RecordFile] = {}
         columns = model.atmosphere.columns()
         self._watched = {n: columns[n] for n in WATCHED if n in columns}
-        self._last_good: Snapshot = self._memory.take()
+        suite = model.suite
+        self._watch = Watch(self._watched, suite.total, suite.rates, model.atmosphere.grid)
+        self._good: deque[Snapshot] = deque([self._memory.take()], maxlen=2)
         self._wall = 0.0
         self._begun = False
         self._first_step = 0
@@ -108,23 +116,18 @@ class Simulation:
             else (read_yaml(Path(case)), Path(case).parent)
         )
         raw, problems = with_changes(raw, set=set, swap=swap)
-        if plugins:
-            raw["plugins"] = [*raw.get("plugins", []), *(str(Path(p).resolve()) for p in plugins)]
-        folder = RunFolder(
-            Path(out) if out is not None else Path("runs") / str(raw.get("title", "run"))
-        )
-        if not resume and not overwrite:
-            try:
-                folder.refuse_if_taken()
-            except CouplerError as error:
-                problems += error.problems
-        known = list(raw.get("physics") or {})
-        for process in record:
-            if process not in known:
-                remedy = nearest(process, known)
-                problems.append(Problem(what="cannot record", name=process, remedy=remedy))
+        named = raw.get("plugins")
+        if plugins and isinstance(named, list | None):
+            raw["plugins"] = [*(named or []), *(str(Path(p).resolve()) for p in plugins)]
+        folder = RunFolder(Path(out) if out is not None else _default_folder(raw))
+        problems += _folder_problems(folder, resume=resume, overwrite=overwrite)
+        problems += _record_problems(raw, record)
         model = assemble(raw, base, problems)
         simulation = cls(model, folder, resume=resume, record=record, record_columns=record_columns)
+        if resume and folder.has_restart():
+            simulation._found = simulation._restart()
+        for advice in model.advice:
+            _log.warning("isthmus: warning: %s", advice)
         _, wrong = choose(simulation._live, model.case.output.fields)
         if wrong:
             raise ConfigError(*wrong)
@@ -133,44 +136,80 @@ class Simulation:
         return simulation
 
     _overwrite = False
+    _outcome = "failed"
+    _found: restart.Restart | None = None
+
+    def _restart(self) -> restart.Restart:
+        """The newest good restart of the folder.
+
+        Raises:
+            DataError: when all are damaged, or it is of another case.
+        """
+        found = restart.newest_good(self.folder.restart)
+        if found.moment.case == self._memory.fingerprint:
+            return found
+        before = validate(read_yaml(self.folder.case))[0] if self.folder.case.is_file() else None
+        differ = differences(before, self.case) if before is not None else []
+        if differ:
+            raise ConfigError(*differ)
+        return restart.read(found.path, case=self._memory.fingerprint)
 
     # -- running ------------------------------------------------------------------------------
 
     def run(self, days: float | None = None, *, quiet: bool = False) -> Simulation:
         """Runs for `days`, by default what is left of the case's days; may be called again.
 
+        Whatever ends it early, a restart from before that is in the folder.
+
         Raises:
-            UnstableError: when the state blew up; a restart from before is in the folder.
+            UnstableError: when the state blew up.
+            Interrupted: when a signal asked to stop.
         """
         self._begin()
+        self._outcome = "failed"
         clock = self.model.clock
         length = days if days is not None else self.case.days - clock.days
         steps = max(0, round(length * self.model.steps_per_day))
         began = time.perf_counter()
         start = clock.now.seconds
         end = start + steps * clock.step_length
-        with RunProgress(start=start, end=end, silent=quiet) as bar:
+        with RunProgress(start=start, end=end, silent=quiet) as bar, listening() as asked:
             try:
-                loop.run(self.model, steps, lambda _: self._after_step(bar))
+                loop.run(self.model, steps, lambda _: self._after_step(bar, asked))
+                self._outcome = f"stopped by {asked.signal.name}" if asked.signal else "complete"
             except UnstableError as error:
-                path = self._save(self._last_good)
+                # The older one: the newest may hold what went wrong but did not show yet.
+                path = self._go_back_to(self._good[0])
                 raise UnstableError(
-                    *error.problems,
+                    *self._explained(error),
                     Problem(what="the state before it was kept", name=str(path)),
                 ) from error
+            except Exception as error:
+                path = self._go_back_to(self._good[-1])
+                error.add_note(f"The state before it is kept in {path}")
+                raise
             finally:
                 self._wall += time.perf_counter() - began
                 self._report()
-        self._save(self._memory.take())
+            path = self._save(self._memory.take())
+        if asked.signal is not None and clock.now.seconds < end:
+            raise Interrupted(asked.signal, clock.now.date, path)
         return self
+
+    def _explained(self, error: UnstableError) -> Sequence[Problem]:
+        """Problems of an unstable step, with the component when the dynamics could not know it."""
+        if any(p.what == BLEW_UP for p in error.problems):
+            return error.problems
+        m, step = self.model, self.model.clock.now.step + 1
+        date = m.clock.start + timedelta(seconds=step * m.clock.step_length)
+        return [self._watch.explain(step, date)]
 
     def _begin(self) -> None:
         if self._begun:
             return
         self._begun = True
-        found: restart.Restart | None = None
-        if self._resume and self.folder.restart.is_dir():
-            found = restart.newest_good(self.folder.restart, case=self._memory.fingerprint)
+        found = self._found
+        if found is not None:
             self._memory.put(found)
             self._first_step = self.model.clock.now.step
         elif self._overwrite:
@@ -180,7 +219,7 @@ class Simulation:
         write_whole(self.folder.case, text)
         attrs = run_attributes(title=self.case.title, case=text, versions=versions())
         self._open(attrs, found)
-        self._last_good = self._memory.take()
+        self._good = deque([self._memory.take()], maxlen=2)
 
     def _open(self, attrs: Mapping[str, str], found: restart.Restart | None) -> None:
         m = self.model
@@ -224,9 +263,9 @@ class Simulation:
         else:
             self._series = SeriesFile.reopen(self.folder.budgets, at / 86400.0)
         for process in self._record:
-            self._records[process] = self._open_record(process, attrs)
+            self._open_record(process, attrs, at)
 
-    def _open_record(self, process: str, attrs: Mapping[str, str]) -> RecordFile:
+    def _open_record(self, process: str, attrs: Mapping[str, str], at: float | None) -> None:
         bound = self._recorded(process)
         component = bound.component
         outputs = [f.field for f in bound.fluxes]
@@ -244,25 +283,26 @@ class Simulation:
             time_units=f"days since {start.strftime('%Y-%m-%d %H:%M:%S')}",
             calendar=start.calendar,
             attrs={**attrs, "process": process, "scheme": bound.label, "seed": str(self.case.seed)},
+            resume_at=None if at is None else at / 86400.0,
         )
         bound.on_call = lambda now: file.append(
             now.seconds / 86400.0, static | dict(bound.x.items()) | dict(bound.flux.items())
         )
-        return file
 
     def _recorded(self, process: str) -> Any:
         return next(p for p in self.model.suite.processes if p.name == process).schemes[0]
 
-    def _after_step(self, bar: RunProgress) -> None:
+    def _after_step(self, bar: RunProgress, asked: Asked) -> bool:
         m = self.model
         clock = m.clock
-        check_state(self._watched, m.suite.rates, m.atmosphere.grid, clock.now.step, clock.now.date)
+        self._watch.look(clock.now.step, clock.now.date)
         for averages in self._files:
             averages.add(clock.step_length)
         self._if_due(self.case.output.interval, self._write)
         self._if_due(max(_SNAPSHOT / 86400.0, _SNAPSHOT_STEPS / m.steps_per_day), self._remember)
         self._if_due(self.case.restart.interval, self._checkpoint)
         bar.update(clock.now.date, clock.now.seconds, self._max_wind)
+        return asked.signal is None
 
     def _max_wind(self) -> float:
         u, v = self._watched["ua"], self._watched["va"]
@@ -285,16 +325,20 @@ class Simulation:
             self._series.append(t1 / 86400.0, numbers)
 
     def _remember(self, _: int) -> None:
-        self._last_good = self._memory.take()
+        self._good.append(self._memory.take())
 
     def _checkpoint(self, _: int) -> None:
-        self._last_good = self._memory.take()
-        self._save(self._last_good)
+        self._save(self._memory.take())
 
     def _save(self, snapshot: Snapshot) -> Path:
         return restart.write(
             self.folder.restart, snapshot.memories, snapshot.moment, keep=self.case.restart.keep
         )
+
+    def _go_back_to(self, good: Snapshot) -> Path:
+        """Makes `good` the newest restart, which is what ``--resume`` takes."""
+        restart.remove_after(self.folder.restart, good.moment.step)
+        return self._save(good)
 
     def _report(self) -> None:
         clock = self.model.clock
@@ -305,6 +349,7 @@ class Simulation:
             self.folder.report,
             {
                 "title": self.case.title,
+                "outcome": self._outcome,
                 "date": clock.now.date.isoformat(),
                 "steps": clock.now.step,
                 "days_run": days,
@@ -315,6 +360,12 @@ class Simulation:
                 "machine": machine(),
                 "schemes": {
                     p.name: [b.label for b in p.schemes] for p in self.model.suite.processes
+                },
+                "guard": {
+                    p.name: counts
+                    for p in self.model.suite.processes
+                    for b in p.schemes
+                    if (counts := b.component.counts())
                 },
                 "budgets": {n: v for n, (v, _, _) in self.model.atmosphere.budgets().items()},
             },
@@ -352,3 +403,38 @@ class Simulation:
             }
             for name, c in self.model.couplings.items()
         }
+
+
+def _default_folder(raw: Mapping[str, Any]) -> Path:
+    """``runs/TITLE``, with nothing in the title that means something in a path."""
+    title = re.sub(r"[^\w.+-]+", "_", str(raw.get("title", ""))).strip("._")
+    return Path("runs") / (title or "run")
+
+
+def _folder_problems(folder: RunFolder, *, resume: bool, overwrite: bool) -> list[Problem]:
+    problems: list[Problem] = []
+    checks = [folder.refuse_if_unusable]
+    if resume:
+        checks.append(folder.refuse_if_not_resumable)
+    elif not overwrite:
+        checks.append(folder.refuse_if_taken)
+    for refuse in checks:
+        try:
+            refuse()
+        except CouplerError as error:
+            problems += error.problems
+    return problems
+
+
+def _record_problems(raw: Mapping[str, Any], record: Sequence[str]) -> list[Problem]:
+    physics = raw.get("physics")
+    known = [str(p) for p in physics] if isinstance(physics, Mapping) else []
+    return [
+        Problem(
+            what="cannot record a process that the case does not have",
+            name=process,
+            remedy=nearest(process, known),
+        )
+        for process in record
+        if process not in known
+    ]

@@ -10,8 +10,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from coupler.config import Case
 from coupler.driver.assemble import Assembly
 from coupler.interface.component import Array
+from coupler.interface.errors import DataError, Problem
 from coupler.output.restart import Moment, Restart
 
 
@@ -66,15 +68,61 @@ class Memory:
         )
 
     def put(self, restart: Restart) -> None:
-        """Gives everything back to its owner."""
+        """Gives everything back to its owner.
+
+        Raises:
+            DataError: when the model remembers other things than the restart holds.
+        """
         self._clock.set(restart.moment.step)
         for part, holder in self._parts.items():
-            holder.restore(restart.memory(part))
+            try:
+                holder.restore(restart.memory(part))
+            except (KeyError, ValueError) as error:
+                raise DataError.of(
+                    "restart does not fit the model",
+                    str(restart.path),
+                    expected=f"the memory of {part} as this version of Isthmus has it",
+                    found=str(error),
+                    remedy="continue with the version that wrote it, or begin again with "
+                    "--overwrite",
+                ) from error
+
+
+def _decisive(case: Case) -> dict[str, Any]:
+    """What decides whether a restart belongs to a case: all but length and title."""
+    data: dict[str, Any] = case.model_dump(mode="json")
+    for name in ("title", "description", "days", "restart"):
+        data.pop(name)
+    data["physics_order"] = list(data["physics"])
+    return data
 
 
 def _fingerprint(model: Assembly) -> str:
-    """Hash of what decides whether a restart belongs to a case: all but length and title."""
-    data: dict[str, Any] = model.case.model_dump(mode="json")
-    for name in ("title", "description", "days", "restart"):
-        data.pop(name)
-    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
+    text = json.dumps(_decisive(model.case), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def differences(old: Case, new: Case) -> list[Problem]:
+    """A sentence for each entry that keeps `new` from going on where `old` stopped."""
+    before, after = _entries(_decisive(old)), _entries(_decisive(new))
+    return [
+        Problem(
+            what="not the case of the run to resume",
+            name=name,
+            expected=repr(before[name]) if name in before else "no such key",
+            found=repr(after[name]) if name in after else "no such key",
+            remedy="resume with the case that the run was begun with, or give another --out",
+        )
+        for name in dict.fromkeys((*before, *after))
+        if name not in before or name not in after or before[name] != after[name]
+    ]
+
+
+def _entries(node: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one with dotted names; what is not given is left out."""
+    if not isinstance(node, dict):
+        return {} if node is None else {prefix: node}
+    found: dict[str, Any] = {}
+    for name, inner in node.items():
+        found |= _entries(inner, f"{prefix}.{name}" if prefix else str(name))
+    return found

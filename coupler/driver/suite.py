@@ -26,6 +26,7 @@ from coupler.interface.component import (
     Port,
     Tendency,
 )
+from coupler.interface.errors import UnstableError
 from coupler.interface.fields import COLUMN, STATE, Field, tendency_field
 from coupler.interface.units import conversion
 
@@ -57,19 +58,23 @@ class Bound:
         every: int,
         pool: Mapping[str, Array],
         host: Host,
+        *,
+        span: float = 0.0,
         top: TopPolicy | None = None,
     ) -> None:
         """Binds a scheme.
 
         Args:
-            component: the scheme, set up.
-            label: its name in the output.
-            every: steps between calls.
-            pool: all fields by name.
+            component: the scheme, already set up.
+            label: its name in messages and in the output.
+            every: steps from one call to the next.
+            pool: arrays that inputs are taken from, by name.
             host: the column model.
+            span: time from one call to the next [s]; 0 where every step has a call.
             top: policy at the model top for its fluxes; None: what it declares.
         """
         self.component, self.label, self.every, self.host = component, label, every, host
+        self.span = span
         self.on_call: Callable[[Now], None] | None = None
         """Called right after the scheme, while its inputs still are what it saw."""
         self.tendencies: tuple[str, ...] = ()
@@ -107,14 +112,21 @@ class Bound:
         """Calls the scheme and brings its rate up to date."""
         for conversion_ in self.converted:
             conversion_.refresh()
-        for _, array in (*self.tend.items(), *self.flux.items()):
+        for _, array in (*self.tend.items(), *self.flux.items(), *self.diag.items()):
             array.fill(0.0)
-        if isinstance(self.component, Diagnostic):
-            self.component.compute(self.x, self.diag, now)
-        else:
-            self.component.compute(self.x, self.tend, self.flux, self.diag, now)
-        if self.on_call is not None:
-            self.on_call(now)
+        # What is held until the next call is applied for that long, not for one step: a scheme
+        # that adjusts would otherwise adjust once in each step.
+        step = now.dt
+        now.dt = max(step, self.span)
+        try:
+            if isinstance(self.component, Diagnostic):
+                self.component.compute(self.x, self.diag, now)
+            else:
+                self.component.compute(self.x, self.tend, self.flux, self.diag, now)
+            if self.on_call is not None:
+                self.on_call(now)
+        finally:
+            now.dt = step
         fresh = set(self.tendencies)
         for f in self.fluxes:
             self._diverge(f, phalf, add=f.of in fresh)
@@ -232,14 +244,35 @@ class Suite:
         self.processes.append(process)
 
     def run(self, now: Now) -> dict[str, Array]:
-        """Calls what is due and returns the total tendency of the state [SI per s]."""
+        """Calls what is due and returns the total tendency of the state [SI per s].
+
+        Raises:
+            UnstableError: for a tendency that is not finite, naming the first scheme that gave one.
+        """
         for of, array in self.start.items():
             self.state[of][...] = array
             self.total[of].fill(0.0)
+        try:
+            self._act(now)
+        except UnstableError:
+            self._blame(now)  # a scheme that complains of its input is rarely the one to blame
+            raise
+        with np.errstate(invalid="ignore", over="ignore"):
+            finite = all(np.isfinite(total.sum()) for total in self.total.values())
+        if not finite:
+            self._blame(now)
+        return self.total
+
+    def _act(self, now: Now) -> None:
         for process in self.processes:
             for bound in process.schemes:
                 if now.step % bound.every == 0:
-                    bound.call(now, self.phalf)
+                    try:
+                        bound.call(now, self.phalf)
+                    except Exception as error:
+                        where = f"{process.name}={bound.label}, step {now.step}, date {now.date}"
+                        error.add_note(f"in {where}")
+                        raise
                 else:
                     bound.hold(self.phalf)
                 bound.heat(self.state, now.dt)
@@ -248,7 +281,27 @@ class Suite:
             for of, rate in process.applied.items():
                 add_scaled(self.state[of], rate, now.dt)
                 add_scaled(self.total[of], rate, 1.0)
-        return self.total
+
+    def _blame(self, now: Now) -> None:
+        """Raises for the first scheme that acts and whose rate is not finite, if there is one."""
+        for name, rates in self.rates().items():
+            for of, rate in rates.items():
+                bad = ~np.isfinite(rate)
+                if not bad.any():
+                    continue
+                level, column = (int(i) for i in np.argwhere(bad)[0])
+                j, i = divmod(column, self.host.grid.lon.size)
+                grid = self.host.grid
+                raise UnstableError.of(
+                    "a tendency is not finite",
+                    f"{of} of {name}",
+                    expected="a finite number",
+                    found=f"{rate[level, column]:g} at level {level}, lat {grid.lat[j]:.1f}, "
+                    f"lon {grid.lon[i]:.1f}, step {now.step}, date {now.date}, "
+                    f"{int(bad.sum())} of {bad.size} points",
+                    remedy="swap or shadow this scheme, or give a learned one a reference to fall "
+                    "back on",
+                )
 
     def _mix(self, process: Process, seconds: float) -> None:
         for array in process.applied.values():

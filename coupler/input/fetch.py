@@ -13,6 +13,7 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 
 from coupler.interface.errors import CouplerError, DataError, nearest
@@ -150,7 +151,12 @@ def locate(name: str, *, beside: Path | None = None) -> Path:
     if name in FILES:
         remedy = f"run `isthmus data fetch {name}`, or set {ENVIRONMENT} to a folder that has it"
     else:
-        remedy = nearest(name, FILES)
+        beside_it = [p.name for p in places[0].parent.glob("*.nc")]
+        near = get_close_matches(given.name, beside_it, n=3, cutoff=0.6)
+        near += get_close_matches(name, FILES, n=3, cutoff=0.6)
+        remedy = "check the path; `isthmus data list` names files that can be fetched"
+        if near:
+            remedy = "did you mean " + " or ".join(map(repr, near)) + "?"
     raise DataError.of(
         "no such data file",
         name,

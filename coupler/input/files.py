@@ -153,7 +153,8 @@ def field_of(
     where = f"{variable} in {file.filepath()}"
     if variable not in file.variables:
         known = [n for n, v in file.variables.items() if v.ndim >= len(dims)]
-        raise DataError.of("no such variable", where, remedy=nearest(variable, known))
+        remedy = nearest(variable, known) if known else "it has " + ", ".join(file.variables)
+        raise DataError.of("no such variable", where, remedy=remedy)
     source = file[variable]
     axes = [_axis_of(file, name) for name in source.dimensions]
     values = np.asarray(np.ma.filled(np.ma.asarray(source[...], np.float64), np.nan))

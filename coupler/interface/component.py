@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from coupler.interface.constants import Planet
-from coupler.interface.errors import ContractError, nearest
+from coupler.interface.errors import ContractError, Problem, nearest
 from coupler.interface.fields import FIELDS, STATE, Field, tendency_field
 from coupler.interface.grid import Grid, HybridLevels
 
@@ -133,6 +133,7 @@ class Params(BaseModel):
     model_config = ConfigDict(
         frozen=True,
         extra="forbid",
+        allow_inf_nan=False,
         validate_default=True,
         arbitrary_types_allowed=True,
         use_attribute_docstrings=True,
@@ -222,6 +223,10 @@ class Component:
     def __init__(self, parameters: Params | None = None) -> None:
         self.p: Any = parameters if parameters is not None else self.Parameters()
 
+    def counts(self) -> dict[str, int]:
+        """Numbers worth a place in ``run.json``, for example how often a guard had to act."""
+        return {}
+
     def memory(self) -> dict[str, Array]:
         """Everything beyond its inputs that a restart needs; empty for a memoryless component."""
         return {}
@@ -295,6 +300,10 @@ class Model(Component, ABC):
     @abstractmethod
     def fields(self) -> Mapping[str, Array]:
         """The provided fields: the same arrays, updated in place, at every call."""
+
+    def advice(self) -> list[Problem]:
+        """What a user should hear before a run that is possible but probably not meant."""
+        return []
 
     @abstractmethod
     def step(self, received: Arrays, now: Now) -> None:

@@ -70,10 +70,37 @@ class UnstableError(CouplerError):
     """The model state left the range in which it means anything."""
 
 
+class BadValue(ValueError):
+    """What a validator of parameters raises: the parts of a `Problem` without its name.
+
+    A `ValueError`, because pydantic collects those and knows the name of the key.
+    """
+
+    def __init__(self, what: str, *, expected: str = "", found: str = "", remedy: str = "") -> None:
+        self.what, self.expected, self.found, self.remedy = what, expected, found, remedy
+        super().__init__(str(self.problem("value")))
+
+    def problem(self, name: str) -> Problem:
+        """The problem, concerning `name`."""
+        return Problem(
+            what=self.what,
+            name=name,
+            expected=self.expected,
+            found=self.found,
+            remedy=self.remedy,
+        )
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """A hint naming the known names closest to `name`, or all of them when few."""
     known = sorted(known)
-    close = get_close_matches(name, known, n=3, cutoff=0.5)
+    close = get_close_matches(name, known, n=3, cutoff=0.55)
     if close:
         return "did you mean " + " or ".join(repr(c) for c in close) + "?"
+    if len(known) > _MANY:
+        return f"known: {', '.join(known[:_MANY])} and {len(known) - _MANY} more"
     return "known: " + ", ".join(known) if known else "none is known"
+
+
+_MANY = 20
+"""More known names than this are not all listed."""

@@ -20,6 +20,17 @@ _C = TypeVar("_C", bound=type[Component])
 SCHEMES: dict[str, dict[str, type[Component]]] = {}
 
 
+def providers(field: str) -> list[str]:
+    """Registered schemes that give a field to others, as ``process=scheme``."""
+    found = []
+    for process, schemes in sorted(SCHEMES.items()):
+        for name, cls in sorted(schemes.items()):
+            given = (*getattr(cls, "provides", ()), *getattr(cls, "diagnostics", ()))
+            if process != "atmosphere" and field in (f.name for f in given):
+                found.append(f"{process}={name}")
+    return found
+
+
 def scheme(process: str, name: str) -> Callable[[_C], _C]:
     """Registers a component class as scheme `name` of `process`.
 

@@ -12,7 +12,9 @@ from functools import cache
 from typing import Any
 
 from pydantic import GetCoreSchemaHandler
-from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+from pydantic_core import CoreSchema, core_schema
+
+from coupler.interface.errors import BadValue
 
 _NUMBER_UNIT = re.compile(r"^\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*(.*?)\s*$")
 
@@ -56,26 +58,29 @@ def conversion(source: str, target: str) -> tuple[float, float]:
     return factor, offset
 
 
-def parse_quantity(value: object, units: str) -> float:
+def parse_quantity(value: object, units: str) -> float | int:
     """`value` in `units`: a plain number is taken to be in `units`, ``"315 hPa"`` is converted.
 
     Raises:
-        ValueError: with a sentence that says what was wrong.
+        BadValue: saying what was wrong.
     """
+    like = f"a number [{units}], or text with a number and a unit convertible to {units!r}"
     if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise ValueError(f"expected a number in {units!r}, found {value!r}")
+        raise BadValue("not a number", expected=like, found=repr(value))
     if isinstance(value, int | float):
-        return float(value)
+        return value  # pydantic makes a float of it, or says why not
     match = _NUMBER_UNIT.match(value)
     if match is None:
-        raise ValueError(f"expected a number with a unit like {units!r}, found {value!r}")
+        raise BadValue("not a number", expected=like, found=repr(value))
     number, unit = float(match[1]), match[2]
     if not unit:
         return number
-    if not is_unit(unit):
-        raise ValueError(f"unknown unit {unit!r}; expected one convertible to {units!r}")
     if not convertible(unit, units):
-        raise ValueError(f"wrong unit {unit!r}; expected one convertible to {units!r}")
+        raise BadValue(
+            "wrong unit" if is_unit(unit) else "unknown unit",
+            expected=f"a unit convertible to {units!r}",
+            found=repr(value),
+        )
     factor, offset = conversion(unit, units)
     return number * factor + offset
 
@@ -95,9 +100,6 @@ class Unit:
         def parse(value: object) -> object:
             if value is None:
                 return None
-            try:
-                return parse_quantity(value, self.units)
-            except ValueError as error:
-                raise PydanticCustomError("quantity", "{error}", {"error": str(error)}) from error
+            return parse_quantity(value, self.units)
 
         return core_schema.no_info_before_validator_function(parse, handler(source))

@@ -48,7 +48,34 @@ class RunFolder:
 
     def holds_a_run(self) -> bool:
         """Whether another run's files are here."""
-        return any((self.path / name).exists() for name in _MARKS)
+        return any((self.path / name).exists() for name in _MARKS) or self.has_restart()
+
+    def has_restart(self) -> bool:
+        """Whether a run can be continued from here."""
+        return any(self.restart.glob("restart_*.safetensors"))
+
+    def refuse_if_unusable(self) -> None:
+        """Refuses what cannot become a folder with files of ours.
+
+        Raises:
+            ConfigError: when it is a file, or lies below a file or in a folder without permission.
+        """
+        there = next(p for p in (self.path.absolute(), *self.path.absolute().parents) if p.exists())
+        if not there.is_dir():
+            raise ConfigError.of(
+                "output folder is a file" if there == self.path.absolute() else "no folder to be",
+                str(self.path),
+                expected="a folder, or a place where one can be made",
+                found=f"the file {there}",
+                remedy="give another --out",
+            )
+        if not os.access(there, os.W_OK | os.X_OK):
+            raise ConfigError.of(
+                "no permission to write the output",
+                str(self.path),
+                found=f"{there} cannot be written to",
+                remedy="give another --out",
+            )
 
     def refuse_if_taken(self) -> None:
         """Refuses to write over another run.
@@ -56,15 +83,26 @@ class RunFolder:
         Raises:
             ConfigError: when the folder holds a run.
         """
-        if self.path.exists() and not self.path.is_dir():
-            raise ConfigError.of(
-                "output folder is a file", str(self.path), remedy="give another --out"
-            )
         if self.holds_a_run():
             raise ConfigError.of(
                 "output folder holds another run",
                 str(self.path),
                 remedy="give --resume to go on, --overwrite to replace it, or another --out",
+            )
+
+    def refuse_if_not_resumable(self) -> None:
+        """Refuses to begin again over a run that cannot be continued; an empty folder is fine.
+
+        Raises:
+            ConfigError: when the folder holds a run without a restart.
+        """
+        if self.holds_a_run() and not self.has_restart():
+            raise ConfigError.of(
+                "nothing to resume",
+                str(self.path),
+                expected="a file restart/restart_*.safetensors",
+                found="a run that wrote no restart",
+                remedy="begin again with --overwrite, or give another --out",
             )
 
     def clear(self) -> None:

@@ -2,7 +2,8 @@
 
 One netCDF file per process with dimensions time, lev, ilev and column. The columns are a sample
 drawn anew at every call from the run's seed; inputs are as the scheme received them, in its units.
-The file is open only while a call is written: it can be read at any time.
+The file is open only while a call is written: it can be read at any time. A resumed run goes on
+with the file, and what it draws does not depend on where it was interrupted.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ import netCDF4
 import numpy as np
 
 from coupler.interface.component import Array
+from coupler.interface.errors import DataError
 from coupler.interface.fields import Field
 from coupler.interface.grid import HybridLevels
+from coupler.output.netcdf import keep_records
 
 _DIM = {"level": "lev", "interface": "ilev", "column": "column"}
 
@@ -35,8 +38,9 @@ class RecordFile:
         time_units: str,
         calendar: str,
         attrs: Mapping[str, str],
+        resume_at: float | None = None,
     ) -> None:
-        """Creates the file.
+        """Creates the file, or goes on with it.
 
         Args:
             path: where.
@@ -48,11 +52,19 @@ class RecordFile:
             time_units: CF units of time.
             calendar: CF calendar.
             attrs: global attributes.
+            resume_at: time up to which calls in an existing file are kept, in its units; None makes
+                a new file. A call at that time belongs to the step that is still to come.
+
+        Raises:
+            DataError: for an existing file with other fields or another number of columns.
         """
         self._path, self._ncol, self._n = path, ncol, min(columns, ncol)
         self._seed = seed
         self._calls = 0
         self._fields = tuple(fields)
+        if resume_at is not None and path.is_file():
+            self._reopen(resume_at)
+            return
         with netCDF4.Dataset(path, "w") as f:
             f.setncatts({"title": "Recording of a scheme's inputs and outputs", **attrs})
             f.createDimension("time", None)
@@ -71,6 +83,23 @@ class RecordFile:
                 dims = ("time", *(_DIM[d] for d in field.dims))
                 v = f.createVariable(field.name, "f4", dims, zlib=True, complevel=1, shuffle=True)
                 v.setncatts({"long_name": field.long_name, "units": field.units})
+
+    def _reopen(self, upto: float) -> None:
+        with netCDF4.Dataset(self._path) as f:
+            times = np.asarray(f["time"][:])
+            names = {f.name for f in self._fields} | {"time", "ap", "b", "index"}
+            if set(f.variables) != names or f.dimensions["column"].size != self._n:
+                raise DataError.of(
+                    "recording holds something else",
+                    str(self._path),
+                    expected=f"{self._n} columns of " + ", ".join(sorted(names)),
+                    found=f"{f.dimensions['column'].size} columns of "
+                    + ", ".join(sorted(f.variables)),
+                    remedy="move it away, or resume with the recording options of the first run",
+                )
+        self._calls = int(np.count_nonzero(times < upto - 1e-9))
+        if self._calls < times.size:
+            keep_records(self._path, self._calls)
 
     def append(self, days: float, arrays: Mapping[str, Array]) -> None:
         """Stores one call.

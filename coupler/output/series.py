@@ -14,7 +14,7 @@ TIME_UNITS = "days since {start}"
 
 
 class SeriesFile:
-    """Scalars against time; complete on disk after every `append`."""
+    """Scalars against time. The file is open only while a record is written."""
 
     def __init__(self, path: Path, start: str, calendar: str, attrs: Mapping[str, str]) -> None:
         """Creates the file.
@@ -25,36 +25,32 @@ class SeriesFile:
             calendar: CF calendar name.
             attrs: global attributes.
         """
-        self._start = start
-        self._file = netCDF4.Dataset(path, "w")
-        self._file.setncatts(global_attributes(attrs))
-        self._file.createDimension("time", None)
-        time = self._file.createVariable("time", "f8", ("time",))
-        time.setncatts(
-            {
-                "standard_name": "time",
-                "long_name": "end of the interval",
-                "units": TIME_UNITS.format(start=start),
-                "calendar": calendar,
-                "axis": "T",
-            }
-        )
-        self._file.sync()
+        self._path, self._next = path, 0
+        with netCDF4.Dataset(path, "w") as file:
+            file.setncatts(global_attributes(attrs))
+            file.createDimension("time", None)
+            time = file.createVariable("time", "f8", ("time",))
+            time.setncatts(
+                {
+                    "standard_name": "time",
+                    "long_name": "end of the interval",
+                    "units": TIME_UNITS.format(start=start),
+                    "calendar": calendar,
+                    "axis": "T",
+                }
+            )
 
     @classmethod
     def reopen(cls, path: Path, upto: float) -> SeriesFile:
-        """Opens a file again and goes on after `upto` [days]; later records are dropped."""
+        """Goes on with a file after `upto` [days]; later records are dropped."""
         self = cls.__new__(cls)
         with netCDF4.Dataset(path) as file:
             times = np.asarray(file["time"][:])
         keep = int(np.count_nonzero(times <= upto + 1e-9))
         if keep < times.size:
             keep_records(path, keep)
-        self._file = netCDF4.Dataset(path, "a")
-        self._next = keep
+        self._path, self._next = path, keep
         return self
-
-    _next: int = 0
 
     def append(self, days: float, values: Mapping[str, tuple[float, str, str]]) -> None:
         """Adds one record.
@@ -64,15 +60,11 @@ class SeriesFile:
             values: number, units and long name by variable name.
         """
         n = self._next
-        self._file["time"][n] = days
-        for name, (value, units, long_name) in values.items():
-            if name not in self._file.variables:
-                variable = self._file.createVariable(name, "f8", ("time",), fill_value=np.nan)
-                variable.setncatts({"units": units, "long_name": long_name})
-            self._file[name][n] = value
+        with netCDF4.Dataset(self._path, "a") as file:
+            for name, (value, units, long_name) in values.items():
+                if name not in file.variables:
+                    variable = file.createVariable(name, "f8", ("time",), fill_value=np.nan)
+                    variable.setncatts({"units": units, "long_name": long_name})
+                file[name][n] = value
+            file["time"][n] = days
         self._next += 1
-        self._file.sync()
-
-    def close(self) -> None:
-        """Closes the file."""
-        self._file.close()

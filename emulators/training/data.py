@@ -23,6 +23,7 @@ from torch import Tensor
 
 from coupler.interface.errors import DataError, Problem
 from coupler.interface.fields import FIELDS, Field
+from coupler.interface.grid import HybridLevels
 from coupler.interface.units import conversion, convertible
 from emulators.bundle import same_levels, sha256
 from emulators.schema import Levels, Source
@@ -86,9 +87,11 @@ def _read(file: Any, path: Path, names: Sequence[str], role: str, skip_days: flo
             wrong("missing variable", name, "coefficients of the interfaces")
     if problems:
         raise DataError(*problems)
-    levels = Levels(
-        a=np.asarray(file["ap"][:], np.float64).tolist(),
-        b=np.asarray(file["b"][:], np.float64).tolist(),
+    levels = _named(
+        Levels(
+            a=np.asarray(file["ap"][:], np.float64).tolist(),
+            b=np.asarray(file["b"][:], np.float64).tolist(),
+        )
     )
     ntime = len(file.dimensions["time"])
     if len(file.dimensions["lev"]) != levels.nlev:
@@ -130,6 +133,14 @@ def _read(file: Any, path: Path, names: Sequence[str], role: str, skip_days: flo
         role="test" if role == "test" else "train",
     )
     return Columns(fields=fields, levels=levels, source=source, times=ntime - first)
+
+
+def _named(levels: Levels) -> Levels:
+    """The same levels, by the name that a case gives them where it has one."""
+    for name in (f"hybrid{levels.nlev}", f"sigma{levels.nlev}"):
+        if same_levels(HybridLevels.named(name), levels.hybrid()):
+            return levels.model_copy(update={"name": name})
+    return levels
 
 
 def _attribute(owner: Any, name: str, default: Any) -> Any:

@@ -125,15 +125,13 @@ def train(
     result = skill(truth, estimate, test.levels)
     print_skill(console, result, truth, test.levels)
     some = torch.linspace(0, test.n - 1, min(REFERENCE_COLUMNS, test.n)).long()
-    folder = write_bundle(
+    return write_bundle(
         (out or recipe_path.parent / recipe.bundle).resolve(),
         spec.model_copy(update={"skill": result}),
         network,
         {n: test.fields[n][..., some] for n in recipe.inputs},
         overwrite=overwrite,
     )
-    console.print(f"bundle written to {folder}")
-    return folder
 
 
 def _check_names(recipe: Recipe, path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from coupler.interface.component import Arrays, Diagnostic, Now, gives, reads
 from coupler.interface.registry import scheme
 
@@ -17,4 +19,4 @@ class TotalPrecipitation(Diagnostic):
         """Fills ``pr``, shape [column]."""
         diag.pr.fill(0.0)
         for _, rain in x.items():
-            diag.pr += rain
+            np.add(diag.pr, rain, out=diag.pr)

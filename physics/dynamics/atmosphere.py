@@ -14,7 +14,7 @@ from pydantic import field_validator
 
 from coupler.interface.component import Array, ColumnModel, Params, Port, Site, reads
 from coupler.interface.constants import Planet
-from coupler.interface.errors import ConfigError, nearest
+from coupler.interface.errors import BadValue, ConfigError, Problem, nearest
 from coupler.interface.fields import FIELDS, Field
 from coupler.interface.grid import Grid, HybridLevels
 from coupler.interface.registry import scheme
@@ -36,10 +36,10 @@ Positive = Limit(gt=0.0)
 class SpectralParameters(Params):
     """Parameters of the spectral atmosphere; defaults are for T21 to T42 with a top near 1 hPa."""
 
-    truncation: int = Limit(default=21, ge=5, le=400)
+    truncation: int = 21
     """Triangular truncation, ``T21`` or 21; the grid is the quadratic one."""
     levels: str = "hybrid30"
-    dt: Annotated[float, Unit("s"), Positive] = 1200.0
+    dt: Annotated[float, Unit("s"), Limit(ge=1.0)] = 1200.0
     initial: str = "jablonowski_williamson"
     """Initial state by name; unused when the case gives one from data."""
     noise: Annotated[float, Unit("K"), Limit(ge=0.0)] = 0.0
@@ -49,8 +49,9 @@ class SpectralParameters(Params):
     moist: bool = True
     diffusion_power: int = Limit(default=4, ge=1, le=16)
     """Half the order of the horizontal diffusion: 4 is del^8."""
-    diffusion_time: Annotated[float, Unit("s"), Positive] = 8640.0
-    """E-folding time at the truncation limit."""
+    diffusion_time: Annotated[float, Unit("s"), Positive] | None = None
+    """E-folding time at the truncation limit; by default 0.1 day (42/T)^2. At T21, 0.1 day halves
+    the eddies of Held and Suarez (1994)."""
     sponge_levels: int = Limit(default=3, ge=0)
     """Top levels with additional del^2 diffusion, halving downwards."""
     sponge_time: Annotated[float, Unit("s"), Positive] = 17280.0
@@ -66,8 +67,15 @@ class SpectralParameters(Params):
     @field_validator("truncation", mode="before")
     @classmethod
     def _number(cls, value: object) -> object:
-        match = re.fullmatch(r"[Tt](\d+)", value) if isinstance(value, str) else None
-        return int(match[1]) if match else value
+        match = re.fullmatch(r"[Tt]?(\d{1,4})", value) if isinstance(value, str) else None
+        number = int(match[1]) if match else value
+        if isinstance(number, bool) or not isinstance(number, int) or not 5 <= number <= 400:
+            raise BadValue(
+                "impossible truncation",
+                expected="a triangular truncation from T5 to T400, such as T21",
+                found=repr(value),
+            )
+        return number
 
     @field_validator("levels")
     @classmethod
@@ -75,15 +83,35 @@ class SpectralParameters(Params):
         try:
             HybridLevels.named(value)
         except ConfigError as error:
-            raise ValueError(str(error)) from error
+            (problem,) = error.problems
+            raise BadValue(problem.what, expected=problem.expected, found=repr(value)) from error
         return value
 
     @field_validator("initial")
     @classmethod
     def _initial(cls, value: str) -> str:
         if value not in INITIAL_STATES:
-            raise ValueError(f"unknown initial state {value!r}; {nearest(value, INITIAL_STATES)}")
+            raise BadValue(
+                "unknown initial state", found=repr(value), remedy=nearest(value, INITIAL_STATES)
+            )
         return value
+
+
+def advective_limit(truncation: int, top: float, radius: float) -> tuple[float, float]:
+    """Wind that the step must resolve [m s-1], and the longest step for it [s].
+
+    ``dt < a / (T u)`` (leapfrog, advection of the shortest wave). The wind grows from that of
+    tropospheric jets, for a top level at 10 hPa or below, to the polar night jet's at 0.2 hPa.
+
+    Args:
+        truncation: T.
+        top: pressure of the top level [Pa].
+        radius: of the planet [m].
+    """
+    jet, night = (1.0e3, 85.0), (20.0, 150.0)
+    height = np.log([night[0], jet[0]])
+    wind = float(np.interp(np.log(top), height, [night[1], jet[1]]))
+    return wind, radius / (truncation * wind)
 
 
 @scheme("atmosphere", "spectral")
@@ -122,7 +150,7 @@ class SpectralAtmosphere(ColumnModel):
             tracers=1 if p.moist else 0,
             diffusion=Diffusion(
                 power=p.diffusion_power,
-                timescale=p.diffusion_time,
+                timescale=p.diffusion_time or 8640.0 * (42.0 / p.truncation) ** 2,
                 sponge_levels=p.sponge_levels,
                 sponge_timescale=p.sponge_time,
             ),
@@ -197,6 +225,22 @@ class SpectralAtmosphere(ColumnModel):
         """The provided fields."""
         columns = self.columns()
         return {f.name: columns[f.name] for f in self.provides}
+
+    def advice(self) -> list[Problem]:
+        """Says when the step is probably too long, see `advective_limit`."""
+        top = float(np.sqrt(0.5) * self.levels.half_pressure(np.array(1.0e5))[1])
+        wind, limit = advective_limit(self.p.truncation, top, self.planet.radius)
+        if self.dt <= limit:
+            return []
+        return [
+            Problem(
+                what="step probably too long for the truncation, the run may blow up",
+                name="atmosphere.dt",
+                expected=f"at most about {limit:.0f} s at T{self.p.truncation} with winds up to "
+                f"{wind:.0f} m/s (top level near {top / 100.0:.2g} hPa)",
+                found=f"{self.dt:g} s",
+            )
+        ]
 
     def physics_dt(self) -> float:
         """2 dt of the leapfrog step; dt for the first one [s]."""

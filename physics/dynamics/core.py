@@ -194,8 +194,7 @@ class DynamicalCore:
             else:
                 self._center(self._now)
                 tendency = self._tendency(self._now, forcing)
-                after = self.leapfrog.advance(self._before, self._now, tendency, 2.0 * self.dt)
-                self._before, self._now = self.leapfrog.filtered(self._before, self._now, after)
+                self.leapfrog.step(self._before, self._now, tendency, 2.0 * self.dt)
         self.steps += 1
 
     def _first_step(self, forcing: Mapping[str, Tensor]) -> None:
@@ -204,8 +203,9 @@ class DynamicalCore:
         exposed = self._grid.clone()
         half = self.leapfrog.advance(start, start, self._tendency(start, forcing), 0.5 * self.dt)
         self.equations.to_grid(half, self._grid)
-        self._now = self.leapfrog.advance(start, half, self._tendency(half, forcing), self.dt)
-        self._before = start
+        after = self.leapfrog.advance(start, half, self._tendency(half, forcing), self.dt)
+        self._before.copy_(start)
+        self._now.copy_(after)
         self._grid.copy_(exposed)
 
     def _center(self, spec: Tensor) -> None:

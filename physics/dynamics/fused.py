@@ -1,8 +1,9 @@
-"""The grid-point part of the right-hand side as one compiled pass over each latitude row.
+"""Compiled passes for the CPU without gradients; the reference for each is written in torch.
 
-The same formulas as ``PrimitiveEquations.grid_tendency`` (the reference, in torch), for the CPU
-without gradients: what the torch version writes to some forty temporary arrays stays here in two
-rows of scratch. A test holds the two together to rounding.
+:func:`grid_tendency` is ``PrimitiveEquations.grid_tendency`` as one pass over each latitude row:
+what the torch version writes to some forty temporary arrays stays in a few rows of scratch.
+:func:`finish_step` is what follows the implicit solve in ``Leapfrog``, in place. A test holds each
+to its reference to rounding.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from physics.columns.jit import njit
+from coupler.interface.jit import njit
 
 Array = NDArray[Any]
 
@@ -160,3 +161,53 @@ def grid_tendency(
                 target, force = out[levels + k, j], force_v[k, j]
                 for i in range(nlon):
                     target[i] += sec * force[i]
+
+
+@njit(fastmath=True)
+def finish_step(
+    before: Array,
+    now: Array,
+    tendency: Array,
+    change_d: Array,
+    change_t: Array,
+    change_p: Array,
+    factor: Array,
+    span: float,
+    half_strength: float,
+    alpha: float,
+) -> None:
+    """Increment, damping, time filter and exchange of the time levels, in place.
+
+    Args:
+        before: X^- in, filtered X^0 out, [T+1, 2, (3+n) K + 1, T+2].
+        now: X^0 in, X^+ out.
+        tendency: F(X^0).
+        change_d, change_t, change_p: increments of divergence, temperature [T+1, 2, K, T+2] and
+            ln ps [T+1, 2, 1, T+2].
+        factor: damping factor [T+1, 1, (3+n) K + 1, T+2].
+        span: length of the step [s].
+        half_strength: half the filter's strength [1]. alpha: its alpha [1].
+    """
+    size_m, _, fields, size_l = before.shape
+    levels = change_d.shape[2]
+    one = before.dtype.type(1.0)
+    two = before.dtype.type(2.0)
+    for m in range(size_m):
+        for part in range(2):
+            for f in range(fields):
+                old, centre, damp = before[m, part, f], now[m, part, f], factor[m, 0, f]
+                scale = one
+                if f == fields - 1:
+                    change = change_p[m, part, 0]
+                elif levels <= f < 2 * levels:
+                    change = change_d[m, part, f - levels]
+                elif 2 * levels <= f < 3 * levels:
+                    change = change_t[m, part, f - 2 * levels]
+                else:
+                    change = tendency[m, part, f]
+                    scale = span
+                for i in range(size_l):
+                    new = (old[i] + scale * change[i]) * damp[i]
+                    shift = half_strength * (old[i] - two * centre[i] + new)
+                    old[i] = centre[i] + alpha * shift
+                    centre[i] = new + (alpha - one) * shift

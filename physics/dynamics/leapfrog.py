@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from physics.dynamics import fused
 from physics.dynamics.primitive import PrimitiveEquations
 from physics.dynamics.semi_implicit import SemiImplicit
 
@@ -119,3 +120,25 @@ class Leapfrog:
         shift = torch.add(shift, now, alpha=-2.0) * (0.5 * self.time_filter.strength)
         alpha = self.time_filter.alpha
         return torch.add(now, shift, alpha=alpha), torch.add(after, shift, alpha=alpha - 1.0)
+
+    def step(self, before: Tensor, now: Tensor, tendency: Tensor, span: float) -> None:
+        """:meth:`advance` and :meth:`filtered` in place: filtered X^0 in `before`, X^+ in `now`."""
+        if not self.equations.fused:
+            after = self.advance(before, now, tendency, span)
+            for target, value in zip((before, now), self.filtered(before, now, after), strict=True):
+                target.copy_(value)
+            return
+        change_d, change_t, change_p = self.implicit.solve(before, now, tendency, 0.5 * span)
+        real = before.numpy().dtype.type
+        fused.finish_step(
+            before.numpy(),
+            now.numpy(),
+            tendency.numpy(),
+            change_d.numpy(),
+            change_t.numpy(),
+            change_p.numpy(),
+            self.damping_factor(span).numpy(),
+            real(span),
+            real(0.5 * self.time_filter.strength),
+            real(self.time_filter.alpha),
+        )

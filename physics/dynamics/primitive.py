@@ -27,7 +27,7 @@ import numpy as np
 import torch
 
 from coupler.interface.constants import Planet
-from physics.dynamics import fused
+from physics.dynamics import fused, fused_spectral
 from physics.dynamics.transform import SpectralTransform
 from physics.dynamics.vertical import VerticalGrid
 
@@ -95,6 +95,7 @@ class PrimitiveEquations:
         self._spec_batch: Tensor | None = None
         self.fused = transform.device.type == "cpu"
         """Use the compiled pass when gradients are disabled."""
+        self._tables = transform.plain_tables() if self.fused else {}
         self._fused_arguments: tuple[Any, ...] | None = None
         self.omega_p = torch.zeros(
             (k, transform.nlat, transform.nlon), dtype=transform.dtype, device=transform.device
@@ -117,6 +118,24 @@ class PrimitiveEquations:
         else:
             batch = self._spec_batch
         vectors = 2 * k + 2 * s
+        if self.fused and not torch.is_grad_enabled():
+            x = self._tables
+            fused_spectral.synthesis_batch(
+                spec.numpy(), x["east"], x["up"], x["down"], x["inverse"], k, batch.numpy()
+            )
+        else:
+            self._fill_batch(spec, batch)
+        grid = tr.synthesis(batch, out)
+        if torch.is_grad_enabled():
+            grid = torch.cat([grid[:vectors] * tr.secant, grid[vectors:]])
+        else:
+            grid[:vectors] *= tr.secant
+        return self.views(grid)
+
+    def _fill_batch(self, spec: Tensor, batch: Tensor) -> None:
+        """Wind, derivatives of the scalars, and the state itself, as coefficients."""
+        tr, k = self.transform, self.levels
+        vectors = 2 * k + 2 * self._scalars
         tr.wind(
             spec[:, :, self.vorticity_slice],
             spec[:, :, self.divergence_slice],
@@ -124,12 +143,6 @@ class PrimitiveEquations:
         )
         tr.gradient(spec[:, :, 2 * k :], out=batch[:, :, 2 * k : vectors])
         batch[:, :, vectors:] = spec
-        grid = tr.synthesis(batch, out)
-        if torch.is_grad_enabled():
-            grid = torch.cat([grid[:vectors] * tr.secant, grid[vectors:]])
-        else:
-            grid[:vectors] *= tr.secant
-        return self.views(grid)
 
     @property
     def batch_shape(self) -> tuple[int, int, int]:
@@ -185,12 +198,11 @@ class PrimitiveEquations:
         Returns:
             shape of `spec`.
         """
-        if self.fused and not torch.is_grad_enabled():
-            batch = self._fused_tendency(g, forcing or {})
-        else:
-            batch = self.grid_tendency(g, forcing or {})
-        out = self.transform.analysis(batch, extended=True)
-        return self._assemble(spec, out, surface_geopotential)
+        if not self.fused or torch.is_grad_enabled():
+            batch = self.transform.analysis(self.grid_tendency(g, forcing or {}), extended=True)
+            return self._assemble(spec, batch, surface_geopotential)
+        batch = self.transform.analysis(self._fused_tendency(g, forcing or {}), extended=True)
+        return self._fused_assemble(spec, batch, surface_geopotential)
 
     def grid_tendency(self, g: GridFields, forcing: Mapping[str, Tensor]) -> Tensor:
         """The grid-point part: what :meth:`tendency` analyses.
@@ -316,6 +328,24 @@ class PrimitiveEquations:
         )
         fused.grid_tendency(*arguments)
         return self._batch_out
+
+    def _fused_assemble(self, spec: Tensor, batch: Tensor, surface_geopotential: Tensor) -> Tensor:
+        """:meth:`_assemble` in one compiled pass."""
+        out, x = torch.empty_like(spec), self._tables
+        fused_spectral.assemble_tendency(
+            batch.numpy(),
+            spec.numpy(),
+            surface_geopotential.numpy(),
+            self.omega_p.numpy().dtype.type(self.planet.gas_constant_dry * self.t_ref),
+            x["east"],
+            x["up"],
+            x["down"],
+            x["eigenvalue"],
+            x["inside"],
+            self.levels,
+            out.numpy(),
+        )
+        return out
 
     def _assemble(self, spec: Tensor, batch: Tensor, surface_geopotential: Tensor) -> Tensor:
         tr, k = self.transform, self.levels

@@ -84,26 +84,24 @@ class SemiImplicit:
             self._tables[eta] = (1.0 / (1.0 + eta**2 * wavenumber * squares)).to(tr.dtype)
         return self._tables[eta]
 
-    def step(self, before: Tensor, now: Tensor, tendency: Tensor, dt: float) -> Tensor:
-        """The increment X^+ - X^- of a leapfrog step of length 2 dt.
+    def solve(
+        self, before: Tensor, now: Tensor, tendency: Tensor, dt: float
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Increments X^+ - X^- of divergence, temperature and ln ps in a step of length 2 dt.
 
         Args:
             before: X^-. now: X^0. tendency: F(X^0). All [T+1, 2, (3+n) K + 1, T+2].
             dt: half the length of the step [s].
 
         Returns:
-            shape of `before`.
+            shapes [T+1, 2, K, T+2], the same, and [T+1, 2, 1, T+2].
         """
         eq, tr = self.equations, self.equations.transform
         div, temp = eq.divergence_slice, eq.temperature_slice
         eta, span = dt * (1.0 + self.off_centring), 2.0 * dt
-        first, last = div.start, temp.stop
-        lag = torch.cat(
-            [before[:, :, first:last] - now[:, :, first:last], before[:, :, -1:] - now[:, :, -1:]],
-            dim=2,
-        )
-        k = eq.levels
-        lag_d, lag_t, lag_p = lag[:, :, :k], lag[:, :, k : 2 * k], lag[:, :, 2 * k :]
+        lag_d = before[:, :, div] - now[:, :, div]
+        lag_t = before[:, :, temp] - now[:, :, temp]
+        lag_p = before[:, :, -1:] - now[:, :, -1:]
         rhs_t = span * (tendency[:, :, temp] - torch.matmul(self._tau, lag_d))
         rhs_p = span * (tendency[:, :, -1:] - torch.matmul(self._nu, lag_d))
         # b (gamma (span lag_t + eta rhs_t) + R T_r (span lag_p + eta rhs_p)) with b = -eigenvalue
@@ -114,7 +112,13 @@ class SemiImplicit:
         change_d = torch.matmul(self._from_modes, modes)
         change_t = rhs_t - eta * torch.matmul(self._tau, change_d)
         change_p = rhs_p - eta * torch.matmul(self._nu, change_d)
-        parts = [span * tendency[:, :, :first], change_d, change_t]
+        return change_d, change_t, change_p
+
+    def step(self, before: Tensor, now: Tensor, tendency: Tensor, dt: float) -> Tensor:
+        """The increment X^+ - X^- of the whole state; arguments as for :meth:`solve`."""
+        eq = self.equations
+        change_d, change_t, change_p = self.solve(before, now, tendency, dt)
+        parts = [2.0 * dt * tendency[:, :, eq.vorticity_slice], change_d, change_t]
         if eq.tracers:
-            parts.append(span * tendency[:, :, eq.tracer_slice])
+            parts.append(2.0 * dt * tendency[:, :, eq.tracer_slice])
         return torch.cat([*parts, change_p], dim=2)

@@ -22,12 +22,13 @@ doi:10.1175/1520-0493(1972)100<0683:AEOSGA>2.3.CO;2; Temperton, C. (1991), Mon. 
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from physics.dynamics import fused_spectral
 from physics.dynamics.legendre import epsilon, gaussian_nodes, legendre_functions
 
 Tensor = torch.Tensor
@@ -85,6 +86,7 @@ class SpectralTransform:
         self.secant = self._tensor(1.0 / self.cos_lat)[:, None]
         self._make_fourier_tables()
         self._make_derivative_tables()
+        self._chunk = max(1, 2**16 // nlon)  # rows of an FFT call: half a megabyte or so
         self._scratch: dict[tuple[str, int], Tensor] = {}
 
     def _tensor(self, array: Float64) -> Tensor:
@@ -131,6 +133,18 @@ class SpectralTransform:
         self._dmu_from_below = column(np.where(inside, down / a, 0.0))
         self._dmu_from_above = column(np.where(inside, up / a, 0.0))
         self._im_inside = self._im_over_a * self.inside
+
+    def plain_tables(self) -> dict[str, npt.NDArray[Any]]:
+        """The derivative tables as arrays [T+1, T+2], for compiled passes over coefficients."""
+        named = {
+            "up": self._dmu_up,
+            "down": self._dmu_down,
+            "inverse": self._inverse_eigenvalue,
+            "eigenvalue": self.eigenvalue,
+            "inside": self.inside,
+            "east": self._im_inside[:, 1:2],
+        }
+        return {name: t[:, 0, 0].cpu().numpy().copy() for name, t in named.items()}
 
     # -- storage ------------------------------------------------------------------------------
 
@@ -200,6 +214,8 @@ class SpectralTransform:
                 return torch.mm(matrix, self._to_grid).view(fields, self.nlat, self.nlon)
             torch.mm(matrix, self._to_grid, out=out.view(rows, self.nlon))
             return out
+        if not torch.is_grad_enabled() and self.device.type == "cpu":
+            return self._rows_from_fourier(fourier, fields, out)
         half = self._buffer("half", (rows, self.nlon // 2 + 1, 2))
         half[:, : self.size_m] = fourier.view(self.size_m, 2, rows).permute(2, 0, 1)
         grid: Tensor = torch.fft.irfft(torch.view_as_complex(half), n=self.nlon, norm="forward")
@@ -227,6 +243,8 @@ class SpectralTransform:
             else:
                 fourier = self._buffer("fourier", (2 * self.size_m, rows))
                 torch.mm(self._from_grid, flat.t(), out=fourier)
+        elif not torch.is_grad_enabled() and self.device.type == "cpu":
+            fourier = self._fourier_from_rows(flat)
         else:
             pairs = torch.view_as_real(torch.fft.rfft(flat, norm="forward"))[:, : self.size_m]
             fourier = self._buffer("fourier", (self.size_m, 2, rows))
@@ -234,6 +252,30 @@ class SpectralTransform:
         matrix = fourier.view(self.size_m, 2 * fields, self.nlat)
         spec = torch.bmm(matrix, self._analysis_table).view(self.spectral_shape(fields))
         return spec if extended else spec * self.inside
+
+    def _rows_from_fourier(self, fourier: Tensor, fields: int, out: Tensor | None) -> Tensor:
+        """Inverse FFT, a cacheful of rows at a time."""
+        rows = fields * self.nlat
+        if out is None:
+            out = torch.empty((fields, self.nlat, self.nlon), dtype=self.dtype, device=self.device)
+        grid, source = out.view(rows, self.nlon), fourier.view(self.size_m, 2, rows).numpy()
+        half = self._buffer("half", (self._chunk, self.nlon // 2 + 1, 2))
+        for first in range(0, rows, self._chunk):
+            part = half[: min(self._chunk, rows - first)]
+            fused_spectral.to_rows(source, first, part.shape[0], part.numpy())
+            row = torch.fft.irfft(torch.view_as_complex(part), n=self.nlon, norm="forward")
+            grid[first : first + part.shape[0]] = row
+        return out
+
+    def _fourier_from_rows(self, flat: Tensor) -> Tensor:
+        """FFT, a cacheful of rows at a time."""
+        rows = flat.shape[0]
+        fourier = self._buffer("fourier", (self.size_m, 2, rows))
+        target = fourier.numpy()
+        for first in range(0, rows, self._chunk):
+            part = torch.fft.rfft(flat[first : first + self._chunk], norm="forward")
+            fused_spectral.from_rows(torch.view_as_real(part).numpy(), first, target)
+        return fourier
 
     # -- derivatives on coefficients ----------------------------------------------------------
 

@@ -42,7 +42,7 @@ from coupler.interface.component import (
     gives,
     reads,
 )
-from coupler.interface.errors import ConfigError, DataError
+from coupler.interface.errors import BadValue, ConfigError, DataError
 from coupler.interface.grid import Grid
 from coupler.interface.registry import scheme
 from coupler.interface.units import Unit
@@ -61,9 +61,9 @@ class Slab(Model):
     class Parameters(Params):
         """Grid, step and properties of the two tiles."""
 
-        nlat: Annotated[int, Field(ge=2)] = 45
+        nlat: Annotated[int, Field(ge=2, le=2160)] = 45
         """Number of latitudes."""
-        nlon: Annotated[int, Field(ge=4)] = 90
+        nlon: Annotated[int, Field(ge=4, le=4320)] = 90
         """Number of longitudes."""
         dt: Annotated[float, Unit("s"), Field(gt=0)] = 10800.0
         """Time step [s]."""
@@ -97,10 +97,12 @@ class Slab(Model):
                 tiles["sea"] = self.depth * self.sea_heat_capacity
             for name, capacity in tiles.items():
                 if self.dt * FASTEST > capacity:
-                    raise ValueError(
-                        f"step too long for the {name}: dt = {self.dt:g} s; expected at most "
-                        f"{capacity / FASTEST:g} s for its depth times {name}_heat_capacity = "
-                        f"{capacity:g} J m-2 K-1; shorten dt or deepen it"
+                    raise BadValue(
+                        f"step too long for the {name}",
+                        expected=f"dt of at most {capacity / FASTEST:g} s for its depth times "
+                        f"{name}_heat_capacity = {capacity:g} J m-2 K-1",
+                        found=f"{self.dt:g} s",
+                        remedy="shorten dt or deepen it",
                     )
             return self
 

@@ -95,4 +95,4 @@ def test_a_wrong_parameter_of_the_page_s_scheme_gets_a_sentence(
         )
     said = str(caught.value)
     assert re.search(r"unknown key: \S*temprature; did you mean 'temperature'", said)
-    assert re.search(r"wrong unit 'K': \S*below; expected one convertible to 'Pa'", said)
+    assert re.search(r"wrong unit: \S*below; expected a unit convertible to 'Pa'", said)

@@ -22,6 +22,7 @@ from coupler.interface.component import (
     tendencies_of,
 )
 from coupler.interface.constants import Planet
+from coupler.interface.errors import UnstableError
 from coupler.interface.grid import Grid, HybridLevels
 
 K, NLAT, NLON = 5, 6, 10
@@ -102,9 +103,10 @@ class Made:
         *components: Tendency | Diagnostic,
         weights: tuple[float | Ramp, ...] = (1.0,),
         every: int = 1,
+        span: float = 0.0,
     ) -> Process:
         suite = self.suite
-        bounds = [Bound(c, c.scheme, every, suite.pool, suite.host) for c in components]
+        bounds = [Bound(c, c.scheme, every, suite.pool, suite.host, span=span) for c in components]
         for bound, weight in zip(bounds, weights, strict=True):
             if weight == 1.0:
                 suite.pool.update(bound.diag.items())
@@ -166,6 +168,79 @@ def test_a_result_is_kept_and_applied_between_calls(made: Made) -> None:
     np.testing.assert_array_equal(total["ta"], first)
     total = made.suite.run(made.now(3))
     np.testing.assert_allclose(total["ta"], 0.5 * first, rtol=1e-6)
+
+
+def test_a_scheme_that_adjusts_rarely_adjusts_once_and_not_in_each_step(made: Made) -> None:
+    made.add(Halve(), every=5, span=500.0)
+    total = made.columns["ta"].astype(np.float64)
+    for step in range(5):
+        now = made.now(step)
+        rate = made.suite.run(now)["ta"].reshape(total.shape)
+        total += 100.0 * rate
+        assert now.dt == 100.0, "the other schemes' step is left as it was"
+    # Half of 200 K within the interval, not half of it in every one of five steps.
+    np.testing.assert_allclose(total, 100.0, rtol=1e-6)
+
+
+def test_diagnostics_arrive_zeroed_like_all_outputs(made: Made) -> None:
+    class Sums(Counter):
+        scheme = "sums"
+
+        def compute(self, x: Arrays, diag: Arrays, now: Now) -> None:
+            diag.tas += 1.0
+
+    made.add(Sums())
+    for step in range(3):
+        made.suite.run(made.now(step))
+    np.testing.assert_array_equal(made.suite.outputs()["tas"][1], 1.0)
+
+
+class Broken(Tendency):
+    """Gives NaN at one point of the heating."""
+
+    process, scheme = "radiation", "broken"
+    tendencies = tendencies_of("ua ta")
+
+    def compute(self, x: Arrays, tend: Arrays, flux: Arrays, diag: Arrays, now: Now) -> None:
+        tend.ta[3, 27] = np.nan
+
+
+class Fussy(Tendency):
+    """Complains of temperatures that are not finite."""
+
+    process, scheme = "gravity_wave", "fussy"
+    inputs = reads("ta")
+    tendencies = tendencies_of("ua")
+
+    def compute(self, x: Arrays, tend: Arrays, flux: Arrays, diag: Arrays, now: Now) -> None:
+        if not np.isfinite(x.ta).all():
+            raise UnstableError.of("fussy was given nonsense", "ta")
+
+
+@pytest.mark.parametrize("followers", [(), (Halve(), Fussy())])
+def test_the_scheme_that_gave_nan_is_named_with_its_point_and_not_one_after_it(
+    made: Made, followers: tuple[Tendency, ...]
+) -> None:
+    made.add(Warm())
+    made.add(Broken())
+    for follower in followers:
+        made.add(follower)
+    where = r"ta of radiation=broken; .*nan at level 3, lat -13\.8, lon 252\.0, step 4, date 2000"
+    with pytest.raises(UnstableError, match=where):
+        made.suite.run(made.now(4))
+
+
+def test_a_complaint_about_a_state_that_came_so_is_passed_on(made: Made) -> None:
+    made.columns["ta"][2, 1, 1] = np.inf
+    made.add(Fussy())
+    with pytest.raises(UnstableError, match="fussy was given nonsense"):
+        made.suite.run(made.now())
+
+
+def test_a_shadow_that_gives_nan_stops_nothing(made: Made) -> None:
+    made.add(Broken(), Warm(), weights=(0.0, 1.0))
+    total = made.suite.run(made.now())
+    np.testing.assert_allclose(total["ta"], 0.01, rtol=1e-7)
 
 
 def test_a_shadow_is_recorded_under_its_own_name_and_not_applied(made: Made) -> None:

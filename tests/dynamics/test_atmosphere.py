@@ -9,6 +9,7 @@ from cases import wave_2006
 from coupler.interface.component import ColumnModel, Site
 from coupler.interface.constants import Planet
 from coupler.interface.errors import ConfigError, UnstableError
+from physics.dynamics import fused_spectral
 from physics.dynamics.atmosphere import SpectralAtmosphere, SpectralParameters
 from physics.dynamics.initial import INITIAL_STATES
 
@@ -135,7 +136,7 @@ def test_an_initial_state_with_its_own_orography_is_refused_over_another():
     [
         ("initial", "jablonowsky", "jablonowski_williamson"),
         ("levels", "hybrid", "hybrid30"),
-        ("truncation", "TL21", "integer"),
+        ("truncation", "TL21", "impossible truncation"),
         ("dt", "20 hPa", "hPa"),
         ("diffusion_time", 0, "greater than 0"),
     ],
@@ -177,6 +178,46 @@ def test_the_compiled_right_hand_side_equals_the_reference(dtype, tracers):
     limit = 1e-12 if dtype == torch.float64 else 3e-4
     assert ((compiled - reference).abs() / scale).max() < limit
     assert (eq.omega_p - omega).abs().max() < limit * omega.abs().max()
+
+
+@pytest.mark.parametrize("tracers", [0, 1])
+def test_the_compiled_passes_over_coefficients_equal_their_references(tracers):
+    core = wave_2006(13, 5, 1200.0, perturbed=True, tracers=tracers)
+    eq, inside = core.equations, core.transform.inside
+    generator = torch.Generator().manual_seed(4)
+    spec = torch.randn(core._now.shape, generator=generator, dtype=torch.float64) * inside
+    compiled, reference = (core.transform.zeros(eq.batch_shape[0]) for _ in range(2))
+    compiled += 7.0  # every entry must be written
+    x = eq._tables
+    fused_spectral.synthesis_batch(
+        spec.numpy(), x["east"], x["up"], x["down"], x["inverse"], 5, compiled.numpy()
+    )
+    eq._fill_batch(spec, reference)
+    scale = reference.abs().amax((0, 1, 3), keepdim=True) + 1e-300
+    assert ((compiled - reference).abs() / scale).max() < 1e-14
+    batch = torch.randn(core.transform.spectral_shape((4 + tracers) * 5 + 1), generator=generator)
+    batch = batch.double()
+    results = [
+        function(spec, batch, core.surface_geopotential)
+        for function in (eq._fused_assemble, eq._assemble)
+    ]
+    scale = results[1].abs().amax((0, 1, 3), keepdim=True)
+    assert ((results[0] - results[1]).abs() / scale).max() < 1e-13
+
+
+@pytest.mark.parametrize("tracers", [0, 1])
+def test_the_compiled_end_of_a_step_equals_the_reference(tracers):
+    core = wave_2006(13, 5, 1200.0, perturbed=True, tracers=tracers)
+    for _ in range(3):
+        core.step()
+    generator = torch.Generator().manual_seed(2)
+    before, now = core._before.clone(), core._now.clone()
+    tendency = 1e-4 * torch.randn(now.shape, generator=generator, dtype=now.dtype)
+    after = core.leapfrog.advance(before, now, tendency, 2400.0)
+    expected = core.leapfrog.filtered(before, now, after)
+    core.leapfrog.step(before, now, tendency, 2400.0)
+    for ours, reference in zip((before, now), expected, strict=True):
+        assert torch.allclose(ours, reference, rtol=1e-12, atol=1e-14)
 
 
 def test_gradients_go_through_a_whole_step():

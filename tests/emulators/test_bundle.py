@@ -69,6 +69,8 @@ def test_a_bundle_is_three_small_files_and_nothing_beside_them(folder: Path) -> 
     names = {"bundle.yaml", "weights.safetensors", "reference.safetensors"}
     assert {p.name for p in folder.iterdir()} == names
     assert {p.name for p in folder.parent.iterdir()} == {folder.name}
+    assert {p.stat().st_mode & 0o777 for p in folder.iterdir()} == {0o644}
+    assert sum(p.stat().st_size for p in folder.iterdir()) < 2_000_000
 
 
 def test_a_write_that_fails_leaves_nothing(

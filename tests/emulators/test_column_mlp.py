@@ -89,6 +89,21 @@ def test_a_column_has_the_same_bits_however_many_others_there_are(
     assert torch.equal(part, x[:, 100 : 100 + n])
 
 
+def test_a_column_has_the_same_bits_with_any_number_of_threads(
+    network: Network, levels: HybridLevels
+) -> None:
+    c = tensors(columns(TILE + 117, levels, 14))
+    before, fluxes = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            fluxes.append(run(network, c)[0])
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(fluxes[0], fluxes[1])
+    assert torch.equal(fluxes[0], fluxes[2])
+
+
 def test_the_same_inputs_in_float64_give_the_same_flux(
     network: Network, levels: HybridLevels
 ) -> None:

@@ -70,6 +70,7 @@ def test_a_recording_is_read_column_by_column(files: tuple[Path, Path]) -> None:
     assert r.n == 39 * TIMES
     assert r.source.seed == 41
     assert r.source.scheme == "ad99"
+    assert r.levels.name == "hybrid13"
     with netCDF4.Dataset(files[0]) as f:
         np.testing.assert_array_equal(r.fields["ua"][:, 2 * 39 + 5], f["ua"][2, :, 5])
         np.testing.assert_array_equal(r.fields["xgwdparam"][:, 6 * 39], f["xgwdparam"][6, :, 0])

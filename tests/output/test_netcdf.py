@@ -95,7 +95,6 @@ def test_the_cf_checker_finds_no_error_and_no_warning_but_one_of_its_own(kind, w
         path, known = tmp_path / "budgets.nc", set()
         series = SeriesFile(path, "1959-01-02", "noleap", {"title": "test"})
         series.append(1.0, {"energy": (1 / 3, "J m-2", "Energy")})
-        series.close()
     CheckSuite.load_all_available_checkers()
     report = tmp_path / "report.json"
     _, errors = ComplianceChecker.run_checker(

@@ -1,0 +1,159 @@
+"""Compiled passes over coefficients, for the CPU without gradients.
+
+:func:`synthesis_batch` fills what ``PrimitiveEquations.to_grid`` transforms, with the formulas of
+``SpectralTransform.wind`` and ``gradient``; :func:`assemble_tendency` is
+``PrimitiveEquations._assemble``. Each reads and writes every coefficient once, where the torch
+version takes some twenty passes. A test holds each to its reference to rounding.
+:func:`to_rows` and :func:`from_rows` are the transpositions around the FFT, in blocks of a cache
+line, for a range of rows whose working set stays in the cache.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numpy.typing import NDArray
+
+from coupler.interface.jit import njit
+
+Array = NDArray[Any]
+
+
+@njit(fastmath=True)
+def synthesis_batch(
+    spec: Array,
+    east_factor: Array,
+    up: Array,
+    down: Array,
+    inverse: Array,
+    levels: int,
+    out: Array,
+) -> None:
+    """Coefficients of u cos, v cos, cos times both derivatives of the scalars, and the state.
+
+    Args:
+        spec: state, [T+1, 2, (3+n) K + 1, T+2].
+        east_factor: m / a, 0 for n > T [m-1], [T+1, T+2].
+        up, down: scatter factors of (1 - mu^2) d/dmu [m-1], [T+1, T+2].
+        inverse: inverse Laplacian [m2], [T+1, T+2].
+        levels: K.
+        out: [T+1, 2, 2 K + 2 ((1+n) K + 1) + (3+n) K + 1, T+2].
+    """
+    size_m, _, fields, size = spec.shape
+    scalars = fields - 2 * levels
+    first = 2 * levels + 2 * scalars
+    zero = spec.dtype.type(0.0)
+    for m in range(size_m):
+        factor, m_up, m_down, inv = east_factor[m], up[m], down[m], inverse[m]
+        for part in range(2):
+            sign = spec.dtype.type(2 * part - 1)
+            for k in range(levels):
+                vor, div = spec[m, part, k], spec[m, part, levels + k]
+                vor_other, div_other = spec[m, 1 - part, k], spec[m, 1 - part, levels + k]
+                u, v = out[m, part, k], out[m, part, levels + k]
+                for i in range(size):
+                    turn = sign * factor[i] * inv[i]
+                    u[i] = turn * div_other[i]
+                    v[i] = turn * vor_other[i]
+                for i in range(size - 1):
+                    u[i + 1] -= m_up[i] * inv[i] * vor[i]
+                    v[i + 1] += m_up[i] * inv[i] * div[i]
+                for i in range(size - 1):
+                    u[i] -= m_down[i + 1] * inv[i + 1] * vor[i + 1]
+                    v[i] += m_down[i + 1] * inv[i + 1] * div[i + 1]
+            for s in range(scalars):
+                x, other = spec[m, part, 2 * levels + s], spec[m, 1 - part, 2 * levels + s]
+                east = out[m, part, 2 * levels + s]
+                north = out[m, part, 2 * levels + scalars + s]
+                north[0] = zero
+                for i in range(size):
+                    east[i] = sign * factor[i] * other[i]
+                for i in range(size - 1):
+                    north[i + 1] = m_up[i] * x[i]
+                for i in range(size - 1):
+                    north[i] += m_down[i + 1] * x[i + 1]
+            for f in range(fields):
+                source, target = spec[m, part, f], out[m, part, first + f]
+                for i in range(size):
+                    target[i] = source[i]
+
+
+@njit(fastmath=True)
+def assemble_tendency(
+    batch: Array,
+    spec: Array,
+    surface: Array,
+    surface_factor: float,
+    east_factor: Array,
+    up: Array,
+    down: Array,
+    eigenvalue: Array,
+    inside: Array,
+    levels: int,
+    out: Array,
+) -> None:
+    """d(state)/dt from the analysed grid tendencies.
+
+    Args:
+        batch: A/cos, B/cos, energy, scalars, ln ps, [T+1, 2, (4+n) K + 1, T+2].
+        spec: state, for ln ps.
+        surface: Phi_s [m2 s-2], [T+1, 2, 1, T+2].
+        surface_factor: R T_r [J kg-1].
+        east_factor, up, down: as for :func:`synthesis_batch`.
+        eigenvalue: of the Laplacian [m-2], [T+1, T+2].
+        inside: 1 for n <= T, else 0, [T+1, T+2].
+        levels: K.
+        out: [T+1, 2, (3+n) K + 1, T+2].
+    """
+    size_m, _, fields, size = out.shape
+    for m in range(size_m):
+        factor, m_up, m_down = east_factor[m], up[m], down[m]
+        square, keep = eigenvalue[m], inside[m]
+        for part in range(2):
+            sign = out.dtype.type(2 * part - 1)
+            bottom, ln_ps = surface[m, part, 0], spec[m, part, fields - 1]
+            for k in range(levels):
+                a, b = batch[m, part, k], batch[m, part, levels + k]
+                a_other, b_other = batch[m, 1 - part, k], batch[m, 1 - part, levels + k]
+                energy = batch[m, part, 2 * levels + k]
+                curl, div = out[m, part, k], out[m, part, levels + k]
+                for i in range(size):
+                    height = energy[i] + (bottom[i] + surface_factor * ln_ps[i])
+                    curl[i] = sign * factor[i] * b_other[i]
+                    div[i] = sign * factor[i] * a_other[i] - square[i] * height
+                for i in range(1, size):
+                    curl[i] += m_down[i] * a[i - 1]
+                    div[i] -= m_down[i] * b[i - 1]
+                for i in range(size - 1):
+                    curl[i] += m_up[i] * a[i + 1]
+                    div[i] -= m_up[i] * b[i + 1]
+            for f in range(2 * levels, fields):
+                source, target = batch[m, part, levels + f], out[m, part, f]
+                for i in range(size):
+                    target[i] = keep[i] * source[i]
+
+
+@njit(fastmath=True)
+def to_rows(fourier: Array, first: int, count: int, out: Array) -> None:
+    """Rows first .. first + count of `fourier` [T+1, 2, rows] into `out` [count, nlon/2+1, 2]."""
+    size_m, block = fourier.shape[0], 16
+    for start in range(0, count, block):
+        stop = min(start + block, count)
+        for m in range(size_m):
+            real, imaginary = fourier[m, 0], fourier[m, 1]
+            for r in range(start, stop):
+                out[r, m, 0] = real[first + r]
+                out[r, m, 1] = imaginary[first + r]
+
+
+@njit(fastmath=True)
+def from_rows(rows: Array, first: int, out: Array) -> None:
+    """`rows` [count, nlon/2+1, 2] into columns first .. first + count of `out` [T+1, 2, rows]."""
+    size_m, count, block = out.shape[0], rows.shape[0], 16
+    for start in range(0, count, block):
+        stop = min(start + block, count)
+        for m in range(size_m):
+            real, imaginary = out[m, 0], out[m, 1]
+            for r in range(start, stop):
+                real[first + r] = rows[r, m, 0]
+                imaginary[first + r] = rows[r, m, 1]
