@@ -67,6 +67,7 @@ def negotiate(
                 )
             if port.name not in available and not port.optional:
                 problems += _nobody(port.name, who, plans, available, expected)
+        problems += _no_state(plan, who, atmosphere)
         if not plan.plain:
             continue
         for f in plan.cls.diagnostics:
@@ -89,6 +90,32 @@ def negotiate(
             if port.name not in available and not port.optional:
                 problems += _nobody(port.name, name, plans, available, expected)
     problems += _boundaries(models, boundary)
+    return problems
+
+
+def _no_state(plan: Plan, who: str, atmosphere: set[str]) -> list[Problem]:
+    """What a scheme would change in an atmosphere that does not have it."""
+    if not issubclass(plan.cls, Tendency) or not atmosphere:
+        return []
+    needed = dict.fromkeys(plan.cls.tendencies, "a tendency")
+    needed |= {f.of: "a flux" for f in plan.cls.fluxes}
+    problems = [
+        Problem(
+            what=f"{what} of a field that the atmosphere does not have",
+            name=f"{of} of {who}",
+            remedy="leave the process out, or take an atmosphere that has it",
+        )
+        for of, what in needed.items()
+        if of not in atmosphere
+    ]
+    if plan.cls.fluxes and "phalf" not in atmosphere:
+        problems.append(
+            Problem(
+                what="a flux through an atmosphere without pressure",
+                name=f"{plan.cls.fluxes[0].name} of {who}",
+                remedy="leave the process out, or take an atmosphere with levels",
+            )
+        )
     return problems
 
 

@@ -21,6 +21,7 @@ import numpy as np
 import xarray as xr
 
 from coupler.config import read_yaml, validate, with_changes
+from coupler.diagnostics.budgets import RESIDUALS, Residuals
 from coupler.driver import loop
 from coupler.driver.assemble import Assembly, assemble
 from coupler.driver.info import machine, versions
@@ -73,6 +74,8 @@ class Simulation:
         suite = model.suite
         self._watch = Watch(self._watched, suite.total, suite.rates, model.atmosphere.grid)
         self._good: deque[Snapshot] = deque([self._memory.take()], maxlen=2)
+        self._residuals = Residuals(model.suite.host.planet.latent_heat_vaporization)
+        self._residuals.start(model.atmosphere.budgets())
         self._wall = 0.0
         self._begun = False
         self._first_step = 0
@@ -240,6 +243,7 @@ class Simulation:
         )
         self._files = [new]
         self._memory.keep("output.atmosphere", new.sums, found)
+        self._memory.keep("output.residuals", self._residuals, found)
         for name, live in self._surface_live.items():
             grid = m.couplings[name].model.grid
             path = self.folder.path / f"{name}.nc"
@@ -320,7 +324,10 @@ class Simulation:
         numbers: dict[str, tuple[float, str, str]] = dict(self.model.atmosphere.budgets())
         for averages in self._files:
             averages.write(t0, t1)
+        state = dict(numbers)
         numbers |= area_means(self._files[0].means, self._live, self.model.atmosphere.grid)
+        for name, value in self._residuals.close(state, numbers, t1 - t0).items():
+            numbers[name] = (value, *RESIDUALS[name])
         if self._series is not None:
             self._series.append(t1 / 86400.0, numbers)
 
@@ -367,7 +374,10 @@ class Simulation:
                     for b in p.schemes
                     if (counts := b.component.counts())
                 },
-                "budgets": {n: v for n, (v, _, _) in self.model.atmosphere.budgets().items()},
+                "budgets": {
+                    **{n: v for n, (v, _, _) in self.model.atmosphere.budgets().items()},
+                    **self._residuals.mean(),
+                },
             },
         )
 

@@ -108,8 +108,14 @@ class Bound:
         self.converted.append(Converted(source=source, target=target, factor=factor, offset=offset))
         return target
 
-    def call(self, now: Now, phalf: Array) -> None:
-        """Calls the scheme and brings its rate up to date."""
+    def call(self, now: Now, phalf: Array | None) -> None:
+        """Calls the scheme and brings its rate up to date.
+
+        Args:
+            now: when.
+            phalf: pressure at the interfaces [Pa], ``[interface, column]``; a host without it has
+                no scheme with fluxes (`negotiate` sees to that).
+        """
         for conversion_ in self.converted:
             conversion_.refresh()
         for _, array in (*self.tend.items(), *self.flux.items(), *self.diag.items()):
@@ -128,6 +134,8 @@ class Bound:
         finally:
             now.dt = step
         fresh = set(self.tendencies)
+        if phalf is None:
+            return
         for f in self.fluxes:
             self._diverge(f, phalf, add=f.of in fresh)
             fresh.add(f.of)
@@ -223,7 +231,7 @@ class Suite:
         self.start = {of: flat(columns[of]) for of in STATE if of in columns}
         self.state = {of: a.copy() for of, a in self.start.items()}
         self.total = {of: np.zeros_like(a) for of, a in self.start.items()}
-        self.phalf = flat(columns["phalf"])
+        self.phalf = flat(columns["phalf"]) if "phalf" in columns else None
         self.pool: dict[str, Array] = {
             **{n: flat(a) for n, a in columns.items()},
             **self.state,

@@ -229,6 +229,7 @@ def run(args: argparse.Namespace) -> int:
         print(folder())
         return 0
     if args.action == "list":
+        print(f"folder: {folder()} (set {ENVIRONMENT} for another)\n")
         for remote in FILES.values():
             print(f"{_state(remote):8} {remote.name}\n{'':9}{remote.what}\n{'':9}{remote.licence}")
         return 0

@@ -184,6 +184,16 @@ class HybridLevels:
         a = np.asarray(interfaces, np.float64)
         return cls(a=a, b=np.zeros_like(a), name=name)
 
+    @classmethod
+    def layer(cls) -> HybridLevels:
+        """One layer of fluid in which no pressure is meant, as in shallow-water models."""
+        return cls(a=np.zeros(2), b=np.array([0.0, 1.0]), name="layer")
+
+    @property
+    def is_layer(self) -> bool:
+        """Whether these are no levels at all, see `layer`."""
+        return self.name == "layer"
+
     @property
     def nlev(self) -> int:
         """Number of layers K."""
