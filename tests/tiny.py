@@ -11,6 +11,7 @@ import numpy as np
 import torch
 import yaml
 
+from coupler import Simulation
 from coupler.interface.fields import FIELDS
 from coupler.interface.grid import HybridLevels
 from emulators.bundle import write_bundle
@@ -32,6 +33,8 @@ DRY: dict[str, Any] = {
     "output": {"interval": "3 h"},
 }
 """Held and Suarez (1994) on 16 x 32 columns of 5 levels."""
+REST = {"scheme": "spectral", "truncation": "T10", "levels": "sigma5", "initial": "standard_rest"}
+"""An atmosphere that takes the orography of a file."""
 COUPLED: dict[str, Any] = {
     "title": "coupled",
     "days": 0.5,
@@ -161,3 +164,49 @@ def write_small_bundle(path: Path, levels: HybridLevels, **wrong: dict[str, Any]
         "lat": torch.tensor([-50.0, 0.0, 7.0]),
     }
     return write_bundle(path, spec, build(spec), some)
+
+
+def contents(path: Path) -> dict[str, np.ndarray]:
+    """All variables of a netCDF file."""
+    with netCDF4.Dataset(path) as file:
+        file.set_auto_mask(False)
+        return {n: np.asarray(v[...]) for n, v in file.variables.items()}
+
+
+def assert_same(got: dict[str, np.ndarray], want: dict[str, np.ndarray]) -> None:
+    """Bit for bit."""
+    assert got.keys() == want.keys()
+    for name, values in want.items():
+        np.testing.assert_array_equal(got[name], values, err_msg=name)
+
+
+def run(
+    out: Path, raw: dict[str, Any] = DRY, *, days: float | None = None, **how: Any
+) -> Simulation:
+    """A run of a case into a folder."""
+    simulation = Simulation.from_case(raw, out=out, **how)
+    return simulation.run(days, quiet=True)
+
+
+PLUGIN = """
+import numpy as np
+from coupler.interface.component import Params, Tendency, reads, tendencies_of
+from coupler.interface.registry import scheme
+
+@scheme("test_forcing", "{name}")
+class Forcing(Tendency):
+    class Parameters(Params):
+        rate: float = 0.0
+    inputs = reads("ta")
+    tendencies = tendencies_of("ta ua")
+
+    def compute(self, x, tend, flux, diag, now):
+        {body}
+"""
+
+
+def plugin(folder: Path, name: str, body: str) -> dict[str, Any]:
+    """A scheme of the process ``test_forcing``; returns what a case needs to use it."""
+    file = folder / f"{name}.py"
+    file.write_text(PLUGIN.format(name=name, body=body))
+    return {"plugins": [str(file)], "physics.test_forcing": name}

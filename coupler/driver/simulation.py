@@ -27,6 +27,7 @@ from coupler.driver.assemble import Assembly, assemble
 from coupler.driver.info import machine, versions
 from coupler.driver.signals import Asked, Interrupted, listening
 from coupler.driver.state import Memory, Snapshot, differences
+from coupler.driver.suite import NOT_FINITE
 from coupler.driver.watch import BLEW_UP, WATCHED, Watch
 from coupler.interface.component import Array
 from coupler.interface.errors import ConfigError, CouplerError, Problem, UnstableError, nearest
@@ -201,7 +202,7 @@ class Simulation:
 
     def _explained(self, error: UnstableError) -> Sequence[Problem]:
         """Problems of an unstable step, with the component when the dynamics could not know it."""
-        if any(p.what == BLEW_UP for p in error.problems):
+        if any(p.what in (BLEW_UP, NOT_FINITE) for p in error.problems):
             return error.problems
         m, step = self.model, self.model.clock.now.step + 1
         date = m.clock.start + timedelta(seconds=step * m.clock.step_length)

@@ -30,6 +30,7 @@ from coupler.interface.errors import UnstableError
 from coupler.interface.fields import COLUMN, STATE, Field, tendency_field
 from coupler.interface.units import conversion
 
+NOT_FINITE = "a tendency is not finite"
 _MOMENTUM = ("ua", "va")
 
 
@@ -301,7 +302,7 @@ class Suite:
                 j, i = divmod(column, self.host.grid.lon.size)
                 grid = self.host.grid
                 raise UnstableError.of(
-                    "a tendency is not finite",
+                    NOT_FINITE,
                     f"{of} of {name}",
                     expected="a finite number",
                     found=f"{rate[level, column]:g} at level {level}, lat {grid.lat[j]:.1f}, "
