@@ -42,15 +42,14 @@ def l2(core, field, true):
     return float(np.sqrt(core.mean((field - true) ** 2) / core.mean(true**2)))
 
 
-def on_grid_of(fine, coarse):
-    """Height and vorticity of `coarse` on the grid of `fine`, by its own coefficients."""
-    small = coarse.transform.to_complex(coarse.coefficients())
-    size = fine.transform.truncation + 1
-    padded = torch.zeros((small.shape[0], size, size), dtype=small.dtype)
-    padded[:, : small.shape[1], : small.shape[2]] = small
+def error(core, fine):
+    """Normalised l2 error of height against a finer run, truncated as `core` is."""
+    truth = fine.transform.to_complex(fine.coefficients())[2:]
+    size = core.transform.truncation + 1
     with torch.no_grad():
-        grid = fine.transform.synthesis(fine.transform.from_complex(padded)).numpy()
-    return (grid[2] + coarse.reference) / coarse.planet.gravity, grid[0]
+        spec = core.transform.from_complex(truth[:, :size, :size])
+        grid = core.transform.synthesis(spec)[0].numpy() + fine.reference
+    return l2(core, core.newest()["zg"], grid / EARTH_1992.gravity)
 
 
 def relative_change(core, before):
