@@ -111,6 +111,8 @@ def _draw(
 ) -> Figure:
     figure = Figure(figsize=(9.0, 3.0 * len(fields) + 0.6), layout="constrained")
     levels = linear_levels([fields], diverging=kind.diverging, count=16)
+    if kind.diverging:  # no edge at zero: the sign of round-off is no news
+        levels = levels[np.abs(levels) > 1e-9 * levels.max()]
     filled: Any = None
     around = np.append(lon, lon[0] + 360.0)  # the map closes at 360 east
     rows = figure.subplots(len(fields), 1, squeeze=False)[:, 0]
