@@ -166,6 +166,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except CouplerError as error:
         _say(error, args.command)
         return 2
+    except MemoryError as error:
+        print(f"isthmus: not enough memory: {error}", file=sys.stderr)
+        return 1
     except OSError as error:  # a full disk, a folder without permission
         where = f" ({error.filename})" if error.filename else ""
         print(f"isthmus: cannot read or write: {error.strerror or error}{where}", file=sys.stderr)

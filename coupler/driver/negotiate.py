@@ -48,8 +48,9 @@ def negotiate(
     """
     problems: list[Problem] = []
     from_models = {f.name: name for name, cls in models.items() for f in cls.provides}
-    available = dict.fromkeys((*atmosphere, *STATIC), "atmosphere") | from_models
     atmosphere = set(atmosphere)
+    given = boundary.get("atmosphere", ())
+    available = dict.fromkeys((*atmosphere, *STATIC, *given), "atmosphere") | from_models
     owner: dict[str, str] = {}
     expected = set(failed)
     for plan in plans:
@@ -123,14 +124,15 @@ def _nobody(
 ) -> list[Problem]:
     later = [f"{p.process}={p.label}" for p in plans if name in (f.name for f in p.cls.diagnostics)]
     able = providers(name)
+    if failed.intersection(s.split("=")[0] for s in able):
+        return []
     if later:
         remedy = f"{later[0]} provides it: put {later[0].split('=')[0]} before it in the case"
-    elif failed.intersection(s.split("=")[0] for s in able):
-        return []
     elif able:
         remedy = "add a component that provides it: " + " or ".join(able)
     else:
-        remedy = "add a component that provides it; " + nearest(name, available)
+        remedy = f"add a component that provides it, or a file as boundary.{name}; "
+        remedy += nearest(name, available)
     return [Problem(what="an input that nobody provides", name=f"{name} of {who}", remedy=remedy)]
 
 

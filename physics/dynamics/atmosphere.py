@@ -65,8 +65,9 @@ class SpectralParameters(Params):
     moist: bool = True
     diffusion_power: int = Limit(default=4, ge=1, le=16)
     """Half the order of the horizontal diffusion: 4 is del^8."""
-    diffusion_time: Annotated[float, Unit("s"), Positive] = 8640.0
-    """E-folding time at the truncation limit."""
+    diffusion_time: Annotated[float, Unit("s"), Positive] | None = None
+    """E-folding time at the truncation limit; by default 0.1 day (42/T)^2. At T21, 0.1 day halves
+    the eddies of Held and Suarez (1994)."""
     sponge_levels: int = Limit(default=3, ge=0)
     """Top levels with additional del^2 diffusion, halving downwards."""
     sponge_time: Annotated[float, Unit("s"), Positive] = 17280.0
@@ -121,7 +122,7 @@ class SpectralAtmosphere(ColumnModel):
     """Spectral hydrostatic dynamical core on hybrid levels, semi-implicit leapfrog."""
 
     Parameters = SpectralParameters
-    boundary: ClassVar[tuple[Port, ...]] = reads("", optional="orog sftlf")
+    boundary: ClassVar[tuple[Port, ...]] = reads("", optional="orog sftlf sgh")
     provides: ClassVar[tuple[Field, ...]] = tuple(
         FIELDS[n]
         for n in ("ua", "va", "ta", "hus", "ps", "wap", "zg", "zghalf", "pfull", "phalf", "orog")
@@ -152,7 +153,7 @@ class SpectralAtmosphere(ColumnModel):
             tracers=1 if p.moist else 0,
             diffusion=Diffusion(
                 power=p.diffusion_power,
-                timescale=p.diffusion_time,
+                timescale=p.diffusion_time or 8640.0 * (42.0 / p.truncation) ** 2,
                 sponge_levels=p.sponge_levels,
                 sponge_timescale=p.sponge_time,
             ),
