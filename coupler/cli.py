@@ -139,7 +139,8 @@ def _parser() -> argparse.ArgumentParser:
         "--kind",
         default="sections",
         help="sections: zonal-mean wind, temperature and drag (default); qbo: wind over the "
-        "equator against time and height, beside the observed one",
+        "equator against time and height, beside the observed one; height, vorticity: maps of one "
+        "layer of fluid at three times",
     )
     plot.add_argument("--out", type=Path, default=Path("plot.png"), metavar="FILE.png")
     plot.add_argument("--skip-days", type=float, default=0.0, help="days at the start to leave out")

@@ -95,7 +95,7 @@ def negotiate(
 
 def _no_state(plan: Plan, who: str, atmosphere: set[str]) -> list[Problem]:
     """What a scheme would change in an atmosphere that does not have it."""
-    if not issubclass(plan.cls, Tendency) or not atmosphere:
+    if not issubclass(plan.cls, Tendency):
         return []
     needed = dict.fromkeys(plan.cls.tendencies, "a tendency")
     needed |= {f.of: "a flux" for f in plan.cls.fluxes}
