@@ -141,13 +141,15 @@ class Bound:
             self._diverge(f, phalf, add=f.of in fresh)
             fresh.add(f.of)
 
-    def hold(self, phalf: Array) -> None:
+    def hold(self, phalf: Array | None) -> None:
         """Between calls: the held fluxes meet the layers of the present step.
 
         Layer masses follow the surface pressure. A held tendency would give a column a momentum
         that its fluxes do not have (some 1e-4 of the drag in three hours); held fluxes give none.
         """
         fresh: set[str] = set()
+        if phalf is None:
+            return
         for f in self.fluxes:
             if f.of not in self.tendencies:
                 self._diverge(f, phalf, add=f.of in fresh)

@@ -146,7 +146,8 @@ NAMED = (
             "planted_wind",
             "tend.ua[2, 75] = 0.5 if now.step == 45 else 0.0",
             r"the model state blew up: ua; expected -350 to 350 m s-1; found -?\d+(\.\d+)? at "
-            r"level 2, lat -\d\d\.\d, lon 1\d\d\.\d, step 47, date 2000-01-02 23:00:00, " + NAMED.format("planted_wind"),
+            r"level 2, lat -\d\d\.\d, lon 1\d\d\.\d, step 47, date 2000-01-02 23:00:00, "
+            + NAMED.format("planted_wind"),
         ),
         (
             "planted_infinity",
