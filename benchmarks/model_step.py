@@ -25,7 +25,7 @@ def measure(case: Path, steps: int, changes: dict[str, Any]) -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         model = Simulation.from_case(case, set=changes, out=folder).model
-    loop.run(model, 40, lambda _: None)
+    loop.run(model, 40, lambda _: True)
 
     spent: dict[str, list[float]] = {}
 

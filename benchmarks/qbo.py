@@ -38,8 +38,8 @@ def main() -> None:
     for name, (swap, changes) in VARIANTS.items():
         with tempfile.TemporaryDirectory() as folder:
             run = Simulation.from_case(CASE, swap=swap, set=changes, out=Path(folder) / "run")
-            loop.run(run.model, 10, lambda _: None)  # compiles
-            alone = seconds(partial(loop.run, run.model, steps, lambda _: None))
+            loop.run(run.model, 10, lambda _: True)  # compiles
+            alone = seconds(partial(loop.run, run.model, steps, lambda _: True))
             whole = Simulation.from_case(CASE, swap=swap, set=changes, out=Path(folder) / "files")
             files = seconds(partial(whole.run, days=steps, quiet=True))
         print(

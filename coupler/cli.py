@@ -139,7 +139,8 @@ def _parser() -> argparse.ArgumentParser:
         "--kind",
         default="sections",
         help="sections: zonal-mean wind, temperature and drag (default); qbo: wind over the "
-        "equator against time and height, beside the observed one",
+        "equator against time and height, beside the observed one; height, vorticity: maps of one "
+        "layer of fluid at three times",
     )
     plot.add_argument("--out", type=Path, default=Path("plot.png"), metavar="FILE.png")
     plot.add_argument("--skip-days", type=float, default=0.0, help="days at the start to leave out")
@@ -165,6 +166,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except CouplerError as error:
         _say(error, args.command)
         return 2
+    except MemoryError as error:
+        print(f"isthmus: not enough memory: {error}", file=sys.stderr)
+        return 1
     except OSError as error:  # a full disk, a folder without permission
         where = f" ({error.filename})" if error.filename else ""
         print(f"isthmus: cannot read or write: {error.strerror or error}{where}", file=sys.stderr)

@@ -105,6 +105,22 @@ class ModelChoice(_Section):
         return {**kept, "parameters": {**given, **loose}}
 
 
+class TopPolicy(_Section):
+    """What happens to flux that reaches the model top, instead of what the scheme declares.
+
+    ``top: escape`` or ``top: {policy: dump, above: 0.5 hPa}``.
+    """
+
+    policy: Literal["escape", "dump", "zero"]
+    above: Annotated[float, Unit("Pa"), Field(gt=0)] | None = None
+    """Pressure above which ``dump`` absorbs; default: the scheme's own."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_word(cls, data: Any) -> Any:
+        return {"policy": data} if isinstance(data, str) else data
+
+
 class SchemeChoice(ModelChoice):
     """Which scheme a process uses, how, and beside which reference."""
 
@@ -118,6 +134,8 @@ class SchemeChoice(ModelChoice):
         Discriminator(lambda w: _RAMP if isinstance(w, Mapping | Ramp) else _NUMBER),
     ] = 0.5
     """Share of this scheme in mode ``blend``."""
+    top: TopPolicy | None = None
+    """For the fluxes of all schemes of the process; default: what each scheme declares."""
     reference: ModelChoice | None = None
     """The scheme that acts in ``shadow``, shares in ``blend`` and is an emulator's fallback."""
 
@@ -129,6 +147,9 @@ class Source(_Section):
     variable: str
     units: str | None = None
     """Unit of the values, where the file does not say or is wrong."""
+    statistic: Literal["mean", "deviation"] = "mean"
+    """Of the file's values within a cell of the model: their mean, or the standard deviation of
+    what the model's grid does not resolve (the sub-grid orography of gravity-wave drag)."""
 
 
 class InitialState(_Section):
@@ -270,7 +291,7 @@ def with_changes(
 def _swapped(old: Any, scheme: str) -> dict[str, Any]:
     if not isinstance(old, Mapping):
         return {"scheme": scheme, "reference": {"scheme": old}}
-    new = {k: v for k, v in old.items() if k in ("mode", "interval", "weight")}
+    new = {k: v for k, v in old.items() if k in ("mode", "interval", "weight", "top")}
     own = set(SchemeChoice.model_fields) - {"scheme", "parameters"}
     reference = {k: v for k, v in old.items() if k not in own}
     return {"scheme": scheme, **new, "reference": reference}

@@ -389,8 +389,8 @@ def made(cls: type[Model], dtype: str) -> Model:
 def advance(model: Model, step: int) -> dict[str, Array]:
     """One step with steady forcing; copies of all that is provided."""
     if isinstance(model, ColumnModel):
-        warm = np.full_like(model.columns()["ta"], 1e-5)
-        model.advance({"ta": warm})
+        of = "ta" if "ta" in model.columns() else "ua"  # one layer of fluid has no temperature
+        model.advance({of: np.full_like(model.columns()[of], 1e-5)})
     else:
         given = {p.name: np.full(model.grid.shape, 50.0 + step) for p in model.receives}
         model.step(Arrays(**given), now(step))

@@ -1,8 +1,10 @@
-"""Pictures of one run: ``isthmus plot RUN --kind qbo | sections --out FILE.png``.
+"""Pictures of one run: ``isthmus plot RUN --kind KIND --out FILE.png``.
 
 qbo       time-height section of the zonal wind over the equator, with period and amplitude, and
           below it the observed winds (Canton Island, Gan and Singapore) over as many years
 sections  zonal-mean wind, temperature and gravity-wave drag of the time mean
+height    maps of the free surface of one layer of fluid, at three times
+vorticity maps of its vorticity
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from numpy.typing import NDArray
 
 from coupler.compare.pictures import decade_levels, linear_levels
 from coupler.compare.reading import read_climate
+from coupler.diagnostics.maps import HEIGHT, VORTICITY, MapKind, map_figure
 from coupler.diagnostics.qbo import MONTH, Oscillation, oscillation, read_singapore
 from coupler.interface.constants import SECONDS_PER_DAY
 from coupler.interface.errors import CouplerError, DataError, nearest
@@ -239,7 +242,21 @@ def _zonal(folder: Path, skip_days: float, observed: Path | None) -> Figure:
     return sections_figure(folder, skip_days=skip_days)
 
 
-KINDS: dict[str, Callable[[Path, float, Path | None], Figure]] = {"qbo": _qbo, "sections": _zonal}
+def _map(kind: MapKind) -> Callable[[Path, float, Path | None], Figure]:
+    def draw(folder: Path, skip_days: float, observed: Path | None) -> Figure:
+        if observed is not None:
+            raise DataError.of("nothing observed for this kind", "maps", remedy="use --kind qbo")
+        return map_figure(folder, kind, skip_days=skip_days)
+
+    return draw
+
+
+KINDS: dict[str, Callable[[Path, float, Path | None], Figure]] = {
+    "qbo": _qbo,
+    "sections": _zonal,
+    "height": _map(HEIGHT),
+    "vorticity": _map(VORTICITY),
+}
 
 
 def plot(

@@ -100,7 +100,7 @@ def _choice_keys(choice: ModelChoice) -> list[str]:
 
 
 def check(raw: Mapping[str, Any], base: Path) -> list[Problem]:
-    """Everything that can be wrong with a case, found without a step."""
+    """Everything that can be wrong with a case, found without building or writing anything."""
     case, problems = validate(raw)
     return problems if case is None else problems + _draft(case, base).problems
 
@@ -222,6 +222,16 @@ def _plan(draft: _Draft, process: str, choice: SchemeChoice) -> None:
         )
     acts = choice.mode == "apply"
     own = _add_plan(draft, process, choice, plain=acts, called=True)
+    if choice.top is not None and isinstance(own, Tendency) and not own.fluxes:
+        draft.problems.append(
+            Problem(
+                what="a policy at the top for a scheme without fluxes",
+                name=f"{process}.top",
+                expected="a scheme that returns interface fluxes",
+                found=f"{process}={choice.scheme}",
+                remedy="leave it out",
+            )
+        )
     if choice.reference is not None:
         other = _add_plan(draft, process, choice.reference, plain=not acts, called=not acts)
         if own is not None and hasattr(own, "fallback"):
@@ -281,8 +291,11 @@ def _interval(draft: _Draft, plan: Plan) -> float | None:
 def _read_files(draft: _Draft) -> None:
     """Reads the boundary fields onto the grid of each model that takes them."""
     takers = {n: {p.name for p in m.boundary} for n, m in draft.models.items()}
+    asked = [n for n in ("atmosphere", *MODELS) if getattr(draft.case, n) is not None]
+    # A model that could not be built may be the one that takes it: one mistake, one sentence.
+    complete = len(draft.models) == len(asked)
     for name, source in draft.case.boundary.items():
-        if not any(name in t for t in takers.values()):
+        if complete and not any(name in t for t in takers.values()):
             draft.problems.append(
                 Problem(
                     what="boundary field that no model takes",
@@ -307,11 +320,13 @@ def _read_files(draft: _Draft) -> None:
 
 def _read_boundary(draft: _Draft, model: str, name: str, source: Source) -> None:
     from coupler.input.boundary import read_boundary
+    from coupler.input.orography import read_deviation
 
     grid = draft.models[model].grid
+    read = read_boundary if source.statistic == "mean" else read_deviation
     try:
         path = find_file(source.file, draft.base)
-        array = read_boundary(path, source.variable, grid, FIELDS[name], file_units=source.units)
+        array = read(path, source.variable, grid, FIELDS[name], file_units=source.units)
     except CouplerError as error:
         draft.problems += (p for p in error.problems if p not in draft.problems)
     else:
@@ -410,10 +425,11 @@ def _static(
 ) -> dict[str, Array]:
     lat, lon = np.meshgrid(grid.lat, grid.lon, indexing="ij")
     fields = {
+        "sftlf": np.zeros(grid.shape),
+        **{n: a for n, a in boundary.items() if a.shape == grid.shape},
         "lat": lat,
         "lon": lon,
         "orog": columns.get("orog", np.zeros(grid.shape)),
-        "sftlf": boundary.get("sftlf", np.zeros(grid.shape)),
     }
     return {n: flat(np.ascontiguousarray(a, dtype=dtype)) for n, a in fields.items()}
 
@@ -433,7 +449,7 @@ def _bind_schemes(draft: _Draft, suite: Suite, host: Host, dt: float) -> None:
             seconds = _interval(draft, plan)
             every = steps_of(seconds, dt, process)[0] if seconds else 1
             span = every * dt if every > 1 else 0.0
-            bound = Bound(component, plan.label, every, suite.pool, host, span=span)
+            bound = Bound(component, plan.label, every, suite.pool, host, span=span, top=choice.top)
             bounds.append(bound)
             if plan.plain:
                 suite.pool.update(bound.diag.items())

@@ -8,7 +8,14 @@ import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
 import coupler
+from coupler.driver.discovery import discover, shipped_bundles
+from coupler.input import fetch
+from coupler.interface.registry import SCHEMES
 
 _PACKAGES = (
     "torch",
@@ -56,13 +63,23 @@ def _commit() -> str:
     return answer.stdout.strip()
 
 
+def _processor() -> str:
+    """The processor's own name where the system tells it."""
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
 def machine() -> dict[str, str | int]:
     """Processor, cores and threads."""
     import numba
     import torch
 
     return {
-        "processor": platform.processor() or platform.machine(),
+        "processor": _processor(),
         "system": platform.system(),
         "cores": os.cpu_count() or 1,
         "torch_threads": torch.get_num_threads(),
@@ -71,12 +88,19 @@ def machine() -> dict[str, str | int]:
     }
 
 
-def print_info() -> None:
-    """Prints both as a table."""
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title="Isthmus", show_header=False)
-    for name, value in {**versions(), **machine()}.items():
-        table.add_row(name.replace("_", " "), str(value))
-    Console().print(table)
+def print_info(console: Console | None = None) -> None:
+    """Prints versions, the machine, and what is at hand: data, schemes, bundles."""
+    discover()
+    there = [name for name in fetch.FILES if (fetch.folder() / name).is_file()]
+    at_hand = {
+        "data": f"{fetch.folder()} ({len(there)} of {len(fetch.FILES)} files, isthmus data list)",
+        "schemes": f"{sum(map(len, SCHEMES.values()))} of {len(SCHEMES)} processes, "
+        "isthmus schemes",
+        "bundles": ", ".join(shipped_bundles()) or "none",
+    }
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in {**versions(), **machine(), **at_hand}.items():
+        table.add_row(name.replace("_", " "), Text(str(value)))
+    (console or Console()).print(table)

@@ -21,6 +21,9 @@ def step(model: Assembly) -> None:
     atmosphere.advance(
         {of: rate.reshape(-1, *atmosphere.grid.shape) for of, rate in tendencies.items()}
     )
+    # Pressure and height follow the winds and temperatures before anyone averages them together;
+    # the next step finds them made.
+    atmosphere.columns()
     for coupling in model.couplings.values():
         coupling.collect(clock.step_length)
     clock.tick()

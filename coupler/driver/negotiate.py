@@ -48,8 +48,9 @@ def negotiate(
     """
     problems: list[Problem] = []
     from_models = {f.name: name for name, cls in models.items() for f in cls.provides}
-    available = dict.fromkeys((*atmosphere, *STATIC), "atmosphere") | from_models
     atmosphere = set(atmosphere)
+    given = boundary.get("atmosphere", ())
+    available = dict.fromkeys((*atmosphere, *STATIC, *given), "atmosphere") | from_models
     owner: dict[str, str] = {}
     expected = set(failed)
     for plan in plans:
@@ -66,6 +67,7 @@ def negotiate(
                 )
             if port.name not in available and not port.optional:
                 problems += _nobody(port.name, who, plans, available, expected)
+        problems += _no_state(plan, who, atmosphere)
         if not plan.plain:
             continue
         for f in plan.cls.diagnostics:
@@ -91,19 +93,46 @@ def negotiate(
     return problems
 
 
+def _no_state(plan: Plan, who: str, atmosphere: set[str]) -> list[Problem]:
+    """What a scheme would change in an atmosphere that does not have it."""
+    if not issubclass(plan.cls, Tendency):
+        return []
+    needed = dict.fromkeys(plan.cls.tendencies, "a tendency")
+    needed |= {f.of: "a flux" for f in plan.cls.fluxes}
+    problems = [
+        Problem(
+            what=f"{what} of a field that the atmosphere does not have",
+            name=f"{of} of {who}",
+            remedy="leave the process out, or take an atmosphere that has it",
+        )
+        for of, what in needed.items()
+        if of not in atmosphere
+    ]
+    if plan.cls.fluxes and "phalf" not in atmosphere:
+        problems.append(
+            Problem(
+                what="a flux through an atmosphere without pressure",
+                name=f"{plan.cls.fluxes[0].name} of {who}",
+                remedy="leave the process out, or take an atmosphere with levels",
+            )
+        )
+    return problems
+
+
 def _nobody(
     name: str, who: str, plans: Sequence[Plan], available: Mapping[str, str], failed: set[str]
 ) -> list[Problem]:
     later = [f"{p.process}={p.label}" for p in plans if name in (f.name for f in p.cls.diagnostics)]
     able = providers(name)
+    if failed.intersection(s.split("=")[0] for s in able):
+        return []
     if later:
         remedy = f"{later[0]} provides it: put {later[0].split('=')[0]} before it in the case"
-    elif failed.intersection(s.split("=")[0] for s in able):
-        return []
     elif able:
         remedy = "add a component that provides it: " + " or ".join(able)
     else:
-        remedy = "add a component that provides it; " + nearest(name, available)
+        remedy = f"add a component that provides it, or a file as boundary.{name}; "
+        remedy += nearest(name, available)
     return [Problem(what="an input that nobody provides", name=f"{name} of {who}", remedy=remedy)]
 
 

@@ -11,7 +11,9 @@ from __future__ import annotations
 import logging
 import re
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +21,14 @@ import numpy as np
 import xarray as xr
 
 from coupler.config import read_yaml, validate, with_changes
+from coupler.diagnostics.budgets import RESIDUALS, Residuals
 from coupler.driver import loop
 from coupler.driver.assemble import Assembly, assemble
 from coupler.driver.info import machine, versions
 from coupler.driver.signals import Asked, Interrupted, listening
 from coupler.driver.state import Memory, Snapshot, differences
-from coupler.driver.watch import WATCHED, check_state
+from coupler.driver.suite import NOT_FINITE
+from coupler.driver.watch import BLEW_UP, WATCHED, Watch
 from coupler.interface.component import Array
 from coupler.interface.errors import ConfigError, CouplerError, Problem, UnstableError, nearest
 from coupler.interface.fields import FIELDS, Field
@@ -68,7 +72,11 @@ class Simulation:
         self._series: SeriesFile | None = None
         columns = model.atmosphere.columns()
         self._watched = {n: columns[n] for n in WATCHED if n in columns}
-        self._last_good: Snapshot = self._memory.take()
+        suite = model.suite
+        self._watch = Watch(self._watched, suite.total, suite.rates, model.atmosphere.grid)
+        self._good: deque[Snapshot] = deque([self._memory.take()], maxlen=2)
+        self._residuals = Residuals(model.suite.host.planet.latent_heat_vaporization)
+        self._residuals.start(model.atmosphere.budgets())
         self._wall = 0.0
         self._begun = False
         self._first_step = 0
@@ -132,6 +140,7 @@ class Simulation:
         return simulation
 
     _overwrite = False
+    _outcome = "failed"
     _found: restart.Restart | None = None
 
     def _restart(self) -> restart.Restart:
@@ -161,6 +170,7 @@ class Simulation:
             Interrupted: when a signal asked to stop.
         """
         self._begin()
+        self._outcome = "failed"
         clock = self.model.clock
         length = days if days is not None else self.case.days - clock.days
         steps = max(0, round(length * self.model.steps_per_day))
@@ -170,14 +180,17 @@ class Simulation:
         with RunProgress(start=start, end=end, silent=quiet) as bar, listening() as asked:
             try:
                 loop.run(self.model, steps, lambda _: self._after_step(bar, asked))
+                self._outcome = f"stopped by {asked.signal.name}" if asked.signal else "complete"
             except UnstableError as error:
-                path = self._save(self._last_good)
+                # The older one: the newest may hold what went wrong but did not show yet.
+                path = self._go_back_to(self._good[0])
                 raise UnstableError(
-                    *error.problems,
+                    *self._explained(error),
                     Problem(what="the state before it was kept", name=str(path)),
                 ) from error
             except Exception as error:
-                error.add_note(f"The state before it is kept in {self._save(self._last_good)}")
+                path = self._go_back_to(self._good[-1])
+                error.add_note(f"The state before it is kept in {path}")
                 raise
             finally:
                 self._wall += time.perf_counter() - began
@@ -186,6 +199,14 @@ class Simulation:
         if asked.signal is not None and clock.now.seconds < end:
             raise Interrupted(asked.signal, clock.now.date, path)
         return self
+
+    def _explained(self, error: UnstableError) -> Sequence[Problem]:
+        """Problems of an unstable step, with the component when the dynamics could not know it."""
+        if any(p.what in (BLEW_UP, NOT_FINITE) for p in error.problems):
+            return error.problems
+        m, step = self.model, self.model.clock.now.step + 1
+        date = m.clock.start + timedelta(seconds=step * m.clock.step_length)
+        return [self._watch.explain(step, date)]
 
     def _begin(self) -> None:
         if self._begun:
@@ -202,7 +223,7 @@ class Simulation:
         write_whole(self.folder.case, text)
         attrs = run_attributes(title=self.case.title, case=text, versions=versions())
         self._open(attrs, found)
-        self._last_good = self._memory.take()
+        self._good = deque([self._memory.take()], maxlen=2)
 
     def _open(self, attrs: Mapping[str, str], found: restart.Restart | None) -> None:
         m = self.model
@@ -223,6 +244,7 @@ class Simulation:
         )
         self._files = [new]
         self._memory.keep("output.atmosphere", new.sums, found)
+        self._memory.keep("output.residuals", self._residuals, found)
         for name, live in self._surface_live.items():
             grid = m.couplings[name].model.grid
             path = self.folder.path / f"{name}.nc"
@@ -278,7 +300,7 @@ class Simulation:
     def _after_step(self, bar: RunProgress, asked: Asked) -> bool:
         m = self.model
         clock = m.clock
-        check_state(self._watched, m.suite.rates, m.atmosphere.grid, clock.now.step, clock.now.date)
+        self._watch.look(clock.now.step, clock.now.date)
         for averages in self._files:
             averages.add(clock.step_length)
         self._if_due(self.case.output.interval, self._write)
@@ -303,21 +325,28 @@ class Simulation:
         numbers: dict[str, tuple[float, str, str]] = dict(self.model.atmosphere.budgets())
         for averages in self._files:
             averages.write(t0, t1)
+        state = dict(numbers)
         numbers |= area_means(self._files[0].means, self._live, self.model.atmosphere.grid)
+        for name, value in self._residuals.close(state, numbers, t1 - t0).items():
+            numbers[name] = (value, *RESIDUALS[name])
         if self._series is not None:
             self._series.append(t1 / 86400.0, numbers)
 
     def _remember(self, _: int) -> None:
-        self._last_good = self._memory.take()
+        self._good.append(self._memory.take())
 
     def _checkpoint(self, _: int) -> None:
-        self._last_good = self._memory.take()
-        self._save(self._last_good)
+        self._save(self._memory.take())
 
     def _save(self, snapshot: Snapshot) -> Path:
         return restart.write(
             self.folder.restart, snapshot.memories, snapshot.moment, keep=self.case.restart.keep
         )
+
+    def _go_back_to(self, good: Snapshot) -> Path:
+        """Makes `good` the newest restart, which is what ``--resume`` takes."""
+        restart.remove_after(self.folder.restart, good.moment.step)
+        return self._save(good)
 
     def _report(self) -> None:
         clock = self.model.clock
@@ -328,6 +357,7 @@ class Simulation:
             self.folder.report,
             {
                 "title": self.case.title,
+                "outcome": self._outcome,
                 "date": clock.now.date.isoformat(),
                 "steps": clock.now.step,
                 "days_run": days,
@@ -345,7 +375,10 @@ class Simulation:
                     for b in p.schemes
                     if (counts := b.component.counts())
                 },
-                "budgets": {n: v for n, (v, _, _) in self.model.atmosphere.budgets().items()},
+                "budgets": {
+                    **{n: v for n, (v, _, _) in self.model.atmosphere.budgets().items()},
+                    **self._residuals.mean(),
+                },
             },
         )
 

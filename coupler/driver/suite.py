@@ -1,19 +1,20 @@
 """The physics suite: every scheme of a case, bound to its arrays once, called when due.
 
 Schemes act in the order of the case, each on the state that the ones before it left (sequential
-splitting). A scheme's rate, its tendencies plus the divergence of its fluxes, is kept between calls
-and applied at every step; the sum over all schemes goes to the dynamics.
+splitting). A scheme's tendencies and fluxes are kept between calls; their rate, tendencies plus the
+divergence of the fluxes over the present layers, is applied at every step, and the sum over all
+schemes goes to the dynamics.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from coupler.config import Ramp
+from coupler.config import Ramp, TopPolicy
 from coupler.driver.flux import add_scaled, dissipative_heating, flux_tendency
 from coupler.interface.component import (
     Array,
@@ -26,9 +27,10 @@ from coupler.interface.component import (
     Tendency,
 )
 from coupler.interface.errors import UnstableError
-from coupler.interface.fields import STATE, Field, tendency_field
+from coupler.interface.fields import COLUMN, STATE, Field, tendency_field
 from coupler.interface.units import conversion
 
+NOT_FINITE = "a tendency is not finite"
 _MOMENTUM = ("ua", "va")
 
 
@@ -59,6 +61,7 @@ class Bound:
         host: Host,
         *,
         span: float = 0.0,
+        top: TopPolicy | None = None,
     ) -> None:
         """Binds a scheme.
 
@@ -69,6 +72,7 @@ class Bound:
             pool: arrays that inputs are taken from, by name.
             host: the column model.
             span: time from one call to the next [s]; 0 where every step has a call.
+            top: policy at the model top for its fluxes; None: what it declares.
         """
         self.component, self.label, self.every, self.host = component, label, every, host
         self.span = span
@@ -77,7 +81,8 @@ class Bound:
         self.tendencies: tuple[str, ...] = ()
         self.fluxes: tuple[Flux, ...] = ()
         if isinstance(component, Tendency):
-            self.tendencies, self.fluxes = component.tendencies, component.fluxes
+            self.tendencies = component.tendencies
+            self.fluxes = tuple(_with_top(f, top) for f in component.fluxes)
         self.converted: list[Converted] = []
         inputs = {p.name: self._input(p, pool) for p in component.inputs}
         self.x = Arrays(**{name: a for name, a in inputs.items() if a is not None})
@@ -104,8 +109,14 @@ class Bound:
         self.converted.append(Converted(source=source, target=target, factor=factor, offset=offset))
         return target
 
-    def call(self, now: Now, phalf: Array) -> None:
-        """Calls the scheme and brings its rate up to date."""
+    def call(self, now: Now, phalf: Array | None) -> None:
+        """Calls the scheme and brings its rate up to date.
+
+        Args:
+            now: when.
+            phalf: pressure at the interfaces [Pa], ``[interface, column]``; a host without it has
+                no scheme with fluxes (`negotiate` sees to that).
+        """
         for conversion_ in self.converted:
             conversion_.refresh()
         for _, array in (*self.tend.items(), *self.flux.items(), *self.diag.items()):
@@ -124,9 +135,25 @@ class Bound:
         finally:
             now.dt = step
         fresh = set(self.tendencies)
+        if phalf is None:
+            return
         for f in self.fluxes:
             self._diverge(f, phalf, add=f.of in fresh)
             fresh.add(f.of)
+
+    def hold(self, phalf: Array | None) -> None:
+        """Between calls: the held fluxes meet the layers of the present step.
+
+        Layer masses follow the surface pressure. A held tendency would give a column a momentum
+        that its fluxes do not have (some 1e-4 of the drag in three hours); held fluxes give none.
+        """
+        fresh: set[str] = set()
+        if phalf is None:
+            return
+        for f in self.fluxes:
+            if f.of not in self.tendencies:
+                self._diverge(f, phalf, add=f.of in fresh)
+                fresh.add(f.of)
 
     def _diverge(self, f: Flux, phalf: Array, *, add: bool) -> None:
         planet = self.host.planet
@@ -207,7 +234,7 @@ class Suite:
         self.start = {of: flat(columns[of]) for of in STATE if of in columns}
         self.state = {of: a.copy() for of, a in self.start.items()}
         self.total = {of: np.zeros_like(a) for of, a in self.start.items()}
-        self.phalf = flat(columns["phalf"])
+        self.phalf = flat(columns["phalf"]) if "phalf" in columns else None
         self.pool: dict[str, Array] = {
             **{n: flat(a) for n, a in columns.items()},
             **self.state,
@@ -251,7 +278,14 @@ class Suite:
         for process in self.processes:
             for bound in process.schemes:
                 if now.step % bound.every == 0:
-                    bound.call(now, self.phalf)
+                    try:
+                        bound.call(now, self.phalf)
+                    except Exception as error:
+                        where = f"{process.name}={bound.label}, step {now.step}, date {now.date}"
+                        error.add_note(f"in {where}")
+                        raise
+                else:
+                    bound.hold(self.phalf)
                 bound.heat(self.state, now.dt)
             if process.mixes:
                 self._mix(process, now.seconds)
@@ -270,7 +304,7 @@ class Suite:
                 j, i = divmod(column, self.host.grid.lon.size)
                 grid = self.host.grid
                 raise UnstableError.of(
-                    "a tendency is not finite",
+                    NOT_FINITE,
                     f"{of} of {name}",
                     expected="a finite number",
                     found=f"{rate[level, column]:g} at level {level}, lat {grid.lat[j]:.1f}, "
@@ -308,6 +342,9 @@ class Suite:
                 for fx in bound.fluxes:
                     f = _renamed(fx.field, tail)
                     found[f.name] = (f, getattr(bound.flux, fx.name))
+                    if fx.of in _MOMENTUM:
+                        f = _renamed(_escaped(fx), tail)
+                        found[f.name] = (f, bound.escaped[fx.name])
                 for d in bound.component.diagnostics:
                     f = _renamed(d, tail)
                     found[f.name] = (f, getattr(bound.diag, d.name))
@@ -338,6 +375,24 @@ class Suite:
                 b.restore(
                     {k.removeprefix(lead): v for k, v in memory.items() if k.startswith(lead)}
                 )
+
+
+def _with_top(flux: Flux, top: TopPolicy | None) -> Flux:
+    if top is None:
+        return flux
+    return replace(flux, top=top.policy, dump_above=top.above or flux.dump_above)
+
+
+def _escaped(flux: Flux) -> Field:
+    """The momentum that left a column at the top, as a field of the output."""
+    return Field(
+        name=f"{flux.name}_escaped",
+        standard_name=None,
+        long_name=f"{flux.field.long_name} that Left at the Model Top",
+        units=flux.field.units,
+        dims=COLUMN,
+        positive="up",
+    )
 
 
 def _renamed(f: Field, tail: str) -> Field:

@@ -11,12 +11,18 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from coupler.interface.component import Array
-from coupler.interface.errors import UnstableError
+from coupler.interface.errors import Problem, UnstableError
 from coupler.interface.fields import FIELDS, STATE
 from coupler.interface.grid import Grid
 
 _LARGE_RATE = {"ua": 0.1, "va": 0.1, "ta": 0.1, "hus": 1e-4}
 """A tendency beyond this [SI per s] is named as the likely culprit (0.1 K/s is 8640 K/day)."""
+
+BLEW_UP = "the model state blew up"
+_REMEDY = (
+    "continue from the last good restart with a shorter atmosphere.dt, or swap or shadow the named "
+    "component"
+)
 
 
 def first_violation(name: str, array: Array) -> tuple[int, float] | None:
@@ -36,7 +42,7 @@ def first_violation(name: str, array: Array) -> tuple[int, float] | None:
 
 def check_state(
     state: Mapping[str, Array],
-    rates: Callable[[], Mapping[str, Mapping[str, Array]]],
+    who: Callable[[], str],
     grid: Grid,
     step: int,
     date: object,
@@ -45,7 +51,7 @@ def check_state(
 
     Args:
         state: fields ``[level, ...]`` or ``[...]`` over the columns of `grid`.
-        rates: gives the last tendencies by component, to name the one that did it.
+        who: names the component that did it.
         grid: where the columns are.
         step: number of the step that gave this state.
         date: its date, for the message.
@@ -63,13 +69,12 @@ def check_state(
         where = f"level {level}, " if array.size > grid.ncol else ""
         valid = FIELDS[name].valid
         raise UnstableError.of(
-            "the model state blew up",
+            BLEW_UP,
             name,
             expected=f"{valid[0]:g} to {valid[1]:g} {FIELDS[name].units}" if valid else "a number",
             found=f"{value:g} at {where}lat {grid.lat[j]:.1f}, lon {grid.lon[i]:.1f}, "
-            f"step {step}, date {date}, component {culprit(rates())}",
-            remedy="continue from the last good restart with a shorter atmosphere.dt, or swap or "
-            "shadow the named component",
+            f"step {step}, date {date}, component {who()}",
+            remedy=_REMEDY,
         )
 
 
@@ -86,4 +91,99 @@ def culprit(rates: Mapping[str, Mapping[str, Array]]) -> str:
     return name
 
 
+def blame(rates: Mapping[str, Mapping[str, Array]], grid: Grid, step: int, date: object) -> Problem:
+    """Who was to blame when the dynamics fail before there is a state to look at.
+
+    That is the first tendency that is not finite, or else the most absurd one, or the dynamics.
+
+    Args:
+        rates: last tendencies by component and variable, shape [level, column].
+        grid: where the columns are.
+        step: number of the step that failed.
+        date: its date, for the message.
+    """
+    component = culprit(rates)
+    worst = 1.0
+    found = Problem(
+        what=BLEW_UP,
+        name="ps",
+        expected="a finite mass of air",
+        found=f"none at step {step}, date {date}, component {component}",
+        remedy=_REMEDY,
+    )
+    for variable, rate in rates.get(component, {}).items():
+        size = np.nan_to_num(np.abs(rate) / _LARGE_RATE[variable], nan=np.inf)
+        if float(size.max()) > worst:
+            worst = float(size.max())
+            level, column = divmod(int(np.argmax(size)), grid.ncol)
+            value = float(rate[level, column])
+            j, i = divmod(column, grid.lon.size)
+            units = FIELDS[variable].units
+            found = Problem(
+                what=BLEW_UP,
+                name=variable,
+                expected=f"tendencies within {_LARGE_RATE[variable]:g} {units} per second",
+                found=f"{value:g} at level {level}, lat {grid.lat[j]:.1f}, lon {grid.lon[i]:.1f}, "
+                f"step {step}, date {date}, component {component}",
+                remedy=_REMEDY,
+            )
+    return found
+
+
 WATCHED = (*STATE, "ps")
+_SUSPECT_FOR = 10
+"""Steps after which an absurd tendency is no longer held responsible."""
+
+
+class Watch:
+    """Looks at tendencies and state after every step.
+
+    What columns show is a step or two behind what tendencies did, and by then the component may
+    give harmless ones again: the last absurd tendency is remembered.
+    """
+
+    def __init__(
+        self,
+        state: Mapping[str, Array],
+        total: Mapping[str, Array],
+        rates: Callable[[], Mapping[str, Mapping[str, Array]]],
+        grid: Grid,
+    ) -> None:
+        """Binds what is watched.
+
+        Args:
+            state: fields ``[level, ...]`` or ``[...]`` over the columns of `grid`.
+            total: sum of the tendencies by variable [SI per s].
+            rates: gives the last tendencies by component.
+            grid: where the columns are.
+        """
+        self._state, self._total, self._rates, self._grid = state, total, rates, grid
+        self._suspect: tuple[int, str, Problem] | None = None
+
+    def look(self, step: int, date: object) -> None:
+        """Looks at what step number `step` did.
+
+        Raises:
+            UnstableError: for a state out of range.
+        """
+        for variable, array in self._total.items():
+            low, high, limit = float(array.min()), float(array.max()), _LARGE_RATE[variable]
+            if low >= -limit and high <= limit:
+                continue
+            problem = blame(self._rates(), self._grid, step, date)
+            self._suspect = (step, culprit(self._rates()), problem)
+        check_state(self._state, lambda: self._who(step), self._grid, step, date)
+
+    def explain(self, step: int, date: object) -> Problem:
+        """Why the dynamics failed in step number `step`."""
+        recent = self._recent(step)
+        return recent[2] if recent else blame(self._rates(), self._grid, step, date)
+
+    def _who(self, step: int) -> str:
+        recent = self._recent(step)
+        return recent[1] if recent else culprit(self._rates())
+
+    def _recent(self, step: int) -> tuple[int, str, Problem] | None:
+        if self._suspect is not None and step - self._suspect[0] <= _SUSPECT_FOR:
+            return self._suspect
+        return None

@@ -25,6 +25,8 @@ _CLIMT = "5fa71217e6c9e296030b20630a96539b3db26391"
 _ISCA_T42 = "37c0a469dba8c88bee85f0894c64d479ebe458a7"
 _ISCA_T85 = "7a9b6262a5d11d947a1ca2308c9764be854de7da"
 _ISCA = "a290bc37"
+_SPEEDY = "99020f3"
+_QBO = "d7b5f54"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +97,24 @@ _FILES = (
         sha256="5714e1f7062910f5ebbb4a5830b2c18b4191770ef89b9f24d41e12953cd1d330",
         licence="BSD-3-Clause; from Natural Earth (public domain)",
         what="sea, land and land ice, 2 degrees",
+    ),
+    Remote(
+        name="speedyweather/orography.nc",
+        repository="SpeedyWeather/SpeedyWeatherAssets",
+        commits=(_SPEEDY,),
+        path="data/boundary_conditions/orography.nc",
+        sha256="f362a5042a5947d5ded79b9684f9e89682627a7f6f8ac2737c514425d27f930b",
+        licence="EUPL-1.2; from the European Centre for Medium-Range Weather Forecasts",
+        what="orography at 0.18 degrees, 1024x2048 (Kloewer et al. 2024)",
+    ),
+    Remote(
+        name="qbo/qbo.dat",
+        repository="FObersteiner/QBOSingapore",
+        commits=(_QBO,),
+        path="srv/qbo.dat",
+        sha256="9a62671853fc0847a796bf0ec79dff2ade2d7f30ed63375fdc275357ccaeff2c",
+        licence="MIT; data CC-BY 4.0, Freie Universitaet Berlin and KIT (Naujokat 1986)",
+        what="monthly winds over the equator, 70 to 10 hPa, 1953-2024",
     ),
 )
 FILES: dict[str, Remote] = {f.name: f for f in _FILES}
@@ -209,6 +229,7 @@ def run(args: argparse.Namespace) -> int:
         print(folder())
         return 0
     if args.action == "list":
+        print(f"folder: {folder()} (set {ENVIRONMENT} for another)\n")
         for remote in FILES.values():
             print(f"{_state(remote):8} {remote.name}\n{'':9}{remote.what}\n{'':9}{remote.licence}")
         return 0

@@ -321,8 +321,9 @@ class ColumnModel(Model):
     def columns(self) -> Mapping[str, Array]:
         """State that physics starts from, ``[level|interface, lat, lon]`` or ``[lat, lon]``.
 
-        At least ``ua va ta hus ps pfull phalf zg zghalf`` for an atmosphere; the same arrays,
-        brought up to date by this call.
+        At least ``ua va ta hus ps pfull phalf zg zghalf`` for an atmosphere; a layer of fluid
+        without pressure (`HybridLevels.layer`) leaves out what it has not. The same arrays, brought
+        up to date by this call.
         """
 
     @abstractmethod

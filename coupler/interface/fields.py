@@ -59,6 +59,7 @@ _TABLE = (
     _f("ta", "air_temperature", "K", "Air Temperature", LEVEL, valid=(80.0, 400.0)),
     _f("hus", "specific_humidity", "1", "Specific Humidity", LEVEL, valid=(-0.01, 0.1)),
     _f("wap", "lagrangian_tendency_of_air_pressure", "Pa s-1", "Omega (=dp/dt)", LEVEL),
+    _f("rv", "atmosphere_upward_relative_vorticity", "s-1", "Relative Vorticity", LEVEL),
     _f("zg", "geopotential_height", "m", "Geopotential Height", LEVEL),
     _f("pfull", "air_pressure", "Pa", "Pressure on Model Levels", LEVEL),
     _f("phalf", "air_pressure", "Pa", "Pressure on Model Half-Levels", INTERFACE),

@@ -184,6 +184,16 @@ class HybridLevels:
         a = np.asarray(interfaces, np.float64)
         return cls(a=a, b=np.zeros_like(a), name=name)
 
+    @classmethod
+    def layer(cls) -> HybridLevels:
+        """One layer of fluid in which no pressure is meant, as in shallow-water models."""
+        return cls(a=np.zeros(2), b=np.array([0.0, 1.0]), name="layer")
+
+    @property
+    def is_layer(self) -> bool:
+        """Whether these are no levels at all, see `layer`."""
+        return self.name == "layer"
+
     @property
     def nlev(self) -> int:
         """Number of layers K."""
@@ -222,20 +232,36 @@ class HybridLevels:
         return cls(a=a, b=b, name=f"hybrid{nlev}")
 
     @classmethod
+    def stratospheric(cls, nlev: int) -> HybridLevels:
+        """`nlev` levels for the whole stratosphere.
+
+        Source: Jucker and Gerber (2017), doi:10.1175/JCLI-D-17-0127.1 (S = 7.9, r = 0.1, e = 1.4).
+        """
+        found = cls.stretched(nlev, scale_heights=7.9, linear=0.1, exponent=1.4)
+        return cls(a=found.a, b=found.b, name=f"stratosphere{nlev}")
+
+    @classmethod
     def named(cls, name: str) -> HybridLevels:
-        """``sigmaK``: K equal sigma layers; ``hybridK``: K stretched hybrid layers.
+        """``sigmaK``: K equal sigma layers; ``hybridK``: K stretched hybrid layers up to about
+        1 hPa; ``stratosphereK``: the same up to about 0.2 hPa, spread as in the MiMA model (with 40
+        levels the highest interface below the top is at 0.48 hPa).
 
         Raises:
             ConfigError: for another name or an impossible number of levels.
         """
-        for prefix, build in (("sigma", cls.sigma), ("hybrid", cls.stretched)):
+        for prefix, build in (
+            ("sigma", cls.sigma),
+            ("hybrid", cls.stretched),
+            ("stratosphere", cls.stratospheric),
+        ):
             number = name.removeprefix(prefix)
             if name.startswith(prefix) and number.isdigit() and 2 <= int(number) <= 200:
                 return build(int(number))
         raise ConfigError.of(
             "unknown set of levels",
             name,
-            expected="'sigmaK' or 'hybridK' with K from 2 to 200, for example 'hybrid30'",
+            expected="'sigmaK', 'hybridK' or 'stratosphereK' with K from 2 to 200, for example "
+            "'hybrid30'",
         )
 
     def half_pressure(self, ps: NDArray[np.floating]) -> F64:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from numpy.typing import NDArray
 
 from coupler.interface.constants import SECONDS_PER_DAY, Planet
 from coupler.interface.errors import ContractError, DataError, nearest
-from coupler.interface.fields import FIELDS, Field
+from coupler.interface.fields import COLUMN, FIELDS, LEVEL, Field
 from coupler.interface.grid import Grid, HybridLevels
 
 Array = NDArray[Any]
@@ -81,6 +82,7 @@ class OutputFile:
             grid: horizontal grid of all fields.
             levels: vertical levels; needed for fields on levels or interfaces. The surface
                 pressure ``ps`` is then added to the fields, because pressure follows from it.
+                Fields of a single layer of fluid are written without a vertical dimension.
             fields: what every record holds.
             start: date of time zero; its calendar is the file's.
             attrs: global attributes, see `run_attributes`.
@@ -92,6 +94,8 @@ class OutputFile:
             ContractError: for two fields of one name, or fields on levels without levels.
         """
         planet = planet or Planet()
+        if levels is not None and levels.is_layer:
+            fields, levels = [_of_layer(f) for f in fields], None
         self.fields = _with_surface_pressure(fields, levels)
         _check_fields(self.fields, levels)
         self.path = Path(path)
@@ -198,7 +202,8 @@ class OutputFile:
             if name not in arrays:
                 raise ContractError.of("output field not given", name, remedy=nearest(name, arrays))
             columns = (*shape[:-2], shape[-2] * shape[-1])
-            if arrays[name].shape not in (shape, columns):
+            fits = (shape, columns, (1, *shape), (1, *columns))
+            if arrays[name].shape not in (fits if len(shape) == 2 else fits[:2]):
                 raise ContractError.of(
                     "wrong shape for output",
                     name,
@@ -249,6 +254,11 @@ def _define_field(nc: Any, field: Field, shape: tuple[int, ...], area: str) -> N
     )
     variable.setncatts(_field_attributes(field) | {"cell_methods": "time: mean"})
     variable.cell_measures = f"area: {area}"
+
+
+def _of_layer(field: Field) -> Field:
+    """`field` without the dimension of the one layer."""
+    return replace(field, dims=COLUMN) if field.dims == LEVEL else field
 
 
 def _with_surface_pressure(

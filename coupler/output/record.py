@@ -2,7 +2,8 @@
 
 One netCDF file per process with dimensions time, lev, ilev and column. The columns are a sample
 drawn anew at every call from the run's seed; inputs are as the scheme received them, in its units.
-The file is open only while a call is written: it can be read at any time.
+The file is open only while a call is written: it can be read at any time. A resumed run goes on
+with the file, and what it draws does not depend on where it was interrupted.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import netCDF4
 import numpy as np
 
 from coupler.interface.component import Array
+from coupler.interface.errors import DataError
 from coupler.interface.fields import Field
 from coupler.interface.grid import HybridLevels
 from coupler.output.netcdf import keep_records
@@ -50,15 +52,18 @@ class RecordFile:
             time_units: CF units of time.
             calendar: CF calendar.
             attrs: global attributes.
-            resume_at: time up to which an existing file is kept, in its units; None makes a new
-                one.
+            resume_at: time up to which calls in an existing file are kept, in its units; None makes
+                a new file. A call at that time belongs to the step that is still to come.
+
+        Raises:
+            DataError: for an existing file with other fields or another number of columns.
         """
         self._path, self._ncol, self._n = path, ncol, min(columns, ncol)
         self._seed = seed
         self._calls = 0
         self._fields = tuple(fields)
         if resume_at is not None and path.is_file():
-            self._calls = self._kept(resume_at)
+            self._reopen(resume_at)
             return
         with netCDF4.Dataset(path, "w") as f:
             f.setncatts({"title": "Recording of a scheme's inputs and outputs", **attrs})
@@ -79,14 +84,22 @@ class RecordFile:
                 v = f.createVariable(field.name, "f4", dims, zlib=True, complevel=1, shuffle=True)
                 v.setncatts({"long_name": field.long_name, "units": field.units})
 
-    def _kept(self, upto: float) -> int:
-        """Drops the calls from `upto` on, which will be made again; returns how many are left."""
+    def _reopen(self, upto: float) -> None:
         with netCDF4.Dataset(self._path) as f:
             times = np.asarray(f["time"][:])
-        keep = int(np.count_nonzero(times < upto - 1e-9))
-        if keep < times.size:
-            keep_records(self._path, keep)
-        return keep
+            names = {f.name for f in self._fields} | {"time", "ap", "b", "index"}
+            if set(f.variables) != names or f.dimensions["column"].size != self._n:
+                raise DataError.of(
+                    "recording holds something else",
+                    str(self._path),
+                    expected=f"{self._n} columns of " + ", ".join(sorted(names)),
+                    found=f"{f.dimensions['column'].size} columns of "
+                    + ", ".join(sorted(f.variables)),
+                    remedy="move it away, or resume with the recording options of the first run",
+                )
+        self._calls = int(np.count_nonzero(times < upto - 1e-9))
+        if self._calls < times.size:
+            keep_records(self._path, self._calls)
 
     def append(self, days: float, arrays: Mapping[str, Array]) -> None:
         """Stores one call.

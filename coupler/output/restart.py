@@ -116,6 +116,13 @@ def write(
     return path
 
 
+def remove_after(folder: Path, step: int) -> None:
+    """Removes restarts of later steps than `step`: those of a state that was about to fail."""
+    for number, path in _numbered(Path(folder)):
+        if number > step:
+            path.unlink()
+
+
 def read(path: Path, *, case: str | None = None) -> Restart:
     """Reads one restart and checks it.
 

@@ -19,7 +19,7 @@ from coupler.output.netcdf import OutputFile
 
 Live = Mapping[str, tuple[Field, Array]]
 """Fields by name with the live array of each."""
-DEFAULT = ("ua", "va", "ta", "hus", "ps", "zg")
+DEFAULT = ("ua", "va", "rv", "ta", "hus", "ps", "zg")
 
 
 def choose(

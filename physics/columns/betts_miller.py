@@ -166,16 +166,18 @@ def relax_columns(
         if warm <= 0.0:
             continue
         if wet <= 0.0:  # shallow: count layers from below while they dry, on balance
+            # Not above `top`, where nothing was computed: round-off may keep the sum from below at
+            # or above zero up to there although the one from above was not.
             total = 0.0
-            top = nlev
-            for k in range(nlev - 1, -1, -1):
+            highest = top
+            for k in range(nlev - 1, highest - 1, -1):
                 following = total + drying[k] * dp[k]
                 if following < 0.0:
                     share[k] = -total / (drying[k] * dp[k])
                     top = k
                     break
                 total = following
-            if top < nlev and share[top] <= 0.0:
+            if share[top] <= 0.0:
                 top += 1
             if top >= nlev:
                 continue

@@ -115,3 +115,14 @@ def latitudes(host: Host, name: str) -> Array:
     if "lat" not in host.static:
         raise ContractError.of("missing static field", name, expected="lat")
     return np.asarray(host.static["lat"], np.float64)
+
+
+def longitudes(host: Host, name: str) -> Array:
+    """Longitudes of the columns [degrees_east].
+
+    Raises:
+        ContractError: when the host gives none.
+    """
+    if "lon" not in host.static:
+        raise ContractError.of("missing static field", name, expected="lon")
+    return np.asarray(host.static["lon"], np.float64)

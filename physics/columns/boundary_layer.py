@@ -22,7 +22,7 @@ Units: u, v [m s-1], q [1], T [K], z [m], K [m2 s-1], stress [Pa], heat [W m-2],
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -241,11 +241,17 @@ class BulkDiffusion(Tendency):
             dims=COLUMN,
         ),
     )
-    conserves = (
+    conserves: ClassVar[tuple[Conserves, ...]] = (
         Conserves(quantity="momentum"),
         Conserves(quantity="energy"),
         Conserves(quantity="water"),
     )
+
+    def __init__(self, parameters: Params | None = None) -> None:
+        super().__init__(parameters)
+        if not self.p.dissipation:
+            kept = tuple(c for c in type(self).conserves if c.quantity != "energy")
+            self.conserves = kept  # type: ignore[misc]
 
     def setup(self, host: Host) -> None:
         self._planet = host.planet

@@ -55,6 +55,7 @@ from coupler.interface.registry import scheme
 from coupler.interface.units import Unit
 from physics.columns import blocks
 from physics.columns import gravity_wave_ad99_kernel as kernel
+from physics.columns.streams import column_streams, log_normal_factors
 
 _Speed = Annotated[float, Unit("m s-1"), Check(gt=0)]
 _Stress = Annotated[float, Unit("Pa"), Check(ge=0)]
@@ -89,6 +90,9 @@ class AD99Parameters(Params):
     """Launched stress, sum of abs(F), of one wind component poleward of the transition."""
     stress_equator: _Stress = 0.0043
     """The same where abs(lat) <= `transition_width`; in between it is linear in latitude."""
+    stress_deviation: Annotated[float, Check(ge=0, le=5)] = 0.0
+    """Standard deviation of the launched stress over its mean. Above 0, every column draws its
+    stress anew at every call from a log-normal distribution; the mean stays what it is."""
     stress_extra_north: Annotated[float, Unit("Pa")] = 0.0
     stress_extra_south: Annotated[float, Unit("Pa")] = 0.0
     transition_north: _Latitude = 15.0
@@ -199,9 +203,13 @@ class _AlexanderDunkerton(Tendency):
             getattr(p, "dump_above", 0.0),
         )
         self._tables = self._shared_spectrum(speeds)
+        self._mean_stress = p.stress_at(lat)
+        self._stress = self._mean_stress.copy()
+        if p.stress_deviation > 0.0:
+            self._streams = column_streams(host.seed, lat, blocks.longitudes(host, name))
         self._columns = (
             source,
-            p.stress_at(lat),
+            self._stress,
             (np.abs(lat) <= p.transition_width).astype(np.int64),
             speeds,
         )
@@ -231,7 +239,15 @@ class _AlexanderDunkerton(Tendency):
             tables[:, band] = self._waves[0, :, 0, :n]
         return tables[0, 0], tables[1], tables[2]
 
-    def _run(self, x: Arrays, out: tuple[Array, Array], diag: Arrays) -> None:
+    def memory(self) -> dict[str, Array]:
+        """The stress that was drawn last; what is drawn next follows from the model's time."""
+        return {"stress": self._stress} if self.p.stress_deviation > 0.0 else {}
+
+    def _run(self, x: Arrays, out: tuple[Array, Array], diag: Arrays, now: Now) -> None:
+        if self.p.stress_deviation > 0.0:
+            number = round(now.seconds)  # calls are seconds apart at the least
+            log_normal_factors(self._streams, number, self.p.stress_deviation, self._stress)
+            self._stress *= self._mean_stress
         fields = (x.ua, x.va, x.ta, x.pfull, x.zg)
         kernel.columns(
             self.kind, fields, x.phalf, *self._columns, self._tables, self._widths,
@@ -257,7 +273,7 @@ class AlexanderDunkerton1999(_AlexanderDunkerton):
     kind = kernel.TO_FLUX
 
     def compute(self, x: Arrays, tend: Arrays, flux: Arrays, diag: Arrays, now: Now) -> None:
-        self._run(x, (flux.xgwdparam, flux.ygwdparam), diag)
+        self._run(x, (flux.xgwdparam, flux.ygwdparam), diag, now)
 
 
 @scheme("gravity_wave", "ad99_mima")
@@ -269,4 +285,4 @@ class AlexanderDunkertonMiMA(_AlexanderDunkerton):
     kind = kernel.TO_MIMA_DRAG
 
     def compute(self, x: Arrays, tend: Arrays, flux: Arrays, diag: Arrays, now: Now) -> None:
-        self._run(x, (tend.ua, tend.va), diag)
+        self._run(x, (tend.ua, tend.va), diag, now)

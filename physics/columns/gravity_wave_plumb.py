@@ -12,10 +12,8 @@ equation stands in `gravity_wave_plumb_kernel`.
 Sources: Plumb (1977), doi:10.1175/1520-0469(1977)034<1847:TIOTLA>2.0.CO;2, after Holton and Lindzen
 (1972), doi:10.1175/1520-0469(1972)029<1076:AUTFTQ>2.0.CO;2.
 
-The draws depend on the seed of the run, the place of a column (its latitude and longitude) and the
-number of the draw, and on nothing else: not on the order of columns, on how many there are or on
-how they are shared out. Numbers come from a counter that is scrambled by SplitMix64 (Steele, Lea
-and Flood, 2014, doi:10.1145/2660193.2660195) and from the polar form of Box and Muller (1958).
+The draws depend on the seed of the run, the place of a column and the number of the draw, and on
+nothing else (see `streams`).
 
 The flux enters through the bottom of the column: its sum over all waves is zero unless the winds
 break the symmetry, so that nothing has to be taken from the air below the source.
@@ -25,7 +23,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 from pydantic import Field as Check
@@ -49,6 +47,7 @@ from coupler.interface.registry import scheme
 from coupler.interface.units import Unit
 from physics.columns.gravity_wave_plumb_kernel import wave_flux
 from physics.columns.jit import njit
+from physics.columns.streams import column_streams, normal_pair
 
 EQUATOR = 4.0e7
 """Length of the equator [m]."""
@@ -151,15 +150,6 @@ class StochasticParameters(PlumbParameters):
 
 
 @njit()
-def _scrambled(x: Any) -> Any:
-    """SplitMix64's output function of a 64-bit counter."""
-    z = np.uint64(x) + np.uint64(0x9E3779B97F4A7C15)
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return z ^ (z >> np.uint64(31))
-
-
-@njit()
 def draw(
     streams: Array, number: int, log_normal: Array, correlation: float, speed: Array, out: Array,
     amplitude: Array,
@@ -175,19 +165,9 @@ def draw(
         out: Stress [Pa] and width [m s-1], shape [2, column].
         amplitude: Momentum flux of each wave [Pa], shape [wave, column].
     """
-    to_unit = 1.0 / 9007199254740992.0
     rest = math.sqrt(1.0 - correlation * correlation)
     for c in range(streams.size):
-        state = _scrambled(streams[c] ^ _scrambled(np.uint64(number)))
-        x = y = square = 0.0
-        while square == 0.0 or square >= 1.0:
-            state = _scrambled(state)
-            x = 2.0 * np.float64(state >> np.uint64(11)) * to_unit - 1.0
-            state = _scrambled(state)
-            y = 2.0 * np.float64(state >> np.uint64(11)) * to_unit - 1.0
-            square = x * x + y * y
-        size = math.sqrt(-2.0 * math.log(square) / square)
-        one, other = x * size, y * size
+        one, other = normal_pair(streams[c], number)
         other = correlation * one + rest * other
         out[0, c] = math.exp(log_normal[0, 0] + log_normal[0, 1] * one)
         out[1, c] = math.exp(log_normal[1, 0] + log_normal[1, 1] * other)
@@ -198,21 +178,6 @@ def draw(
             total += shape
         for i in range(speed.size):
             amplitude[i, c] *= out[0, c] / total
-
-
-def column_streams(seed: int, lat: Array, lon: Array) -> Array:
-    """Identity of each column's stream of random numbers, shape [column].
-
-    From the seed and the place to a millionth of a degree: the same column draws the same numbers
-    wherever it stands in the arrays, and on whatever process.
-    """
-    place = np.stack([np.round(np.asarray(a, np.float64) * 1e6) for a in (lat, lon)])
-    found = np.zeros(place.shape[1], np.uint64)
-    for c, (y, x) in enumerate(place.astype(np.int64).T.tolist()):
-        # words of a seed are not negative
-        words = [seed, y + 90_000_000, x + 360_000_000]
-        found[c] = np.random.SeedSequence(words).generate_state(1, np.uint64)[0]
-    return found
 
 
 class _Plumb(Tendency):

@@ -13,9 +13,8 @@ and above it, on interfaces, tau is the smaller of its value below and the satur
 
     tau_sat = k Fc^2 rho |u|^3 / (2 N),    0 from where u changes sign (critical level).
 
-An efficiency multiplies it. Then, from the top down, a layer takes at most half of its wind per
-step and at most `largest_drag`; what it cannot take moves down to the next layer, so that limiting
-loses no momentum. A layer whose wind already blows backwards takes nothing.
+An efficiency multiplies it, and the limits of `orographic_limit` move what a layer cannot take down
+to the next one.
 
 The returned flux, positive upward, is -tau along U; at the ground it is the force of the mountains
 on the air. What is left at the top leaves the column.
@@ -47,6 +46,7 @@ from coupler.interface.units import Unit
 from physics.columns import blocks
 from physics.columns.blocks import BLOCK, State, gather, scatter, senseless
 from physics.columns.jit import njit
+from physics.columns.orographic_limit import MOVED, limit_downward
 
 
 class McFarlaneParameters(Params):
@@ -87,6 +87,7 @@ def _columns(
     planet: Any,
     work: Array,
     out: tuple[Array, Array],
+    moved: Array,
     bad: Array,
 ) -> None:
     """All columns: momentum fluxes on interfaces; `ground` is the surface altitude [m]."""
@@ -108,6 +109,7 @@ def _columns(
                 fy[:] = 0.0
                 out[0][nlev, i] = 0.0
                 out[1][nlev, i] = 0.0
+                moved[i] = 0.0
                 bad[i] = senseless(work[w], m)
                 h = 2.0 * sgh[i]
                 if bad[i] or not h > h_min:
@@ -153,17 +155,9 @@ def _columns(
                     tau[k] = efficiency * stress
                     below = here
 
-                # Limits from the top down: a layer hands on what it cannot take.
-                bottom = tau[nlev - 1]  # the stress is constant below the source's upper edge
-                above = tau[0]
-                for k in range(nlev):
-                    fx[k], fy[k] = -above * ex, -above * ey
-                    lower = tau[k + 1] if k < nlev - 1 else bottom
-                    dp = np.float64(phalf[k + 1, i]) - np.float64(phalf[k, i])
-                    most = min(drag_max, share * max(along[k], 0.0) / dt) * dp / g
-                    if lower - above > most:
-                        lower = above + most
-                    above = lower
+                above, moved[i] = limit_downward(
+                    tau, along, phalf, i, (drag_max, share, dt, g), (ex, ey), fx, fy
+                )
                 out[0][nlev, i] = -above * ex
                 out[1][nlev, i] = -above * ey
             scatter(work[w, 7], start, stop, out[0])
@@ -180,6 +174,7 @@ class McFarlane1987(Tendency):
         flux_of("ua", "xogwd", top="escape"),
         flux_of("va", "yogwd", top="escape"),
     )
+    diagnostics = (MOVED,)
     conserves = (Conserves(quantity="momentum"),)
 
     def setup(self, host: Host) -> None:
@@ -204,7 +199,8 @@ class McFarlane1987(Tendency):
     def compute(self, x: Arrays, tend: Arrays, flux: Arrays, diag: Arrays, now: Now) -> None:
         _columns(
             (x.ua, x.va, x.ta, x.pfull, x.zg), x.phalf, x.zghalf[-1], x.sgh, now.dt,
-            self._settings, self._planet, self._work, (flux.xogwd, flux.yogwd), self._bad,
+            self._settings, self._planet, self._work, (flux.xogwd, flux.yogwd),
+            diag.ogwdlimit, self._bad,
         )  # fmt: skip
         if self._bad.any():
             raise blocks.complaint(f"{self.process}.{self.scheme}", self._bad, x, self._lat)

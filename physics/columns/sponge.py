@@ -5,7 +5,11 @@ r"""Rayleigh sponge under the model top.
 
 u [m s-1], p [Pa], r [s-1], backward in time over the step; the heat of the lost kinetic energy
 is returned unless ``heat`` is off. A sponge takes angular momentum out of the atmosphere, so its
-tendency is kept apart from that of gravity waves (Shepherd, Semeniuk and Koshyk, 1996,
+tendency, and its force on the column,
+
+.. math:: \tau = \frac1g \sum_k \partial_t u_k\, dp_k \quad [Pa]
+
+are kept apart from those of gravity waves (Shepherd, Semeniuk and Koshyk, 1996,
 doi:10.1029/96JD01994).
 
 Source: Polvani and Kushner (2002), doi:10.1029/2001GL014284 (the profile and the time scale of
@@ -16,6 +20,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import numpy as np
 from pydantic import Field
 
 from coupler.interface.component import (
@@ -30,6 +35,8 @@ from coupler.interface.component import (
     tendencies_of,
 )
 from coupler.interface.constants import SECONDS_PER_DAY
+from coupler.interface.fields import COLUMN
+from coupler.interface.fields import Field as Table
 from coupler.interface.registry import scheme
 from coupler.interface.units import Unit
 from physics.columns.jit import njit
@@ -46,6 +53,23 @@ def sponge_rate(pfull: Array, p_sponge: float, r: float, rate: Array) -> None:
             rate[k, c] = r * depth * depth
 
 
+@njit()
+def column_force(rate: Array, phalf: Array, gravity: float, force: Array) -> None:
+    """Fills the mass integral `force` [Pa], shape [column], of a `rate` [m s-2]."""
+    nlev, ncol = rate.shape
+    for c in range(ncol):
+        total = 0.0
+        for k in range(nlev):
+            dp = np.float64(phalf[k + 1, c]) - np.float64(phalf[k, c])
+            total += np.float64(rate[k, c]) * dp
+        force[c] = total / gravity
+
+
+def _force(name: str, axis: str) -> Table:
+    long_name = f"{axis} Force of the Sponge on the Column"
+    return Table(name=name, standard_name=None, long_name=long_name, units="Pa", dims=COLUMN)
+
+
 @scheme("sponge", "rayleigh")
 class RayleighSponge(Tendency):
     """Linear drag on the wind above `p_sponge`."""
@@ -60,8 +84,9 @@ class RayleighSponge(Tendency):
         heat: bool = True
         """Whether the kinetic energy lost warms the air; off: damp only."""
 
-    inputs = reads("ua va pfull")
+    inputs = reads("ua va pfull phalf")
     tendencies = tendencies_of("ua va ta")
+    diagnostics = (_force("xsponge", "Eastward"), _force("ysponge", "Northward"))
 
     def __init__(self, parameters: Params | None = None) -> None:
         super().__init__(parameters)
@@ -70,9 +95,12 @@ class RayleighSponge(Tendency):
             self.conserves = (Conserves(quantity="energy"),)  # type: ignore[misc]
 
     def setup(self, host: Host) -> None:
+        self._gravity = host.planet.gravity
         self._per_energy = 1.0 / host.planet.cp_dry if self.p.heat else 0.0
         self._rate = host.empty("level", "column").astype(float)
 
     def compute(self, x: Arrays, tend: Arrays, flux: Arrays, diag: Arrays, now: Now) -> None:
         sponge_rate(x.pfull, self.p.p_sponge, self.p.rate, self._rate)
         damp(x.ua, x.va, self._rate, now.dt, self._per_energy, tend.ua, tend.va, tend.ta)
+        column_force(tend.ua, x.phalf, self._gravity, diag.xsponge)
+        column_force(tend.va, x.phalf, self._gravity, diag.ysponge)

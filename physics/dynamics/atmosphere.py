@@ -9,8 +9,8 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
+from pydantic import BeforeValidator, field_validator
 from pydantic import Field as Limit
-from pydantic import field_validator
 
 from coupler.interface.component import Array, ColumnModel, Params, Port, Site, reads
 from coupler.interface.constants import Planet
@@ -33,10 +33,26 @@ from physics.dynamics.leapfrog import Diffusion, TimeFilter
 Positive = Limit(gt=0.0)
 
 
+def _number(value: object) -> object:
+    match = re.fullmatch(r"[Tt]?(\d{1,4})", value) if isinstance(value, str) else None
+    number = int(match[1]) if match else value
+    if isinstance(number, bool) or not isinstance(number, int) or not 5 <= number <= 400:
+        raise BadValue(
+            "impossible truncation",
+            expected="a triangular truncation from T5 to T400, such as T21",
+            found=repr(value),
+        )
+    return number
+
+
+Truncation = Annotated[int, BeforeValidator(_number)]
+"""A triangular truncation, ``T21`` or 21."""
+
+
 class SpectralParameters(Params):
     """Parameters of the spectral atmosphere; defaults are for T21 to T42 with a top near 1 hPa."""
 
-    truncation: int = 21
+    truncation: Truncation = 21
     """Triangular truncation, ``T21`` or 21; the grid is the quadratic one."""
     levels: str = "hybrid30"
     dt: Annotated[float, Unit("s"), Limit(ge=1.0)] = 1200.0
@@ -51,8 +67,9 @@ class SpectralParameters(Params):
     """Transport of humidity: monotone and conserving on the grid, or spectral, which rings."""
     diffusion_power: int = Limit(default=4, ge=1, le=16)
     """Half the order of the horizontal diffusion: 4 is del^8."""
-    diffusion_time: Annotated[float, Unit("s"), Positive] = 8640.0
-    """E-folding time at the truncation limit."""
+    diffusion_time: Annotated[float, Unit("s"), Positive] | None = None
+    """E-folding time at the truncation limit; by default 0.1 day (42/T)^2. At T21, 0.1 day halves
+    the eddies of Held and Suarez (1994)."""
     sponge_levels: int = Limit(default=3, ge=0)
     """Top levels with additional del^2 diffusion, halving downwards."""
     sponge_time: Annotated[float, Unit("s"), Positive] = 17280.0
@@ -64,19 +81,6 @@ class SpectralParameters(Params):
     off_centring: float = Limit(default=0.0, ge=0.0, le=1.0)
     """Of the semi-implicit terms; 0 is second order, 0.1 damps gravity waves."""
     taper_orography: bool = True
-
-    @field_validator("truncation", mode="before")
-    @classmethod
-    def _number(cls, value: object) -> object:
-        match = re.fullmatch(r"[Tt]?(\d{1,4})", value) if isinstance(value, str) else None
-        number = int(match[1]) if match else value
-        if isinstance(number, bool) or not isinstance(number, int) or not 5 <= number <= 400:
-            raise BadValue(
-                "impossible truncation",
-                expected="a triangular truncation from T5 to T400, such as T21",
-                found=repr(value),
-            )
-        return number
 
     @field_validator("levels")
     @classmethod
@@ -120,7 +124,7 @@ class SpectralAtmosphere(ColumnModel):
     """Spectral hydrostatic dynamical core on hybrid levels, semi-implicit leapfrog."""
 
     Parameters = SpectralParameters
-    boundary: ClassVar[tuple[Port, ...]] = reads("", optional="orog sftlf")
+    boundary: ClassVar[tuple[Port, ...]] = reads("", optional="orog sftlf sgh")
     provides: ClassVar[tuple[Field, ...]] = tuple(
         FIELDS[n]
         for n in ("ua", "va", "ta", "hus", "ps", "wap", "zg", "zghalf", "pfull", "phalf", "orog")
@@ -152,7 +156,7 @@ class SpectralAtmosphere(ColumnModel):
             moisture=p.moisture,
             diffusion=Diffusion(
                 power=p.diffusion_power,
-                timescale=p.diffusion_time,
+                timescale=p.diffusion_time or 8640.0 * (42.0 / p.truncation) ** 2,
                 sponge_levels=p.sponge_levels,
                 sponge_timescale=p.sponge_time,
             ),

@@ -61,9 +61,9 @@ class Slab(Model):
     class Parameters(Params):
         """Grid, step and properties of the two tiles."""
 
-        nlat: Annotated[int, Field(ge=2)] = 45
+        nlat: Annotated[int, Field(ge=2, le=2160)] = 45
         """Number of latitudes."""
-        nlon: Annotated[int, Field(ge=4)] = 90
+        nlon: Annotated[int, Field(ge=4, le=4320)] = 90
         """Number of longitudes."""
         dt: Annotated[float, Unit("s"), Field(gt=0)] = 10800.0
         """Time step [s]."""

@@ -48,7 +48,10 @@ def test_momentum_energy_and_water_change_by_the_reported_fluxes(
 
 def test_without_dissipation_enthalpy_alone_closes() -> None:
     x = state(LEVELS)
-    rates, d = run(BulkDiffusion(BulkDiffusion.Parameters(dissipation=False)), x, LEVELS)
+    cold = BulkDiffusion(BulkDiffusion.Parameters(dissipation=False))
+    assert [c.quantity for c in cold.conserves] == ["momentum", "water"]
+    assert [c.quantity for c in BulkDiffusion().conserves] == ["momentum", "energy", "water"]
+    rates, d = run(cold, x, LEVELS)
     heat = PLANET.cp_dry * rates["ta"]
     assert np.all(np.abs(column(heat, x) - d["hfss"]) < 1e-12 * column(np.abs(heat), x))
 

@@ -9,7 +9,8 @@ from isothermal import Result as Call
 from coupler.interface.component import Arrays, Host, Now
 from coupler.interface.constants import Planet
 from coupler.interface.grid import Grid, HybridLevels
-from physics.columns.gravity_wave_plumb import PlumbStochastic, PlumbTwoWave, column_streams
+from physics.columns.gravity_wave_plumb import PlumbStochastic, PlumbTwoWave
+from physics.columns.streams import column_streams
 
 KM17 = int(np.flatnonzero(Z >= 17.0e3)[-1])  # level of the lowest layer above 17 km
 

@@ -103,7 +103,7 @@ def test_north_and_south_get_the_same() -> None:
 def test_rates_may_be_given_with_units_and_wrong_ones_are_refused() -> None:
     p = HeldSuarezFriction.Parameters(k_f="2 day-1")  # type: ignore[arg-type]
     assert p.k_f == pytest.approx(2 / DAY)
-    with pytest.raises(ValidationError, match="wrong unit.*'2 Pa'"):
+    with pytest.raises(ValidationError, match=r"wrong unit.*'2 Pa'"):
         HeldSuarezFriction.Parameters(k_f="2 Pa")  # type: ignore[arg-type]
     with pytest.raises(ValidationError, match="less than 1"):
         HeldSuarezRelaxation.Parameters(sigma_b=1.0)

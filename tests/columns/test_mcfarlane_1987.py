@@ -4,15 +4,15 @@ from functools import partial
 
 import numpy as np
 import pytest
-from isothermal import DAY, KM, NCOL, NOW, P_HALF, PLANET, Z_HALF, host_of, state, weather
+from isothermal import DAY, KM, NCOL, NOW, P_HALF, PLANET, Z_HALF, host_of
 from isothermal import Result as Call
+from mountain_columns import WIND, mountains, rough_weather
 from pydantic import ValidationError
 
 from coupler.interface.component import Arrays
 from coupler.interface.errors import UnstableError
 from physics.columns.orographic_drag_mcfarlane import McFarlane1987, McFarlaneParameters
 
-WIND = 8 + 22 * np.exp(-(((KM - 12) / 6) ** 2)) + 40 * np.exp(-(((KM - 60) / 20) ** 2))
 HEIGHTS = (18.5, 20.5, 22.5, 25.5, 60.5, 70.5, 79.5)
 # sgh [m]: launched stress [Pa], column integral [Pa], drag [m s-1 day-1] at HEIGHTS
 TABLE = {
@@ -22,24 +22,6 @@ TABLE = {
 }
 
 Result = partial(Call, cls=McFarlane1987, top="escape")
-
-
-def mountains(sgh, wind=WIND, north=False, dtype=np.float64):
-    winds = np.repeat(np.asarray(wind)[:, None], NCOL, axis=1)
-    x = state(**{"va" if north else "ua": winds}, dtype=dtype)
-    heights = np.full(NCOL, sgh).astype(dtype)
-    zghalf = np.repeat(Z_HALF[:, None], NCOL, axis=1).astype(dtype)
-    return Arrays(**dict(x.items()), sgh=heights, zghalf=zghalf)
-
-
-def rough_weather(seed=2):
-    x, host = weather(seed)
-    rng = np.random.default_rng(seed)
-    zghalf = np.repeat(np.linspace(62e3, 0.0, 30)[:, None], NCOL, axis=1)
-    sgh = rng.uniform(20.0, 700.0, NCOL)
-    # calmer than the default noise, so that waves get some way up
-    winds = {n: 12.0 + 0.1 * getattr(x, n) for n in ("ua", "va")}
-    return Arrays(**dict(x.items()) | winds, sgh=sgh, zghalf=zghalf), host
 
 
 @pytest.mark.parametrize("sgh", TABLE)
@@ -96,6 +78,8 @@ def test_limited_drag_moves_down_and_loses_no_momentum():
     mass = np.diff(P_HALF) / PLANET.gravity
     clipped = (np.clip(free.tend.ua[:, 0], -2.0 / DAY, 2.0 / DAY) * mass).sum()
     assert abs(clipped) < 0.9 * abs(free.column["ua"][0])
+    assert tight.diag.ogwdlimit[0] > 0.1 * abs(free.column["ua"][0])
+    assert not free.diag.ogwdlimit.any()
     # and it was moved down, not up
     centre = [(np.abs(r.tend.ua[:, 0]) * mass * KM).sum() for r in (tight, free)]
     assert centre[0] < centre[1]

@@ -48,3 +48,15 @@ def test_reversed_wind_gets_the_reversed_drag_and_the_same_heat() -> None:
     b, _ = run(RayleighSponge(), y, LEVELS)
     np.testing.assert_array_equal(a["ua"], -b["ua"])
     np.testing.assert_array_equal(a["ta"], b["ta"])
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_the_force_on_the_column_is_reported_apart(dtype) -> None:
+    x = state(LEVELS, dtype=dtype)
+    rates, diag = run(RayleighSponge(), x, LEVELS)
+    for name, of in (("xsponge", "ua"), ("ysponge", "va")):
+        expected = column(rates[of], x)
+        # one rounding of the stored sum
+        tolerance = 1e-12 if dtype == "float64" else 1e-6
+        np.testing.assert_allclose(diag[name], expected, rtol=tolerance)
+        assert np.abs(diag[name]).min() > 0.0

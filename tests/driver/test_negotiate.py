@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from coupler.driver.negotiate import Plan, negotiate
-from coupler.interface.component import Arrays, Model, Now, Tendency, gives, reads
+from coupler.interface.component import (
+    Arrays,
+    Model,
+    Now,
+    Tendency,
+    flux_of,
+    gives,
+    reads,
+    tendencies_of,
+)
 
 
 class _Base(Tendency):
@@ -50,6 +59,25 @@ def plan(process: str, cls: type[Tendency], *, plain: bool = True) -> Plan:
 
 def told(*plans: Plan, models: dict | None = None, boundary: dict | None = None) -> list[str]:
     return [str(p) for p in negotiate(plans, ATMOSPHERE, models or {}, boundary or {})]
+
+
+class Wave(_Base):
+    inputs = reads("ua")
+    fluxes = (flux_of("ua", "xgwdparam"),)
+
+
+class Push(_Base):
+    inputs = reads("ua")
+    tendencies = tendencies_of("ua va")
+
+
+def test_what_the_atmosphere_does_not_have_cannot_be_changed() -> None:
+    (sentence,) = told(plan("a", Push))
+    assert sentence.startswith("a tendency of a field that the atmosphere does not have: va of a=x")
+    (sentence,) = told(plan("b", Wave))
+    assert sentence.startswith("a flux through an atmosphere without pressure: xgwdparam of b=x")
+    have = (*ATMOSPHERE, "va", "phalf")
+    assert negotiate([plan("a", Push), plan("b", Wave)], have, {}, {}) == []
 
 
 def test_components_that_fit_give_no_sentence() -> None:

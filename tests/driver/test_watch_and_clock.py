@@ -25,7 +25,7 @@ def state(**change: tuple[tuple[int, ...], float]) -> dict[str, np.ndarray]:
 
 
 def test_a_plausible_state_passes() -> None:
-    check_state(state(), dict, GRID, 1, "2000-01-01")
+    check_state(state(), str, GRID, 1, "2000-01-01")
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -400.0, 1e30])
@@ -33,12 +33,12 @@ def test_a_bad_wind_is_named_with_level_point_and_step(value: float) -> None:
     bad = state(ua=((2, 4, 7), value))
     message = r"ua; .*level 2, lat 41\.4, lon 252\.0, step 17, date 2000-01-02"
     with pytest.raises(UnstableError, match=message):
-        check_state(bad, dict, GRID, 17, "2000-01-02")
+        check_state(bad, str, GRID, 17, "2000-01-02")
 
 
 def test_a_bad_surface_pressure_has_no_level() -> None:
     with pytest.raises(UnstableError, match=r"ps; expected 30000 to 120000 Pa; found 2 at lat"):
-        check_state(state(ps=((0, 3), 2.0)), dict, GRID, 1, "x")
+        check_state(state(ps=((0, 3), 2.0)), str, GRID, 1, "x")
 
 
 def test_the_component_with_the_absurd_tendency_is_named() -> None:

@@ -1,0 +1,213 @@
+"""Runs of a tiny case: resumed, replaced, blown up, looked at."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+from tiny import (
+    COUPLED,
+    DRY,
+    PLUGIN,
+    assert_same,
+    changed,
+    contents,
+    plugin,
+    run,
+    write_case,
+)
+
+from coupler import Simulation
+from coupler.cli import main
+from coupler.interface.errors import ConfigError
+from coupler.output import restart
+
+HOUR = 1.0 / 24.0
+
+
+def newest(out: Path) -> dict[str, np.ndarray]:
+    """The arrays of the newest restart."""
+    return dict(restart.newest_good(out / "restart").arrays)
+
+
+@pytest.mark.parametrize(
+    ("stops", "raw"),
+    [
+        # Steps of 20 min: 4 and 13 lie within averages (9), slab steps (7) and calls of ad99 (5).
+        ((4, 13), COUPLED),
+        ((4,), changed(COUPLED, {"precision": "float64"})),
+        ((1,), changed(DRY, {"days": 0.5})),
+    ],
+    ids=["coupled", "coupled float64", "dry, after the first step"],
+)
+def test_a_resumed_run_is_the_uninterrupted_one_bit_for_bit(
+    tmp_path: Path, stops: tuple[int, ...], raw: dict[str, Any]
+) -> None:
+    run(tmp_path / "whole", raw)
+    done = 0
+    for stop in stops:
+        simulation = Simulation.from_case(raw, out=tmp_path / "parts", resume=True)
+        step = simulation.model.clock.step_length
+        simulation.run(days=(stop - done) * step / 86400.0, quiet=True)
+        done = stop
+    case = write_case(tmp_path / "case.yaml", raw)
+    assert main(["run", str(case), "--quiet", "--out", str(tmp_path / "parts"), "--resume"]) == 0
+    files = sorted(p.name for p in (tmp_path / "whole").glob("*.nc"))
+    assert "atmosphere.nc" in files and ("surface.nc" in files) == ("surface" in raw)
+    for name in files:
+        whole = contents(tmp_path / "whole" / name)
+        assert whole["time"].size == 4
+        assert_same(contents(tmp_path / "parts" / name), whole)
+    assert_same(newest(tmp_path / "parts"), newest(tmp_path / "whole"))
+    # The control: a run that differs a little is seen.
+    other = changed(raw, {"planet": {"rotation_rate": 7.292e-5 * (1.0 + 1e-5)}})
+    run(tmp_path / "other", other)
+    whole = contents(tmp_path / "whole" / "atmosphere.nc")
+    assert (contents(tmp_path / "other" / "atmosphere.nc")["ua"] != whole["ua"]).any()
+
+
+def test_records_after_the_restart_are_dropped_and_made_again(tmp_path: Path) -> None:
+    raw = changed(DRY, {"restart.interval": 0.125, "restart.keep": 3})
+    out = tmp_path / "out"
+    run(out, raw)
+    want = {name: contents(out / name) for name in ("atmosphere.nc", "budgets.nc")}
+    newest_file = max((out / "restart").iterdir())
+    newest_file.write_bytes(newest_file.read_bytes()[:1000])
+    again = run(out, raw, resume=True)
+    assert again._first_step == 3, "the newest restart was damaged"
+    for name, values in want.items():
+        assert_same(contents(out / name), values)
+
+
+def test_overwrite_replaces_the_run_and_keeps_what_is_not_of_it(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    run(out, COUPLED, days=0.25, record=["gravity_wave"])
+    (out / "notes.txt").write_text("mine")
+    with pytest.raises(ConfigError, match="output folder holds another run"):
+        Simulation.from_case(DRY, out=out)
+    run(out, DRY, overwrite=True, days=3 * HOUR)
+    names = {p.name for p in out.iterdir()}
+    assert names == {
+        "atmosphere.nc",
+        "budgets.nc",
+        "case.resolved.yaml",
+        "restart",
+        "run.json",
+        "notes.txt",
+    }
+    assert [p.name for p in (out / "restart").iterdir()] == ["restart_000000003.safetensors"]
+    assert contents(out / "atmosphere.nc")["time"].size == 1
+
+
+def test_a_run_goes_on_beyond_its_days_and_from_an_empty_folder(tmp_path: Path) -> None:
+    run(tmp_path / "a", DRY, resume=True)
+    run(tmp_path / "a", changed(DRY, {"days": 0.5}), resume=True)
+    run(tmp_path / "b", changed(DRY, {"days": 0.5}))
+    for name in ("atmosphere.nc", "budgets.nc"):
+        assert_same(contents(tmp_path / "a" / name), contents(tmp_path / "b" / name))
+    finished = run(tmp_path / "a", changed(DRY, {"days": 0.5}), resume=True)
+    assert finished.model.clock.now.step == 12, "nothing was left to do"
+
+
+def test_a_recording_is_continued(tmp_path: Path) -> None:
+    raw = changed(COUPLED, {"days": 0.25})
+    how: dict[str, Any] = {"record": ["gravity_wave"], "record_columns": 17}
+    run(tmp_path / "whole", raw, **how)
+    run(tmp_path / "parts", raw, days=6 / 72, **how)
+    run(tmp_path / "parts", raw, resume=True, **how)
+    whole = contents(tmp_path / "whole" / "record_gravity_wave.nc")
+    assert whole["time"].size == 4
+    assert_same(contents(tmp_path / "parts" / "record_gravity_wave.nc"), whole)
+
+
+NAMED = (
+    r"component test_forcing={}; continue from the last good restart with a shorter atmosphere.dt, "
+    r"or swap or shadow the named component"
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "found"),
+    [
+        (
+            "planted_nan",
+            "tend.ta[1, 75] = np.nan if now.step == 45 else 0.0",
+            r"a tendency is not finite: ta of test_forcing=planted_nan; expected a finite number; "
+            r"found nan at level 1, lat -60\.0, lon 123\.8, step 45, date 2000-01-02 21:00:00, "
+            r"1 of 2560 points; swap or shadow this scheme, or give a learned one a reference to "
+            r"fall back on",
+        ),
+        (
+            "planted_wind",
+            "tend.ua[2, 75] = 0.5 if now.step == 45 else 0.0",
+            r"the model state blew up: ua; expected -350 to 350 m s-1; found -?\d+(\.\d+)? at "
+            r"level 2, lat -\d\d\.\d, lon 1\d\d\.\d, step 47, date 2000-01-02 23:00:00, "
+            + NAMED.format("planted_wind"),
+        ),
+        (
+            "planted_infinity",
+            "tend.ua[2, 75] = 1e30 if now.step == 45 else 0.0",
+            r"the model state blew up: ua; expected tendencies within 0\.1 m s-1 per second; "
+            r"found 1e\+30 at level 2, lat -60\.0, lon 123\.8, step 46, date 2000-01-02 22:00:00, "
+            + NAMED.format("planted_infinity"),
+        ),
+    ],
+)
+def test_a_blow_up_names_who_what_where_and_when_and_leaves_a_restart_from_before(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    body: str,
+    found: str,
+) -> None:
+    raw = changed(DRY, {"days": 2.5, **plugin(tmp_path, name, body)})
+    case, out = write_case(tmp_path / "case.yaml", raw), tmp_path / "out"
+    assert main(["run", str(case), "--quiet", "--out", str(out)]) == 1
+    said = capsys.readouterr().err
+    assert "Traceback" not in said
+    first, second = said.removeprefix("isthmus run: 2 problems\n  - ").split("\n  - ")
+    assert re.fullmatch(found, first)
+    kept = out / "restart" / "restart_000000020.safetensors"
+    assert second == f"the state before it was kept: {kept}\n"
+    assert json.loads((out / "run.json").read_text())["outcome"] == "failed"
+    # The cause removed, the run goes on from there and ends as one that never had it.
+    (tmp_path / f"{name}.py").write_text(PLUGIN.format(name=name, body="pass"))
+    assert main(["run", str(case), "--quiet", "--out", str(out), "--resume"]) == 0
+    run(tmp_path / "clean", raw)
+    for file in ("atmosphere.nc", "budgets.nc"):
+        assert_same(contents(out / file), contents(tmp_path / "clean" / file))
+
+
+def test_a_scheme_that_raises_is_named_and_leaves_a_restart(tmp_path: Path) -> None:
+    body = "1 / (now.step - 47)"
+    raw = changed(DRY, {"days": 2.5, **plugin(tmp_path, "planted_error", body)})
+    with pytest.raises(ZeroDivisionError) as caught:
+        run(tmp_path / "out", raw)
+    notes = "\n".join(caught.value.__notes__)
+    assert "in test_forcing=planted_error, step 47, date 2000-01-02 23:00:00" in notes
+    assert str(tmp_path / "out" / "restart" / "restart_000000040.safetensors") in notes
+    assert restart.newest_good(tmp_path / "out" / "restart").moment.step == 40
+
+
+def test_the_folder_tells_all_about_the_run(tmp_path: Path) -> None:
+    simulation = run(tmp_path / "out", changed(COUPLED, {"days": 0.25}))
+    ds = simulation.dataset()
+    assert isinstance(ds, xr.Dataset)
+    assert ds.time.dt.calendar == "noleap"
+    assert str(ds.time.values[0]) == "2000-01-01 01:30:00"
+    assert ds.ta.attrs["standard_name"] == "air_temperature"
+    ds.close()
+    for which in ("surface", "budgets"):
+        with simulation.dataset(which) as other:
+            assert other.sizes["time"] == 2
+    told = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert told["outcome"] == "complete"
+    assert told["steps"] == 18 and told["days_run"] == 0.25 and told["sypd"] > 0.0
+    assert {"isthmus", "torch", "numpy", "python"} <= told["versions"].keys()
+    assert told["schemes"]["gravity_wave"] == ["ad99"]
+    assert told["budgets"]["dry_air_mass"] == pytest.approx(1e4, rel=0.1)
