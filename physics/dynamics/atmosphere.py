@@ -258,16 +258,29 @@ class SpectralAtmosphere(ColumnModel):
         self._fresh = False
 
     def budgets(self) -> dict[str, tuple[float, str, str]]:
-        """Global means, and the mass fixer's relative size."""
+        """Global means, and what fixers did in the last step."""
         x, mean = self.core.integrals(), "global mean of "
         mass = x["dry_mass"] / self.planet.gravity
-        return {
+        found = {
             "dry_air_mass": (mass, "kg m-2", mean + "the mass of dry air"),
             "water_vapour": (x["water"], "kg m-2", mean + "the mass of water vapour"),
             "total_energy": (x["energy"], "J m-2", mean + "internal, potential, kinetic energy"),
             "angular_momentum": (x["angular_momentum"], "kg s-1", mean + "axial angular momentum"),
             "mass_fix": (x["mass_fix"], "1", "relative surface pressure change by the mass fixer"),
         }
+        if self.core.moisture is not None:
+            moisture = self.core.moisture
+            found["water_filled"] = (
+                moisture.filled,
+                "kg m-2",
+                mean + "water moved within columns in a step to fill negative humidity",
+            )
+            found["water_made"] = (
+                moisture.made,
+                "kg m-2",
+                mean + "water made in a step where a column had none to fill with",
+            )
+        return found
 
     def memory(self) -> dict[str, Any]:
         """Both spectral time levels, the grid fields physics starts from, counters."""
