@@ -122,7 +122,7 @@ class GridTransport:
         self._fz = np.zeros((levels + 1, nlat, nlon), own)
         self._mass = np.zeros(self.shape, own)
         self._rows = np.zeros((7, nlon + 6), own)
-        self._planes = np.zeros((5, max(levels + 1, nlat + 4), nlon), own)
+        self._planes = np.zeros((8, max(levels + 1, nlat + 4), nlon), own)
         self._residual = np.zeros((nlat, nlon))
         self._shift = (
             (1.0 / self._east_factor)[:, None],

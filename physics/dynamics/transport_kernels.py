@@ -135,7 +135,9 @@ def sweep_east(q: Array, mass: Array, fx: Array, rows: Array) -> float:
 
 
 @njit(fastmath=True)
-def walk(x: Array, air: Array, left: Array, right: Array, edge: int, i: int, flux: float) -> float:
+def walk(
+    cells: int, x: Array, air: Array, left: Array, right: Array, edge: int, i: int, flux: float
+) -> float:
     """Tracer through face `edge` of column i when the air comes from more than one cell."""
     half, one, three = x.dtype.type(0.5), x.dtype.type(1.0), x.dtype.type(3.0)
     zero = x.dtype.type(0.0)
@@ -144,7 +146,7 @@ def walk(x: Array, air: Array, left: Array, right: Array, edge: int, i: int, flu
     step = -1 if ahead else 1
     at = edge - 1 if ahead else edge
     rest, carried = abs(flux), zero
-    while rest > air[at, i] and 0 <= at + step < x.shape[0]:
+    while rest > air[at, i] and 0 <= at + step < cells:
         carried += air[at, i] * x[at, i]
         rest -= air[at, i]
         at += step
@@ -157,9 +159,11 @@ def walk(x: Array, air: Array, left: Array, right: Array, edge: int, i: int, flu
 
 
 @njit(fastmath=True)
-def face_fluxes(x: Array, air: Array, f: Array, left: Array, right: Array, flux: Array) -> None:
+def face_fluxes(
+    cells: int, x: Array, air: Array, f: Array, left: Array, right: Array, flux: Array
+) -> None:
     """Tracer through the inner faces along the first axis; `flux` [n+1, lon], its ends stay 0."""
-    cells, nlon = x.shape
+    nlon = x.shape[1]
     real = x.dtype.type
     half, one, zero, three = real(0.5), real(1.0), real(0.0), real(3.0)
     for e in range(1, cells):
@@ -179,13 +183,13 @@ def face_fluxes(x: Array, air: Array, f: Array, left: Array, right: Array, flux:
             for i in range(nlon):
                 source = air_low[i] if c[i] > zero else air_high[i]
                 if abs(c[i]) > source:
-                    out[i] = walk(x, air, left, right, e, i, c[i])
+                    out[i] = walk(cells, x, air, left, right, e, i, c[i])
 
 
 @njit(fastmath=True)
-def update(x: Array, air: Array, f: Array, flux: Array) -> None:
+def update(cells: int, x: Array, air: Array, f: Array, flux: Array) -> None:
     """New mixing ratios along the first axis from the fluxes of air and tracer."""
-    cells, nlon = x.shape
+    nlon = x.shape[1]
     for k in range(cells):
         target, cell, low, high = x[k], air[k], flux[k], flux[k + 1]
         f_low, f_high = f[k], f[k + 1]
@@ -196,9 +200,9 @@ def update(x: Array, air: Array, f: Array, flux: Array) -> None:
 
 
 @njit(fastmath=True)
-def carry_air(air: Array, f: Array) -> float:
+def carry_air(cells: int, air: Array, f: Array) -> float:
     """New air along the first axis; returns the least M+ / M."""
-    cells, nlon = air.shape
+    nlon = air.shape[1]
     least = air.dtype.type(1.0)
     for k in range(cells):
         cell, f_low, f_high = air[k], f[k], f[k + 1]
@@ -211,12 +215,11 @@ def carry_air(air: Array, f: Array) -> float:
 
 @njit(fastmath=True)
 def sweep_north(q: Array, mass: Array, fy: Array, planes: Array) -> float:
-    """Meridional sweep in place. Scratch `planes` [5, >= lat+4, lon]; returns the least M+ / M."""
+    """Meridional sweep in place. Scratch `planes` [8, >= lat+4, lon]; returns the least M+ / M."""
     tracers, levels, nlat, nlon = q.shape
     real = q.dtype.type
     half, turn, least = real(0.5), nlon // 2, 1.0
-    wide, slopes, flux = planes[0, : nlat + 4], planes[1, : nlat + 4], planes[2, : nlat + 1]
-    left, right = planes[3, :nlat], planes[4, :nlat]
+    wide, slopes, flux, left, right = planes[0], planes[1], planes[2], planes[3], planes[4]
     flux[0] = real(0.0)
     flux[nlat] = real(0.0)
     for k in range(levels):
@@ -238,26 +241,32 @@ def sweep_north(q: Array, mass: Array, fy: Array, planes: Array) -> float:
                 end_value(mid, wide[j + 3], s_mid, slopes[j + 3], right[j])
                 end_value(mid, wide[j + 1], slopes[j + 1], s_mid, left[j])
                 limit_parabola(left[j], right[j])
-            face_fluxes(x, air, f, left, right, flux)
-            update(x, air, f, flux)
-        least = min(least, carry_air(air, f))
+            face_fluxes(nlat, x, air, f, left, right, flux)
+            update(nlat, x, air, f, flux)
+        least = min(least, carry_air(nlat, air, f))
     return least
 
 
 @njit(fastmath=True)
 def sweep_down(q: Array, mass: Array, fz: Array, planes: Array) -> float:
-    """Vertical sweep in place. Scratch `planes` [5, >= K+1, lon]; returns the least M+ / M."""
+    """Vertical sweep in place. Scratch `planes` [8, >= K+1, lon]; returns the least M+ / M."""
     tracers, levels, nlat, nlon = q.shape
     real = q.dtype.type
     half, least = real(0.5), 1.0
-    flux, left, right = planes[2, : levels + 1], planes[3, :levels], planes[4, :levels]
+    # Copies of a latitude's slab: rows of a strided view would not be vectorized.
+    flux, left, right = planes[2], planes[3], planes[4]
+    x, air, f = planes[5], planes[6], planes[7]
     left[0], left[levels - 1] = real(0.0), real(0.0)
     right[0], right[levels - 1] = real(0.0), real(0.0)
     flux[0], flux[levels] = real(0.0), real(0.0)
     for j in range(nlat):
-        air, f = mass[:, j], fz[:, j]
+        for k in range(levels):
+            air[k, :] = mass[k, j]
+            f[k, :] = fz[k, j]
+        f[levels, :] = fz[levels, j]
         for s in range(tracers):
-            x = q[s, :, j]
+            for k in range(levels):
+                x[k, :] = q[s, k, j]
             for k in range(1, levels - 1):
                 low, mid, high, begin, end = x[k - 1], x[k], x[k + 1], left[k], right[k]
                 a_low, a_mid, a_high = air[k - 1], air[k], air[k + 1]
@@ -266,9 +275,13 @@ def sweep_down(q: Array, mass: Array, fz: Array, planes: Array) -> float:
                     centred = spread * (high[i] - low[i])
                     tilt = half * limited(low[i], mid[i], high[i], centred)
                     begin[i], end[i] = -tilt, tilt
-            face_fluxes(x, air, f, left, right, flux)
-            update(x, air, f, flux)
-        least = min(least, carry_air(air, f))
+            face_fluxes(levels, x, air, f, left, right, flux)
+            update(levels, x, air, f, flux)
+            for k in range(levels):
+                q[s, k, j, :] = x[k]
+        least = min(least, carry_air(levels, air, f))
+        for k in range(levels):
+            mass[k, j, :] = air[k]
     return least
 
 

@@ -2,9 +2,10 @@
 
 The same scheme as ``DynamicalCore.step``, mass fixer included, written without memory: a gradient
 of any scalar of the result with respect to the initial coefficients, or to parameters of
-`forcing`, goes through all steps. With `checkpoint`, a step keeps its three states only and is computed
-again on the way back: memory grows by three states a step instead of all its fields, for about one
-more forward pass of time (Chen, T., B. Xu, C. Zhang, C. Guestrin (2016), arXiv:1604.06174).
+`forcing`, goes through all steps. With `checkpoint`, a step keeps its three states only and is
+computed again on the way back: memory grows by three states a step instead of all its fields, for
+about one more forward pass of time (Chen, T., B. Xu, C. Zhang, C. Guestrin (2016),
+arXiv:1604.06174).
 """
 
 from __future__ import annotations
