@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -63,6 +63,8 @@ class SpectralParameters(Params):
     relative_humidity: float = Limit(default=0.0, ge=0.0, le=1.0)
     """At the ground; falls in proportion to pressure. For initial states that are dry."""
     moist: bool = True
+    moisture: Literal["grid", "spectral"] = "grid"
+    """Transport of humidity: monotone and conserving on the grid, or spectral, which rings."""
     diffusion_power: int = Limit(default=4, ge=1, le=16)
     """Half the order of the horizontal diffusion: 4 is del^8."""
     diffusion_time: Annotated[float, Unit("s"), Positive] | None = None
@@ -151,6 +153,7 @@ class SpectralAtmosphere(ColumnModel):
             dt=self.dt,
             dtype=torch.float64 if self.dtype == np.float64 else torch.float32,
             tracers=1 if p.moist else 0,
+            moisture=p.moisture,
             diffusion=Diffusion(
                 power=p.diffusion_power,
                 timescale=p.diffusion_time or 8640.0 * (42.0 / p.truncation) ** 2,
@@ -171,7 +174,7 @@ class SpectralAtmosphere(ColumnModel):
             )
         with torch.no_grad():
             state = self._initial(site)
-            core.start(to_spectral(core.equations, state))
+            core.start(to_spectral(core.equations, state), state.hus)
         self._arrays = self._columns()
         self._fresh = False
 
@@ -255,16 +258,29 @@ class SpectralAtmosphere(ColumnModel):
         self._fresh = False
 
     def budgets(self) -> dict[str, tuple[float, str, str]]:
-        """Global means, and the mass fixer's relative size."""
+        """Global means, and what fixers did in the last step."""
         x, mean = self.core.integrals(), "global mean of "
         mass = x["dry_mass"] / self.planet.gravity
-        return {
+        found = {
             "dry_air_mass": (mass, "kg m-2", mean + "the mass of dry air"),
             "water_vapour": (x["water"], "kg m-2", mean + "the mass of water vapour"),
             "total_energy": (x["energy"], "J m-2", mean + "internal, potential, kinetic energy"),
             "angular_momentum": (x["angular_momentum"], "kg s-1", mean + "axial angular momentum"),
             "mass_fix": (x["mass_fix"], "1", "relative surface pressure change by the mass fixer"),
         }
+        if self.core.moisture is not None:
+            moisture = self.core.moisture
+            found["water_filled"] = (
+                moisture.filled,
+                "kg m-2",
+                mean + "water moved within columns in a step to fill negative humidity",
+            )
+            found["water_made"] = (
+                moisture.made,
+                "kg m-2",
+                mean + "water made in a step where a column had none to fill with",
+            )
+        return found
 
     def memory(self) -> dict[str, Any]:
         """Both spectral time levels, the grid fields physics starts from, counters."""

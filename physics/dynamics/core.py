@@ -8,7 +8,7 @@ step is one synthesis and one analysis. ``ua va ta hus ps`` are numpy views of f
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from coupler.interface.errors import UnstableError
 from coupler.interface.grid import HybridLevels
 from physics.dynamics.initial import Frame
 from physics.dynamics.leapfrog import Diffusion, Leapfrog, TimeFilter
+from physics.dynamics.moisture import GridMoisture
 from physics.dynamics.primitive import PrimitiveEquations
 from physics.dynamics.semi_implicit import SemiImplicit
 from physics.dynamics.transform import SpectralTransform
@@ -39,6 +40,8 @@ class DynamicalCore:
         nlat, nlon: Gaussian grid; by default the quadratic grid of the truncation.
         dtype: torch.float32 or torch.float64.
         tracers: advected tracers, the first is specific humidity; 0 is a dry model.
+        moisture: transport of the tracers: with the other spectral unknowns, or on the grid, see
+            ``moisture`` and ``transport`` (not differentiable).
         diffusion, time_filter: see ``leapfrog``.
         t_ref: semi-implicit reference temperature [K].
         ps_ref: semi-implicit reference surface pressure [Pa].
@@ -58,6 +61,7 @@ class DynamicalCore:
         nlon: int | None = None,
         dtype: torch.dtype = torch.float32,
         tracers: int = 1,
+        moisture: Literal["grid", "spectral"] = "spectral",
         diffusion: Diffusion | None = None,
         time_filter: TimeFilter | None = None,
         t_ref: float = 300.0,
@@ -81,7 +85,7 @@ class DynamicalCore:
             transform=self.transform,
             vertical=self.vertical,
             planet=planet,
-            tracers=tracers,
+            tracers=0 if moisture == "grid" else tracers,
             t_ref=t_ref,
         )
         self.leapfrog = Leapfrog(
@@ -103,7 +107,14 @@ class DynamicalCore:
         self._grid = zeros(*eq.batch_shape)
         self._fields = eq.views(self._grid)
         self._ta, self._ps = zeros(k, *plane), zeros(*plane)
-        self._hus = self._fields.scalars[1] if tracers else zeros(k, *plane)
+        self.moisture: GridMoisture | None = None
+        if tracers and moisture == "grid":
+            self.moisture = GridMoisture(
+                transform=tr, vertical=self.vertical, planet=planet, tracers=tracers
+            )
+            self._hus = eq.humidity = self.moisture.fields[0]
+        else:
+            self._hus = self._fields.scalars[1] if tracers else zeros(k, *plane)
         self._surface = zeros(*plane)
         self._weights = torch.tensor(
             np.repeat(0.5 * tr.gauss_weights[:, None] / tr.nlon, tr.nlon, axis=1).ravel(),
@@ -144,9 +155,16 @@ class DynamicalCore:
             self.surface_geopotential.copy_(geopotential)
             self.transform.synthesis(self.surface_geopotential, self._surface[None])
 
-    def start(self, spec: Tensor) -> None:
-        """Begins a run from coefficients [T+1, 2, (3+n) K + 1, T+2]; the first step is Euler's."""
+    def start(self, spec: Tensor, hus: Array | None = None) -> None:
+        """Begins a run; the first step is Euler's.
+
+        Args:
+            spec: coefficients [T+1, 2, (3+n) K + 1, T+2].
+            hus: specific humidity [1], [K, lat, lon], for moisture on the grid; none is dry air.
+        """
         with torch.no_grad():
+            if self.moisture:
+                self.moisture.set_humidity(np.zeros(self._hus.shape) if hus is None else hus)
             self._now.copy_(spec)
             self._before.copy_(spec)
             self.steps, self.mass_fix = 0, 0.0
@@ -167,10 +185,13 @@ class DynamicalCore:
         return {name: tensor.numpy() for name, tensor in state.items()}
 
     def newest(self) -> dict[str, Array]:
-        """``ua va ta hus ps`` of the newest time level, in new arrays (costs a transform)."""
+        """``ua va ta hus ps`` of the newest time level, in new arrays (costs a transform).
+
+        Humidity on the grid is that of :meth:`grid_state`: it has no newer time level.
+        """
         with torch.no_grad():
             g = self.equations.to_grid(self._now)
-            hus = g.scalars[1] if self.equations.tracers else torch.zeros_like(g.ua)
+            hus = g.scalars[1] if self.equations.tracers else self._hus
             ps = self.equations.surface_pressure(g.ln_ps)
             state = {"ua": g.ua, "va": g.va, "ta": g.t_prime + self.equations.t_ref}
             return {n: t.numpy().copy() for n, t in (state | {"hus": hus, "ps": ps}).items()}
@@ -192,7 +213,7 @@ class DynamicalCore:
             if self.steps == 0:
                 self._first_step(forcing)
             else:
-                self._center(self._now)
+                self._move_moisture(forcing)
                 tendency = self._tendency(self._now, forcing)
                 self.leapfrog.step(self._before, self._now, tendency, 2.0 * self.dt)
         self.steps += 1
@@ -208,9 +229,20 @@ class DynamicalCore:
         self._now.copy_(after)
         self._grid.copy_(exposed)
 
-    def _center(self, spec: Tensor) -> None:
+    def _move_moisture(self, forcing: Mapping[str, Tensor]) -> None:
+        """Centres the state; moisture on the grid goes with it."""
+        if self.moisture is None:
+            self._center(self._now)
+            return
+        flow = (self._fields.ua.numpy(), self._fields.va.numpy(), self._ps.numpy())
+        rate = forcing["hus"].numpy() if "hus" in forcing else None
+        water = self.moisture.leave(*flow, rate, self.dt)
+        self._center(self._now, water)
+        self.moisture.arrive(*flow, self.dt, reverse=self.steps % 2 == 0)
+
+    def _center(self, spec: Tensor, water: float | None = None) -> None:
         self._expose(spec)
-        scaled, fixed = self._dry_mass_terms()
+        scaled, fixed = self._dry_mass_terms(water)
         if not np.isfinite(scaled) or not np.isfinite(fixed):
             raise UnstableError.of(
                 "the state is no longer finite",
@@ -230,12 +262,16 @@ class DynamicalCore:
     def _tendency(self, spec: Tensor, forcing: Mapping[str, Tensor]) -> Tensor:
         return self.equations.tendency(spec, self._fields, self.surface_geopotential, forcing)
 
-    def _dry_mass_terms(self) -> tuple[float, float]:
+    def _dry_mass_terms(self, water: float | None = None) -> tuple[float, float]:
         """(part proportional to ps, water above on fixed pressure) of the mean dry pressure [Pa].
 
         Dry pressure = ps - sum_k q_k (dA_k + ps dB_k): the first minus the second value.
+        Moisture on the grid keeps its `water` [Pa] whatever ps becomes.
         """
         ps = self._ps.double().view(-1)
+        if self.moisture is not None:
+            water = self.moisture.water(self._ps.numpy()) if water is None else water
+            return float(torch.dot(ps, self._weights)), water
         if not self.equations.tracers:
             return float(torch.dot(ps, self._weights)), 0.0
         q = self._hus.double().view(self.equations.levels, -1)
@@ -307,7 +343,8 @@ class DynamicalCore:
     def memory(self) -> dict[str, Array]:
         """Everything a bit-for-bit restart needs. Not copied: the next step overwrites it."""
         f = self._fields
-        return {
+        on_grid = {} if self.moisture is None else {"tracers": self.moisture.fields.numpy()}
+        return on_grid | {
             "spectral_before": self._before.numpy(),
             "spectral_now": self._now.numpy(),
             "surface_geopotential": self.surface_geopotential.numpy(),

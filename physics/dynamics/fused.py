@@ -24,6 +24,7 @@ def grid_tendency(
     vorticity: Array,
     divergence: Array,
     scalars: Array,
+    humidity: Array,
     ps: Array,
     east: Array,
     north: Array,
@@ -51,6 +52,7 @@ def grid_tendency(
         ua, va: wind [m s-1], [K, lat, lon].
         vorticity, divergence: [s-1], [K, lat, lon].
         scalars: T' [K], then tracers [1], [1+n, K, lat, lon].
+        humidity: specific humidity [1], [K, lat, lon]; a first axis of length 0 means dry.
         ps: [Pa], [lat, lon].
         east, north: derivatives of scalars and ln ps [unit m-1], [(1+n) K + 1, lat, lon].
         log_ratio: L [1], [K, lat, lon].
@@ -110,8 +112,8 @@ def grid_tendency(
             if k == 0 and top_alpha >= zero:
                 alpha[:] = top_alpha
             t = scalars[0, k, j]
-            if variables > 1:
-                q = scalars[1, k, j]
+            if humidity.shape[0] > 0:
+                q = humidity[k, j]
                 for i in range(nlon):
                     heat[i] = t[i] + virtual * (t[i] + t_ref) * q[i]
             else:

@@ -97,6 +97,8 @@ class PrimitiveEquations:
         """Use the compiled pass when gradients are disabled."""
         self._tables = transform.plain_tables() if self.fused else {}
         self._fused_arguments: tuple[Any, ...] | None = None
+        self.humidity: Tensor | None = None
+        """Specific humidity [1], [K, lat, lon], where it is not one of the spectral tracers."""
         self.omega_p = torch.zeros(
             (k, transform.nlat, transform.nlon), dtype=transform.dtype, device=transform.device
         )
@@ -174,10 +176,11 @@ class PrimitiveEquations:
 
     def virtual_excess(self, g: GridFields) -> Tensor:
         """T_v - T_r [K], shape [K, lat, lon]."""
-        if not self.tracers:
+        humidity = g.scalars[1] if self.tracers else self.humidity
+        if humidity is None:
             return g.t_prime
         factor = self.planet.virtual_factor
-        return torch.addcmul(g.t_prime, g.t_prime + self.t_ref, g.scalars[1], value=factor)
+        return torch.addcmul(g.t_prime, g.t_prime + self.t_ref, humidity, value=factor)
 
     def tendency(
         self,
@@ -308,12 +311,14 @@ class PrimitiveEquations:
             if "hus" in forcing and n:
                 source[1] = forcing["hus"]
             force_s = source.numpy()
+        humidity = g.scalars[1] if n else self.humidity
         arguments: tuple[Any, ...] = (
             g.ua.numpy(),
             g.va.numpy(),
             g.vorticity.numpy(),
             g.divergence.numpy(),
             g.scalars.numpy(),
+            no_force if humidity is None else humidity.numpy(),
             ps.numpy(),
             g.east.numpy(),
             g.north.numpy(),

@@ -64,13 +64,14 @@ def test_columns_are_the_same_memory_at_every_step():
     assert before == {n: a.__array_interface__["data"][0] for n, a in model.columns().items()}
 
 
+@pytest.mark.parametrize("moisture", ["grid", "spectral"])
 @pytest.mark.parametrize("stop", [0, 1, 2, 5])
-def test_a_restart_continues_bit_for_bit(stop):
-    whole = atmosphere(initial="moist_baroclinic_wave")
+def test_a_restart_continues_bit_for_bit(stop, moisture):
+    whole = atmosphere(initial="moist_baroclinic_wave", moisture=moisture)
     advance(whole, stop)
     memory = {n: np.array(a, copy=True) for n, a in whole.memory().items()}
     advance(whole, 6)
-    other = atmosphere(initial="standard_rest", noise=1.0)
+    other = atmosphere(initial="standard_rest", noise=1.0, moisture=moisture)
     advance(other, 3)
     other.restore(memory)
     advance(other, 6)

@@ -1,0 +1,100 @@
+"""Humidity of the dynamical core on the grid, at one time level.
+
+The core's other unknowns are a leapfrog pair; what it shows to physics is the older one, X^{n-1},
+and physics answers with rates for 2 dt. Humidity q^{n-1} belongs to that state. A step first adds
+dt times the rate of physics (so a rate that leaves q + 2 dt P >= 0 leaves q + dt P >= 0 too, and
+every step takes from the air exactly what the schemes report as rain), then moves q to the time of
+X^n with the mean of the winds of both states and their surface pressures, all of which are on the
+grid already. X^n with q^n is what the right-hand side sees and what physics gets next. Nothing is
+kept but the grid state itself.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from coupler.interface.constants import Planet
+from physics.dynamics.transform import SpectralTransform
+from physics.dynamics.transport import GridTransport
+from physics.dynamics.vertical import VerticalGrid
+
+Array = NDArray[Any]
+
+
+class GridMoisture:
+    """Tracers on the grid, the first of them specific humidity.
+
+    Args:
+        transform, vertical, planet: of the core.
+        tracers: number of tracers, at least 1.
+    """
+
+    def __init__(
+        self,
+        *,
+        transform: SpectralTransform,
+        vertical: VerticalGrid,
+        planet: Planet,
+        tracers: int,
+    ) -> None:
+        if tracers < 1 or transform.device.type != "cpu":
+            raise ValueError(
+                "grid-space moisture: expected at least one tracer on the CPU, got "
+                f"{tracers} on {transform.device.type}; use moisture='spectral'"
+            )
+        plane = (transform.nlat, transform.nlon)
+        self.fields = torch.zeros((tracers, vertical.levels, *plane), dtype=transform.dtype)
+        """Mixing ratios [1], [tracer, K, lat, lon]."""
+        self._q: Array = self.fields.numpy()
+        self.transport = GridTransport(
+            sin_lat=transform.sin_lat,
+            weights=transform.gauss_weights,
+            nlon=transform.nlon,
+            a=vertical.a,
+            b=vertical.b,
+            radius=planet.radius,
+            dtype=self._q.dtype,
+        )
+        self._ps_before = np.zeros(plane, self._q.dtype)
+        self._gravity = planet.gravity
+        self.filled = 0.0
+        """Water that filled negative values left by physics in the last step, global mean [kg m-2].
+        """
+        self.made = 0.0
+        """The part of it for which the column had no water [kg m-2]."""
+
+    def set_humidity(self, hus: Array) -> None:
+        """Takes the initial specific humidity [K, lat, lon]; negative values become 0."""
+        self._q.fill(0.0)
+        self._q[0] = np.maximum(hus, 0.0)
+
+    def water(self, ps: Array) -> float:
+        """Weight of all water vapour, global mean [Pa]."""
+        return self.transport.mass(self._q[0], ps)
+
+    def leave(self, ua: Array, va: Array, ps: Array, rate: Array | None, dt: float) -> float:
+        """First half of a step, on the state that physics saw.
+
+        Args:
+            ua, va: [m s-1], [K, lat, lon]. ps: [Pa], [lat, lon].
+            rate: of humidity by physics [s-1], [K, lat, lon].
+            dt: of the step [s].
+
+        Returns:
+            weight of all water vapour afterwards, global mean [Pa]; transport does not change it.
+        """
+        self.transport.clear()
+        self.transport.add_wind(ua, va, ps, 0.5 * dt)
+        self._ps_before[...] = ps
+        water, moved, made = self.transport.add_source(self._q[0], rate, ps, dt)
+        self.filled, self.made = moved / self._gravity, made / self._gravity
+        return water
+
+    def arrive(self, ua: Array, va: Array, ps: Array, dt: float, *, reverse: bool) -> None:
+        """Second half of a step: with the wind and surface pressure of the new centre."""
+        self.transport.add_wind(ua, va, ps, 0.5 * dt)
+        self.transport.advance(self._q, self._ps_before, ps, reverse=reverse)

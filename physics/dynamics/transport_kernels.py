@@ -1,0 +1,343 @@
+"""Compiled passes of the grid-space transport over tracers; the method is in ``transport``.
+
+Everything is in units of M = dp w [Pa], see ``transport_air``. A sweep along one axis moves tracer
+and air together:
+
+    M+ = M - (F_out - F_in),   q+ = q + [q (F_out - F_in) - (F_out q_out - F_in q_in)] / M+
+
+(the form whose rounding is smallest, and not biased in float32), with q_out the mean of the limited
+profile over the air that leaves. Air of a face with a Courant number above 1 comes from several
+cells: whole ones first, then a part of the last.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coupler.interface.jit import njit
+
+Array = NDArray[Any]
+
+
+@njit(fastmath=True)
+def limited(low: float, mid: float, high: float, centred: float) -> float:
+    """Van Leer's monotonized difference across a cell, given the unlimited one."""
+    down, up = mid - low, high - mid
+    size = min(abs(centred), min(abs(down + down), abs(up + up)))
+    zero = mid - mid
+    if down * up <= zero:
+        return zero
+    return size if up > zero else -size
+
+
+@njit(fastmath=True)
+def end_value(mid: Array, high: Array, s_mid: Array, s_high: Array, out: Array) -> None:
+    """Value at the face between two rows of cells minus the mean of the first, [any]."""
+    half, sixth = mid.dtype.type(0.5), mid.dtype.type(1.0 / 6.0)
+    for i in range(mid.size):
+        out[i] = half * (high[i] - mid[i]) - sixth * (s_high[i] - s_mid[i])
+
+
+@njit(fastmath=True)
+def limit_parabola(left: Array, right: Array) -> None:
+    """Makes parabolas monotone (Colella and Woodward 1984), given end values minus the mean."""
+    zero = left.dtype.type(0.0)
+    for i in range(left.size):
+        begin, end = left[i], right[i]
+        size_begin, size_end = abs(begin), abs(end)
+        begin_new = min(size_begin, size_end + size_end)
+        end_new = min(size_end, size_begin + size_begin)
+        keep = begin * end < zero
+        begin_new = begin_new if begin > zero else -begin_new
+        end_new = end_new if end > zero else -end_new
+        left[i] = begin_new if keep else zero
+        right[i] = end_new if keep else zero
+
+
+@njit(fastmath=True)
+def outflow(mean: float, near: float, far: float, part: float, half: float, three: float) -> float:
+    """Mean of the parabola over the `part` of a cell next to the face it leaves through."""
+    bend = (three - (part + part)) * (near + far)
+    return mean + near - half * part * (near - far + bend)
+
+
+@njit(fastmath=True)
+def sweep_east(q: Array, mass: Array, fx: Array, rows: Array) -> float:
+    """Zonal sweep in place. `rows`: scratch [7, lon+6]. Returns the least M+ / M."""
+    tracers, levels, nlat, nlon = q.shape
+    real = q.dtype.type
+    half, one, zero, three = real(0.5), real(1.0), real(0.0), real(3.0)
+    air, x, flux, f = rows[0], rows[1], rows[2], rows[3]
+    left, right, tilt = rows[4], rows[5], rows[6]
+    least = one
+    for k in range(levels):
+        for j in range(nlat):
+            cell, given = mass[k, j], fx[k, j]
+            for i in range(nlon):
+                air[i + 3] = cell[i]
+                f[i + 1] = given[i]
+            f[0] = f[nlon]
+            for i in range(3):
+                air[i], air[nlon + 3 + i] = air[nlon + i], air[3 + i]
+            largest = zero
+            for i in range(nlon):
+                largest = max(largest, max(f[i + 1] / air[i + 3], -f[i + 1] / air[i + 4]))
+                cell[i] = air[i + 3] - (f[i + 1] - f[i])
+                least = min(least, cell[i] / air[i + 3])
+            for s in range(tracers):
+                target = q[s, k, j]
+                for i in range(nlon):
+                    x[i + 3] = target[i]
+                for i in range(3):
+                    x[i], x[nlon + 3 + i] = x[nlon + i], x[3 + i]
+                for i in range(1, nlon + 5):
+                    tilt[i] = limited(x[i - 1], x[i], x[i + 1], half * (x[i + 1] - x[i - 1]))
+                mid, s_mid, a, b = x[2:-2], tilt[2:-2], left[2:-2], right[2:-2]
+                end_value(mid, x[3:-1], s_mid, tilt[3:-1], b)
+                end_value(mid, x[1:-3], tilt[1:-3], s_mid, a)
+                limit_parabola(a, b)
+                if largest <= one:
+                    for i in range(nlon):
+                        c = f[i + 1]
+                        east = c > zero
+                        value = x[i + 3] if east else x[i + 4]
+                        near = right[i + 3] if east else left[i + 4]
+                        far = left[i + 3] if east else right[i + 4]
+                        part = abs(c) / (air[i + 3] if east else air[i + 4])
+                        flux[i + 1] = c * outflow(value, near, far, part, half, three)
+                else:
+                    for i in range(nlon):
+                        c = f[i + 1]
+                        sign = one if c > zero else -one
+                        step = -1 if c > zero else 1
+                        rest, carried = abs(c), zero
+                        at = i + 3 if c > zero else i + 4
+                        for _ in range(nlon):
+                            at = at + nlon if at < 3 else (at - nlon if at >= nlon + 3 else at)
+                            if rest <= air[at]:
+                                break
+                            carried += air[at] * x[at]
+                            rest -= air[at]
+                            at += step
+                        at = at + nlon if at < 3 else (at - nlon if at >= nlon + 3 else at)
+                        near = right[at] if c > zero else left[at]
+                        far = left[at] if c > zero else right[at]
+                        mean = outflow(x[at], near, far, rest / air[at], half, three)
+                        flux[i + 1] = sign * (carried + rest * mean)
+                flux[0] = flux[nlon]
+                for i in range(nlon):
+                    excess = x[i + 3] * (f[i + 1] - f[i]) - (flux[i + 1] - flux[i])
+                    target[i] = x[i + 3] + excess / cell[i]
+    return float(least)
+
+
+@njit(fastmath=True)
+def walk(x: Array, air: Array, left: Array, right: Array, edge: int, i: int, flux: float) -> float:
+    """Tracer through face `edge` of column i when the air comes from more than one cell."""
+    half, one, three = x.dtype.type(0.5), x.dtype.type(1.0), x.dtype.type(3.0)
+    zero = x.dtype.type(0.0)
+    ahead = flux > zero
+    sign = one if ahead else -one
+    step = -1 if ahead else 1
+    at = edge - 1 if ahead else edge
+    rest, carried = abs(flux), zero
+    while rest > air[at, i] and 0 <= at + step < x.shape[0]:
+        carried += air[at, i] * x[at, i]
+        rest -= air[at, i]
+        at += step
+    near = right[at, i] if ahead else left[at, i]
+    far = left[at, i] if ahead else right[at, i]
+    total: float = sign * (
+        carried + rest * outflow(x[at, i], near, far, rest / air[at, i], half, three)
+    )
+    return total
+
+
+@njit(fastmath=True)
+def face_fluxes(x: Array, air: Array, f: Array, left: Array, right: Array, flux: Array) -> None:
+    """Tracer through the inner faces along the first axis; `flux` [n+1, lon], its ends stay 0."""
+    cells, nlon = x.shape
+    real = x.dtype.type
+    half, one, zero, three = real(0.5), real(1.0), real(0.0), real(3.0)
+    for e in range(1, cells):
+        c, out = f[e], flux[e]
+        x_low, x_high, air_low, air_high = x[e - 1], x[e], air[e - 1], air[e]
+        near_low, far_low, near_high, far_high = right[e - 1], left[e - 1], left[e], right[e]
+        largest = zero
+        for i in range(nlon):
+            ahead = c[i] > zero
+            value = x_low[i] if ahead else x_high[i]
+            near = near_low[i] if ahead else near_high[i]
+            far = far_low[i] if ahead else far_high[i]
+            part = abs(c[i]) / (air_low[i] if ahead else air_high[i])
+            largest = max(largest, part)
+            out[i] = c[i] * outflow(value, near, far, part, half, three)
+        if largest > one:
+            for i in range(nlon):
+                source = air_low[i] if c[i] > zero else air_high[i]
+                if abs(c[i]) > source:
+                    out[i] = walk(x, air, left, right, e, i, c[i])
+
+
+@njit(fastmath=True)
+def update(x: Array, air: Array, f: Array, flux: Array) -> None:
+    """New mixing ratios along the first axis from the fluxes of air and tracer."""
+    cells, nlon = x.shape
+    for k in range(cells):
+        target, cell, low, high = x[k], air[k], flux[k], flux[k + 1]
+        f_low, f_high = f[k], f[k + 1]
+        for i in range(nlon):
+            gone = f_high[i] - f_low[i]
+            excess = target[i] * gone - (high[i] - low[i])
+            target[i] += excess / (cell[i] - gone)
+
+
+@njit(fastmath=True)
+def carry_air(air: Array, f: Array) -> float:
+    """New air along the first axis; returns the least M+ / M."""
+    cells, nlon = air.shape
+    least = air.dtype.type(1.0)
+    for k in range(cells):
+        cell, f_low, f_high = air[k], f[k], f[k + 1]
+        for i in range(nlon):
+            rest = cell[i] - (f_high[i] - f_low[i])
+            least = min(least, rest / cell[i])
+            cell[i] = rest
+    return float(least)
+
+
+@njit(fastmath=True)
+def sweep_north(q: Array, mass: Array, fy: Array, planes: Array) -> float:
+    """Meridional sweep in place. Scratch `planes` [5, >= lat+4, lon]; returns the least M+ / M."""
+    tracers, levels, nlat, nlon = q.shape
+    real = q.dtype.type
+    half, turn, least = real(0.5), nlon // 2, 1.0
+    wide, slopes, flux = planes[0, : nlat + 4], planes[1, : nlat + 4], planes[2, : nlat + 1]
+    left, right = planes[3, :nlat], planes[4, :nlat]
+    flux[0] = real(0.0)
+    flux[nlat] = real(0.0)
+    for k in range(levels):
+        air, f = mass[k], fy[k]
+        for s in range(tracers):
+            x = q[s, k]
+            for j in range(nlat):
+                wide[j + 2, :] = x[j]
+            for i in range(nlon):  # beyond the pole: the other side of it
+                other = i + turn if i + turn < nlon else i + turn - nlon
+                wide[1, i], wide[0, i] = x[0, other], x[1, other]
+                wide[nlat + 2, i], wide[nlat + 3, i] = x[nlat - 1, other], x[nlat - 2, other]
+            for j in range(1, nlat + 3):
+                low, mid, high, out = wide[j - 1], wide[j], wide[j + 1], slopes[j]
+                for i in range(nlon):
+                    out[i] = limited(low[i], mid[i], high[i], half * (high[i] - low[i]))
+            for j in range(nlat):
+                mid, s_mid = wide[j + 2], slopes[j + 2]
+                end_value(mid, wide[j + 3], s_mid, slopes[j + 3], right[j])
+                end_value(mid, wide[j + 1], slopes[j + 1], s_mid, left[j])
+                limit_parabola(left[j], right[j])
+            face_fluxes(x, air, f, left, right, flux)
+            update(x, air, f, flux)
+        least = min(least, carry_air(air, f))
+    return least
+
+
+@njit(fastmath=True)
+def sweep_down(q: Array, mass: Array, fz: Array, planes: Array) -> float:
+    """Vertical sweep in place. Scratch `planes` [5, >= K+1, lon]; returns the least M+ / M."""
+    tracers, levels, nlat, nlon = q.shape
+    real = q.dtype.type
+    half, least = real(0.5), 1.0
+    flux, left, right = planes[2, : levels + 1], planes[3, :levels], planes[4, :levels]
+    left[0], left[levels - 1] = real(0.0), real(0.0)
+    right[0], right[levels - 1] = real(0.0), real(0.0)
+    flux[0], flux[levels] = real(0.0), real(0.0)
+    for j in range(nlat):
+        air, f = mass[:, j], fz[:, j]
+        for s in range(tracers):
+            x = q[s, :, j]
+            for k in range(1, levels - 1):
+                low, mid, high, begin, end = x[k - 1], x[k], x[k + 1], left[k], right[k]
+                a_low, a_mid, a_high = air[k - 1], air[k], air[k + 1]
+                for i in range(nlon):
+                    spread = a_mid[i] / (a_mid[i] + half * (a_low[i] + a_high[i]))
+                    centred = spread * (high[i] - low[i])
+                    tilt = half * limited(low[i], mid[i], high[i], centred)
+                    begin[i], end[i] = -tilt, tilt
+            face_fluxes(x, air, f, left, right, flux)
+            update(x, air, f, flux)
+        least = min(least, carry_air(air, f))
+    return least
+
+
+@njit(fastmath=True)
+def settle(q: Array, mass: Array, ps: Array, a: Array, b: Array, weight: Array) -> None:
+    """Mixing ratios with respect to the air that the model has; what rounding left below 0 is 0."""
+    tracers, levels, nlat, nlon = q.shape
+    zero = q.dtype.type(0.0)
+    for s in range(tracers):
+        for k in range(levels):
+            da, db = a[k + 1] - a[k], b[k + 1] - b[k]
+            for j in range(nlat):
+                target, cell, p, w = q[s, k, j], mass[k, j], ps[j], weight[j]
+                for i in range(nlon):
+                    air = w * (da + db * p[i])
+                    target[i] = max(target[i] + target[i] * ((cell[i] - air) / air), zero)
+
+
+@njit(fastmath=True)
+def add_source(
+    q: Array, rate: Array, ps: Array, a: Array, b: Array, weight: Array, dt: float
+) -> tuple[float, float, float]:
+    """q += dt rate for one tracer; a negative value borrows from the layers below, then above.
+
+    Args:
+        q: [1], [K, lat, lon]. rate: [s-1], [K, lat, lon], or of length 0.
+        ps: [Pa]. a, b: half-level coefficients. weight: Gaussian weights [lat], sum 2.
+        dt: [s].
+
+    Returns:
+        global means times g [Pa] of the tracer's mass, of what was moved to fill, and of what was
+        made where a whole column was negative.
+    """
+    levels, nlat, nlon = q.shape
+    total, moved, made = 0.0, 0.0, 0.0
+    for j in range(nlat):
+        share, p = 0.5 * weight[j] / nlon, ps[j]
+        lowest = q[0, j, 0]
+        for k in range(levels):
+            target = q[k, j]
+            if rate.shape[0] > 0:
+                change = rate[k, j]
+                for i in range(nlon):
+                    target[i] += dt * change[i]
+            for i in range(nlon):
+                lowest = min(lowest, target[i])
+        if lowest < 0.0:
+            for i in range(nlon):
+                owed = 0.0
+                for k in range(levels):
+                    thick = np.float64(a[k + 1] - a[k] + (b[k + 1] - b[k]) * p[i])
+                    moved += share * max(0.0, -q[k, j, i] * thick)
+                    content = q[k, j, i] * thick - owed
+                    if content < 0.0:
+                        owed = -content
+                        q[k, j, i] = 0.0
+                    elif owed > 0.0:
+                        owed = 0.0
+                        q[k, j, i] = content / thick
+                for k in range(levels - 2, -1, -1):
+                    if owed > 0.0:
+                        thick = np.float64(a[k + 1] - a[k] + (b[k + 1] - b[k]) * p[i])
+                        taken = min(owed, q[k, j, i] * thick)
+                        q[k, j, i] = max(0.0, q[k, j, i] - taken / thick)
+                        owed -= taken
+                made += share * owed
+        for k in range(levels):
+            target = q[k, j]
+            da, db = np.float64(a[k + 1] - a[k]), np.float64(b[k + 1] - b[k])
+            for i in range(nlon):
+                total += share * target[i] * (da + db * p[i])
+    return total, moved, made
