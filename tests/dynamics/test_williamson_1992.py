@@ -229,8 +229,10 @@ class Drag(Tendency):
 """
 
 
-@pytest.mark.parametrize("stepping", ["rk4", "leapfrog"])
-def test_a_scheme_that_pushes_the_wind_acts_on_a_layer(stepping, tmp_path):
+@pytest.mark.parametrize(
+    ("stepping", "interval"), [("rk4", "20 min"), ("rk4", "40 min"), ("leapfrog", "20 min")]
+)
+def test_a_scheme_that_pushes_the_wind_acts_on_a_layer(stepping, interval, tmp_path):
     plugin = tmp_path / "drag.py"
     plugin.write_text(PLUGIN)
     run_ = Simulation.from_case(
@@ -238,7 +240,7 @@ def test_a_scheme_that_pushes_the_wind_acts_on_a_layer(stepping, tmp_path):
             "rossby_haurwitz_barotropic_t42",
             **{
                 "atmosphere.truncation": 15, "atmosphere.stepping": stepping, "days": 2,
-                "physics": {"boundary_layer": "layer_drag"},
+                "physics": {"boundary_layer": {"scheme": "layer_drag", "interval": interval}},
             },
         ),
         plugins=[plugin],
