@@ -195,8 +195,10 @@ def _record_of(run: Climate) -> dict[str, Any]:
     for name, value in flatten(run.record.get("budgets", {})).items():
         first, last, units = run.budgets.get(name, (0.0, float("nan"), ""))
         label = name.replace("_", " ")
-        found[f"{label} at the end [{units}]" if units not in ("", "1") else label] = value
-        if units not in ("", "1") and first:
+        is_rate = name.endswith("_residual")  # a mean over the run, not a content that changes
+        when = "mean over the run" if is_rate else "at the end"
+        found[f"{label} {when} [{units}]" if units not in ("", "1") else label] = value
+        if units not in ("", "1") and first and not is_rate:
             found[f"{label}, relative change"] = last / first - 1.0
     guard = flatten(run.record.get("guard", {}), "guard")
     return found | {k.replace(".", ", ").replace("_", " "): v for k, v in guard.items()}
