@@ -306,16 +306,17 @@ def _read_files(draft: _Draft) -> None:
         for model, names in takers.items():
             if name in names:
                 _read_boundary(draft, model, name, source)
-    atmosphere = draft.models.get("atmosphere")
-    if not isinstance(atmosphere, ColumnModel):
+    if draft.case.initial is None:
         return
-    start = _initial(draft, atmosphere)
-    if start is not None:
-        ground = draft.boundary.get("atmosphere", {}).get("orog")
-        try:
+    atmosphere = draft.models.get("atmosphere")
+    ground = draft.boundary.get("atmosphere", {}).get("orog")
+    try:
+        # A missing file is said even where a wrong atmosphere leaves nothing to interpolate to.
+        find_file(draft.case.initial.file, draft.base)
+        if isinstance(atmosphere, ColumnModel) and (start := _initial(draft, atmosphere)):
             start(np.zeros(atmosphere.grid.shape) if ground is None else ground)
-        except CouplerError as error:
-            draft.problems += error.problems
+    except CouplerError as error:
+        draft.problems += error.problems
 
 
 def _read_boundary(draft: _Draft, model: str, name: str, source: Source) -> None:
