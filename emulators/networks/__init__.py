@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
@@ -16,7 +17,7 @@ ARCHITECTURES = {"column_mlp": "emulators.networks.column_mlp:ColumnMLP"}
 """Name to ``module:class``, imported when needed."""
 
 
-class Network(nn.Module):
+class Network(nn.Module, ABC):
     """From raw channels to interface fluxes, both in the units of the bundle's channels.
 
     Features and normalization are part of it, so there is one code path offline and online.
@@ -27,15 +28,15 @@ class Network(nn.Module):
     def __init__(self, spec: BundleSpec, config: Any) -> None:
         super().__init__()
 
+    @abstractmethod
     def normalized(self, inputs: Mapping[str, Tensor]) -> Tensor:
         """Normalized fluxes of all outputs, shape [interface, outputs x column]: what is fitted."""
-        raise NotImplementedError
 
+    @abstractmethod
     def forward(
         self, inputs: Mapping[str, Tensor], out: Mapping[str, Tensor] | None = None
     ) -> dict[str, Tensor]:
         """Fluxes by output name, shape [interface, column], written to `out` where given."""
-        raise NotImplementedError
 
 
 def build(spec: BundleSpec) -> Network:

@@ -22,6 +22,7 @@ break the symmetry, so that nothing has to be taken from the air below the sourc
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Annotated, ClassVar
 
@@ -192,8 +193,9 @@ class _Plumb(Tendency):
         self._amplitude = np.zeros((self._speeds.size, host.ncol))
         self._work = np.zeros((2, host.nlev))
 
+    @abstractmethod
     def _phase_speeds(self) -> Array:
-        raise NotImplementedError
+        """Phase speeds of the waves [m s-1], shape [wave]."""
 
     def _rise(self, x: Arrays, flux: Arrays) -> None:
         p: PlumbParameters = self.p
