@@ -1,8 +1,11 @@
 """Alexander and Dunkerton (1999): tabulated drag, conservation, symmetry, reproducibility."""
 
+import os
+import subprocess
+import sys
 from functools import partial
+from pathlib import Path
 
-import numba
 import numpy as np
 import pytest
 from isothermal import DAY, KM, NCOL, NOW, P_HALF, PLANET, WIND, P, Z, one_of_each, state, weather
@@ -17,6 +20,7 @@ from physics.columns.gravity_wave_ad99 import (
 )
 
 Result = partial(Call, cls=AlexanderDunkerton1999)
+HERE = str(Path(__file__).parent)
 
 TABLE = """
 10.5  0.033494  0.033494  0
@@ -320,19 +324,29 @@ def test_the_order_of_columns_changes_no_bit(options):
     np.testing.assert_array_equal(here.diag.ygwdabs, there.diag.ygwdabs[order])
 
 
-@pytest.mark.skipif(numba.config.NUMBA_NUM_THREADS < 2, reason="needs two threads")
 def test_the_number_of_threads_changes_no_bit():
-    x, host = weather()
-    results = []
-    before = numba.get_num_threads()
-    try:
-        for threads in (1, 2):
-            numba.set_num_threads(threads)
-            results.append(Result(x, host=host))
-    finally:
-        numba.set_num_threads(before)
-    np.testing.assert_array_equal(results[0].flux.xgwdparam, results[1].flux.xgwdparam)
-    np.testing.assert_array_equal(results[0].flux.ygwdparam, results[1].flux.ygwdparam)
+    """In processes of their own: numba's pool has its size from the start, whatever the cores."""
+    code = (
+        "from test_alexander_dunkerton_1999 import Result, weather\n"
+        "import hashlib, numba\n"
+        "x, host = weather()\n"
+        "flux = Result(x, host=host).flux\n"
+        "print(numba.get_num_threads())\n"
+        "print(hashlib.sha256(flux.xgwdparam.tobytes() + flux.ygwdparam.tobytes()).hexdigest())\n"
+    )
+    said = [
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env=os.environ
+            | {"NUMBA_NUM_THREADS": threads, "PYTHONPATH": os.pathsep.join([HERE, *sys.path])},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.split()
+        for threads in ("1", "2")
+    ]
+    assert [threads for threads, _ in said] == ["1", "2"]
+    assert said[0][1] == said[1][1]
 
 
 def test_a_second_call_gives_the_same_and_leaves_its_inputs_alone():
