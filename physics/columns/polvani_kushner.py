@@ -74,11 +74,11 @@ def relax(
     ta: Array,
     pfull: Array,
     ps: Array,
-    lat: Array,
+    columns: tuple[Array, Array],
     dt: float,
     layers: Array,
     shape: tuple[float, float, float, float, float],
-    vortex: tuple[float, float, float, float, float],
+    vortex: tuple[float, float, float],
     rates: tuple[float, float, float],
     kappa: float,
     dta: Array,
@@ -89,33 +89,37 @@ def relax(
         ta: Temperature [K], shape [level, column].
         pfull: Pressure [Pa], shape [level, column].
         ps: Surface pressure [Pa], shape [column].
-        lat: Latitude [rad], shape [column].
+        columns: Sine of latitude and W [1], shape [column].
         dt: Time over which the tendency will be applied [s].
         layers: `STANDARD`.
         shape: T_0, Delta T_y, epsilon, Delta theta_z [K] and the sign s of the winter hemisphere.
-        vortex: p_T [Pa], T_T [K], R gamma/g [1], phi_0 and delta phi [rad].
+        vortex: p_T [Pa], T_T [K], R gamma/g [1].
         rates: k_a and k_s [s-1], sigma_b [1].
         kappa: R/c_p [1].
         dta: Tendency of `ta` [K s-1], shape [level, column].
     """
     t0, dty, season, dthz, winter = shape
-    p_t, t_t, power, edge, width = vortex
+    p_t, t_t, power = vortex
     ka, ks, sigma_b = rates
+    sines, weights = columns
     nlev, ncol = ta.shape
     for k in range(nlev):
+        before = -1.0
+        standard = cold = 0.0
         for c in range(ncol):
             p = np.float64(pfull[k, c])
-            sine = math.sin(lat[c])
-            cos2 = 1.0 - sine * sine
+            s2 = sines[c] * sines[c]
             if p >= p_t:
-                warm = t0 - winter * season * sine
-                teq = equilibrium(p, sine * sine, warm, dty, dthz, t_t, kappa)
+                warm = t0 - winter * season * sines[c]
+                teq = equilibrium(p, s2, warm, dty, dthz, t_t, kappa)
             else:
-                cold = t_t * (p / p_t) ** power
-                weight = 0.5 * (1.0 + math.tanh((winter * lat[c] - edge) / width))
-                teq = (1.0 - weight) * standard_temperature(p, layers) + weight * cold
+                if p != before:  # high hybrid levels have one pressure all round the globe
+                    standard = standard_temperature(p, layers)
+                    cold = t_t * (p / p_t) ** power
+                    before = p
+                teq = (1.0 - weights[c]) * standard + weights[c] * cold
             s = max(0.0, (p / ps[c] - sigma_b) / (1.0 - sigma_b))
-            rate = ka + (ks - ka) * s * cos2 * cos2
+            rate = ka + (ks - ka) * s * (1.0 - s2) * (1.0 - s2)
             dta[k, c] = -rate / (1.0 + rate * dt) * (ta[k, c] - teq)
 
 
@@ -157,15 +161,24 @@ class PolvaniKushner(Tendency):
             p.tropopause,
             standard_temperature(p.tropopause, STANDARD),
             planet.gas_constant_dry * p.vortex_lapse_rate / planet.gravity,
-            math.radians(p.vortex_edge),
-            math.radians(p.vortex_width),
         )
         self._rates = (p.k_a, p.k_s, p.sigma_b)
-        self._lat = np.zeros(host.ncol)
+        self._lat = np.full(host.ncol, np.nan)
+        self._columns = (np.zeros(host.ncol), np.zeros(host.ncol))
+
+    def _locate(self, lat: Array) -> None:
+        """Takes what depends on latitude [degrees_north] alone; it hardly ever changes."""
+        self._lat[:] = lat
+        phi = np.radians(self._lat)
+        beyond = self._shape[4] * phi - math.radians(self.p.vortex_edge)
+        sines, weights = self._columns
+        sines[:] = np.sin(phi)
+        weights[:] = 0.5 * (1.0 + np.tanh(beyond / math.radians(self.p.vortex_width)))
 
     def compute(self, x: Arrays, tend: Arrays, flux: Arrays, diag: Arrays, now: Now) -> None:
-        np.radians(x.lat, out=self._lat)
+        if not np.array_equal(x.lat, self._lat):
+            self._locate(x.lat)
         relax(
-            x.ta, x.pfull, x.ps, self._lat, now.dt, STANDARD, self._shape, self._vortex,
+            x.ta, x.pfull, x.ps, self._columns, now.dt, STANDARD, self._shape, self._vortex,
             self._rates, self._kappa, tend.ta,
         )  # fmt: skip
