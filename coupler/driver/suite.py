@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from coupler.config import Ramp, TopPolicy
-from coupler.driver.flux import add_scaled, dissipative_heating, flux_tendency
+from coupler.driver.flux import add_scaled, apply_rate, dissipative_heating, flux_tendency
 from coupler.interface.component import (
     Array,
     Arrays,
@@ -119,8 +119,9 @@ class Bound:
         """
         for conversion_ in self.converted:
             conversion_.refresh()
-        for _, array in (*self.tend.items(), *self.flux.items(), *self.diag.items()):
-            array.fill(0.0)
+        if not self.component.fills:
+            for _, array in (*self.tend.items(), *self.flux.items(), *self.diag.items()):
+                array.fill(0.0)
         # What is held until the next call is applied for that long, not for one step: a scheme
         # that adjusts would otherwise adjust once in each step.
         step = now.dt
@@ -234,6 +235,8 @@ class Suite:
         self.start = {of: flat(columns[of]) for of in STATE if of in columns}
         self.state = {of: a.copy() for of, a in self.start.items()}
         self.total = {of: np.zeros_like(a) for of, a in self.start.items()}
+        self._untouched: set[str] = set()
+        """Whose total is still of the step before."""
         self.phalf = flat(columns["phalf"]) if "phalf" in columns else None
         self.pool: dict[str, Array] = {
             **{n: flat(a) for n, a in columns.items()},
@@ -262,12 +265,14 @@ class Suite:
         """
         for of, array in self.start.items():
             self.state[of][...] = array
-            self.total[of].fill(0.0)
+        self._untouched.update(self.total)
         try:
             self._act(now)
         except UnstableError:
             self._blame(now)  # a scheme that complains of its input is rarely the one to blame
             raise
+        for of in self._untouched:
+            self.total[of].fill(0.0)
         with np.errstate(invalid="ignore", over="ignore"):
             finite = all(np.isfinite(total.sum()) for total in self.total.values())
         if not finite:
@@ -290,8 +295,9 @@ class Suite:
             if process.mixes:
                 self._mix(process, now.seconds)
             for of, rate in process.applied.items():
-                add_scaled(self.state[of], rate, now.dt)
-                add_scaled(self.total[of], rate, 1.0)
+                first = of in self._untouched
+                apply_rate(self.state[of], self.total[of], rate, now.dt, first=first)
+                self._untouched.discard(of)
 
     def _blame(self, now: Now) -> None:
         """Raises for the first scheme that acts and whose rate is not finite, if there is one."""

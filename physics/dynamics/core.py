@@ -7,6 +7,7 @@ step is one synthesis and one analysis. ``ua va ta hus ps`` are numpy views of f
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from coupler.interface.constants import Planet
 from coupler.interface.errors import UnstableError
 from coupler.interface.grid import HybridLevels
+from physics.dynamics import fused_columns
 from physics.dynamics.initial import Frame
 from physics.dynamics.leapfrog import Diffusion, Leapfrog, TimeFilter
 from physics.dynamics.moisture import GridMoisture
@@ -116,6 +118,9 @@ class DynamicalCore:
         else:
             self._hus = self._fields.scalars[1] if tracers else zeros(k, *plane)
         self._surface = zeros(*plane)
+        self._dry = zeros(0, *plane).cpu().numpy()
+        self._up = np.arange(k)[::-1].copy()
+        self._row = np.zeros((3, tr.nlon))
         self._weights = torch.tensor(
             np.repeat(0.5 * tr.gauss_weights[:, None] / tr.nlon, tr.nlon, axis=1).ravel(),
             device=tr.device,
@@ -288,6 +293,32 @@ class DynamicalCore:
         Full-level pressure is p_{k+1/2} exp(-alpha_k), where the hydrostatic equation puts Phi_k.
         The top half level, at p = 0, is given the height 2 ln 2 R T_v/g above the next one.
         """
+        if self.equations.fused:
+            self._fused_pressure_and_height(out)
+        else:
+            self._plain_pressure_and_height(out)
+
+    def _fused_pressure_and_height(self, out: Mapping[str, Array]) -> None:
+        """:meth:`pressure_and_height` in one compiled pass."""
+        vert, planet = self.vertical, self.planet
+        wet = self.equations.tracers or self.moisture is not None
+        fused_columns.pressure_and_height(
+            self._ps.numpy(),
+            self._ta.numpy(),
+            self._hus.numpy() if wet else self._dry,
+            self._surface.numpy(),
+            vert.a,
+            vert.b,
+            planet.gas_constant_dry,
+            planet.virtual_factor,
+            planet.gravity,
+            math.log(2.0) if vert.open_top else -1.0,
+            self._up,
+            self._row,
+            *(out[name] for name in ("pfull", "phalf", "zg", "zghalf")),
+        )
+
+    def _plain_pressure_and_height(self, out: Mapping[str, Array]) -> None:
         eq, vert, gas = self.equations, self.vertical, self.planet.gas_constant_dry
         with torch.no_grad():
             layers = vert.layers(self._ps)
