@@ -218,6 +218,8 @@ class Process:
     """The rate that the dynamics receives."""
     budgets: dict[str, MomentumBudget] = field(default_factory=dict)
     """Of each wind component that a flux changes."""
+    heating_drag: dict[str, Array] = field(default_factory=dict)
+    """Where schemes are mixed: the common drag that heats, and the heat of its kinetic energy."""
 
     def weight(self, index: int, seconds: float) -> float:
         w = self.weights[index]
@@ -263,6 +265,9 @@ class Suite:
             for bound in process.schemes:
                 for of in bound.rate:
                     process.applied.setdefault(of, self.host.empty("level", "column"))
+            if any(bound.heats for bound in process.schemes):
+                empty = self.host.empty
+                process.heating_drag = {of: empty("level", "column") for of in (*_MOMENTUM, "ta")}
         else:
             acting = [b for b, w in zip(process.schemes, process.weights, strict=True) if w != 0.0]
             for bound in acting:
@@ -308,7 +313,7 @@ class Suite:
                     bound.hold(self.phalf)
                 bound.heat(self.state, now.dt)
             if process.mixes:
-                self._mix(process, now.seconds)
+                self._mix(process, now)
             process.balance(now.seconds)
             for of, rate in process.applied.items():
                 add_scaled(self.state[of], rate, now.dt)
@@ -335,13 +340,34 @@ class Suite:
                     "back on",
                 )
 
-    def _mix(self, process: Process, seconds: float) -> None:
-        for array in process.applied.values():
+    def _mix(self, process: Process, now: Now) -> None:
+        """What is applied of several schemes: heat follows from their common drag.
+
+        Kinetic energy is quadratic in the wind: the sum of each scheme's own heat would be that of
+        steps that nobody takes.
+        """
+        drag = process.heating_drag
+        for array in (*process.applied.values(), *drag.values()):
             array.fill(0.0)
         for index, bound in enumerate(process.schemes):
-            weight = process.weight(index, seconds)
+            weight = process.weight(index, now.seconds)
             for of, rate in bound.rate.items():
+                if bound.heats and of == "ta":
+                    continue
                 add_scaled(process.applied[of], rate, weight)
+                if bound.heats and of in drag:
+                    add_scaled(drag[of], rate, weight)
+        if drag:
+            dissipative_heating(
+                self.state["ua"],
+                self.state["va"],
+                drag["ua"],
+                drag["va"],
+                dt=now.dt,
+                cp=self.host.planet.cp_dry,
+                out=drag["ta"],
+            )
+            add_scaled(process.applied["ta"], drag["ta"], 1.0)
 
     def outputs(self) -> dict[str, tuple[Field, Array]]:
         """Everything the schemes give to the output, by its name there.
