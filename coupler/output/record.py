@@ -2,7 +2,7 @@
 
 One netCDF file per process with dimensions time, lev, ilev and column. The columns are a sample
 drawn anew at every call from the run's seed; inputs are as the scheme received them, in its units.
-The file is open only while a call is written: it can be read at any time. A resumed run goes on
+The file is open only while calls are written: it can be read at any time. A resumed run goes on
 with the file, and what it draws does not depend on where it was interrupted.
 """
 
@@ -18,12 +18,13 @@ from coupler.interface.component import Array
 from coupler.interface.errors import DataError
 from coupler.interface.fields import Field
 from coupler.interface.grid import HybridLevels
-from coupler.output.netcdf import keep_records
+from coupler.output.netcdf import fsync, keep_records
+from coupler.output.patient import PatientFile
 
 _DIM = {"level": "lev", "interface": "ilev", "column": "column"}
 
 
-class RecordFile:
+class RecordFile(PatientFile):
     """Appends the sampled columns of one call after another."""
 
     def __init__(
@@ -39,6 +40,7 @@ class RecordFile:
         calendar: str,
         attrs: Mapping[str, str],
         resume_at: float | None = None,
+        patience: float = 0.0,
     ) -> None:
         """Creates the file, or goes on with it.
 
@@ -54,10 +56,13 @@ class RecordFile:
             attrs: global attributes.
             resume_at: time up to which calls in an existing file are kept, in its units; None makes
                 a new file. A call at that time belongs to the step that is still to come.
+            patience: see `PatientFile`.
 
         Raises:
             DataError: for an existing file with other fields or another number of columns.
         """
+        super().__init__(patience)
+        self._records: list[tuple[float, Array, dict[str, Array]]] = []
         self._path, self._ncol, self._n = path, ncol, min(columns, ncol)
         self._seed = seed
         self._calls = 0
@@ -110,10 +115,17 @@ class RecordFile:
         """
         generator = np.random.default_rng((self._seed, self._calls))
         chosen = np.sort(generator.choice(self._ncol, self._n, replace=False))
-        n = self._calls
-        with netCDF4.Dataset(self._path, "a") as f:
-            f["time"][n] = days
-            f["index"][n] = chosen
-            for field in self._fields:
-                f[field.name][n] = arrays[field.name][..., chosen]
+        sample = {f.name: arrays[f.name][..., chosen] for f in self._fields}
+        self._records.append((days, chosen, sample))
         self._calls += 1
+        self._wait(sum(a.nbytes for a in sample.values()))
+
+    def _write_waiting(self) -> None:
+        new = slice(self._calls - len(self._records), self._calls)
+        with netCDF4.Dataset(self._path, "a") as f:
+            f["time"][new] = [days for days, _, _ in self._records]
+            f["index"][new] = np.stack([chosen for _, chosen, _ in self._records])
+            for field in self._fields:
+                f[field.name][new] = np.stack([a[field.name] for _, _, a in self._records])
+        fsync(self._path)
+        self._records.clear()
