@@ -284,15 +284,14 @@ class Simulation:
 
     def _open_record(self, process: str, attrs: Mapping[str, str], at: float | None) -> None:
         bound = self._recorded(process)
-        component = bound.component
-        outputs = [f.field for f in bound.fluxes]
-        start = self.model.clock.start
-        # Latitude is what an emulator sees of a scheme's static fields.
-        static = {"lat": self.model.suite.host.static["lat"]}
-        inputs = {p.name: p.field for p in component.inputs if p.name in bound.x}
+        suite, start = self.model.suite, self.model.clock.start
+        # Where a column is, and the state that an emulator of the scheme may want to see.
+        extra = {n: suite.host.static[n] for n in ("lat", "lon")}
+        extra |= {n: suite.pool[n] for n in ("ua", "va", "ta", "pfull") if n in suite.pool}
+        fields = {n: FIELDS[n] for n in extra} | bound.described()
         file = RecordFile(
             self.folder.record(process),
-            [*({n: FIELDS[n] for n in static} | inputs).values(), *outputs],
+            list(fields.values()),
             self.model.atmosphere.levels,
             self.model.atmosphere.grid.ncol,
             columns=self._record_columns,
@@ -300,13 +299,13 @@ class Simulation:
             time_units=f"days since {start.strftime('%Y-%m-%d %H:%M:%S')}",
             calendar=start.calendar,
             attrs={**attrs, "process": process, "scheme": bound.label, "seed": str(self.case.seed)},
+            dtype=f"f{suite.host.dtype.itemsize}",
             resume_at=None if at is None else at / 86400.0,
             patience=_PATIENCE,
         )
         self._written.append(file)
-        bound.on_call = lambda now: file.append(
-            now.seconds / 86400.0, static | dict(bound.x.items()) | dict(bound.flux.items())
-        )
+        arrays = extra | bound.arrays()
+        bound.on_call = lambda now: file.append(now.seconds / 86400.0, now.dt, arrays)
 
     def _recorded(self, process: str) -> Any:
         return next(p for p in self.model.suite.processes if p.name == process).schemes[0]

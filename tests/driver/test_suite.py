@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from coupler.config import Ramp
-from coupler.driver.suite import Bound, Process, Suite
+from coupler.driver.bound import Bound
+from coupler.driver.suite import Process, Suite
 from coupler.interface.component import (
     Arrays,
     Diagnostic,
