@@ -123,6 +123,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     train.add_argument("--work", type=Path, help="folder of recordings and checkpoints")
 
+    replay = commands.add_parser(
+        "replay", help="call a recorded scheme offline: does it give the recorded bits?"
+    )
+    replay.add_argument("recording", type=Path, help="record_PROCESS.nc of a run")
+
     compare = commands.add_parser("compare", help="this run against that one")
     kinds = compare.add_subparsers(dest="kind", required=True, metavar="KIND")
     runs = kinds.add_parser("runs", help="two finished runs: table of differences and a report")
@@ -240,6 +245,15 @@ def _train(args: argparse.Namespace) -> int:
     return 0
 
 
+def _replay(args: argparse.Namespace) -> int:
+    from coupler.driver.replay import replay
+
+    found = replay(args.recording)
+    for name, d in found.items():
+        print(f"{name:24} {d.different} of {d.values} values differ, by {d.largest:g} at most")
+    return 1 if any(d.different for d in found.values()) else 0
+
+
 def _compare(args: argparse.Namespace) -> int:
     from coupler.compare.report import compare_runs
 
@@ -272,6 +286,7 @@ _COMMANDS = {
     "check": _check,
     "schemes": _schemes,
     "train": _train,
+    "replay": _replay,
     "compare": _compare,
     "plot": _plot,
     "data": _data,

@@ -8,6 +8,7 @@ ds = sim.dataset()
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 import time
@@ -35,6 +36,7 @@ from coupler.interface.fields import FIELDS, Field
 from coupler.output import restart
 from coupler.output.folder import RunFolder, write_json, write_whole
 from coupler.output.netcdf import run_attributes
+from coupler.output.patient import PatientFile
 from coupler.output.progress import RunProgress
 from coupler.output.record import RecordFile
 from coupler.output.series import SeriesFile
@@ -43,6 +45,8 @@ from coupler.parallel import threads
 
 _log = logging.getLogger(__name__)
 
+_PATIENCE = 1.0
+"""Wall time for which finished records may wait in memory while others are made [s]."""
 _SNAPSHOT = 21600.0
 """Time between copies of the state kept in memory for the case of a blow-up [s]."""
 _SNAPSHOT_STEPS = 20
@@ -70,6 +74,7 @@ class Simulation:
         self._surface_live = self._surface_fields()
         self._files: list[Averages] = []
         self._series: SeriesFile | None = None
+        self._written: list[PatientFile] = []
         columns = model.atmosphere.columns()
         self._watched = {n: columns[n] for n in WATCHED if n in columns}
         suite = model.suite
@@ -180,6 +185,7 @@ class Simulation:
         with RunProgress(start=start, end=end, silent=quiet) as bar, listening() as asked:
             try:
                 loop.run(self.model, steps, lambda _: self._after_step(bar, asked))
+                self._flush()
                 self._outcome = f"stopped by {asked.signal.name}" if asked.signal else "complete"
             except UnstableError as error:
                 # The older one: the newest may hold what went wrong but did not show yet.
@@ -194,6 +200,9 @@ class Simulation:
                 raise
             finally:
                 self._wall += time.perf_counter() - began
+                if self._outcome == "failed":
+                    with contextlib.suppress(OSError, RuntimeError):  # what failed may be the disk
+                        self._flush()
                 self._report()
             path = self._save(self._memory.take())
         if asked.signal is not None and clock.now.seconds < end:
@@ -241,6 +250,7 @@ class Simulation:
             attrs=attrs,
             planet=planet,
             resume_at=at,
+            patience=_PATIENCE,
         )
         self._files = [new]
         self._memory.keep("output.atmosphere", new.sums, found)
@@ -258,29 +268,30 @@ class Simulation:
                 planet=planet,
                 area="areacello",
                 resume_at=at,
+                patience=_PATIENCE,
             )
             self._files.append(new)
             self._memory.keep(f"output.{name}", new.sums, found)
+        path = self.folder.budgets
         if at is None:
-            self._series = SeriesFile(
-                self.folder.budgets, start.strftime("%Y-%m-%d %H:%M:%S"), start.calendar, attrs
-            )
+            since = start.strftime("%Y-%m-%d %H:%M:%S")
+            self._series = SeriesFile(path, since, start.calendar, attrs, patience=_PATIENCE)
         else:
-            self._series = SeriesFile.reopen(self.folder.budgets, at / 86400.0)
+            self._series = SeriesFile.reopen(path, at / 86400.0, patience=_PATIENCE)
+        self._written = [*(a.file for a in self._files), self._series]
         for process in self._record:
             self._open_record(process, attrs, at)
 
     def _open_record(self, process: str, attrs: Mapping[str, str], at: float | None) -> None:
         bound = self._recorded(process)
-        component = bound.component
-        outputs = [f.field for f in bound.fluxes]
-        start = self.model.clock.start
-        # Latitude is what an emulator sees of a scheme's static fields.
-        static = {"lat": self.model.suite.host.static["lat"]}
-        inputs = {p.name: p.field for p in component.inputs if p.name in bound.x}
+        suite, start = self.model.suite, self.model.clock.start
+        # Where a column is, and the state that an emulator of the scheme may want to see.
+        extra = {n: suite.host.static[n] for n in ("lat", "lon")}
+        extra |= {n: suite.pool[n] for n in ("ua", "va", "ta", "pfull") if n in suite.pool}
+        fields = {n: FIELDS[n] for n in extra} | bound.described()
         file = RecordFile(
             self.folder.record(process),
-            [*({n: FIELDS[n] for n in static} | inputs).values(), *outputs],
+            list(fields.values()),
             self.model.atmosphere.levels,
             self.model.atmosphere.grid.ncol,
             columns=self._record_columns,
@@ -288,11 +299,13 @@ class Simulation:
             time_units=f"days since {start.strftime('%Y-%m-%d %H:%M:%S')}",
             calendar=start.calendar,
             attrs={**attrs, "process": process, "scheme": bound.label, "seed": str(self.case.seed)},
+            dtype=f"f{suite.host.dtype.itemsize}",
             resume_at=None if at is None else at / 86400.0,
+            patience=_PATIENCE,
         )
-        bound.on_call = lambda now: file.append(
-            now.seconds / 86400.0, static | dict(bound.x.items()) | dict(bound.flux.items())
-        )
+        self._written.append(file)
+        arrays = extra | bound.arrays()
+        bound.on_call = lambda now: file.append(now.seconds / 86400.0, now.dt, arrays)
 
     def _recorded(self, process: str) -> Any:
         return next(p for p in self.model.suite.processes if p.name == process).schemes[0]
@@ -306,6 +319,8 @@ class Simulation:
         self._if_due(self.case.output.interval, self._write)
         self._if_due(max(_SNAPSHOT / 86400.0, _SNAPSHOT_STEPS / m.steps_per_day), self._remember)
         self._if_due(self.case.restart.interval, self._checkpoint)
+        for file in self._written:
+            file.flush_if_due()
         bar.update(clock.now.date, clock.now.seconds, self._max_wind)
         return asked.signal is None
 
@@ -336,7 +351,12 @@ class Simulation:
     def _remember(self, _: int) -> None:
         self._good.append(self._memory.take())
 
+    def _flush(self) -> None:
+        for file in self._written:
+            file.flush()
+
     def _checkpoint(self, _: int) -> None:
+        self._flush()  # a restart must find all that is before it
         self._save(self._memory.take())
 
     def _save(self, snapshot: Snapshot) -> Path:
