@@ -101,8 +101,10 @@ def bundle_path(scheme: str, base: Path) -> Path | None:
     return None
 
 
-def find_scheme(process: str, scheme: str, base: Path) -> type[Component]:
+def find_scheme(process: str, scheme: str, base: Path, *, weights: bool = True) -> type[Component]:
     """The class that `scheme` of `process` names: registered, in a file, or a bundle.
+
+    Without `weights` a bundle's class declares what it is and cannot compute.
 
     Raises:
         ConfigError: for an unknown process or scheme, with the near ones.
@@ -118,7 +120,7 @@ def find_scheme(process: str, scheme: str, base: Path) -> type[Component]:
     folder = bundle_path(scheme, base)
     if folder is not None:
         from_bundle = import_module("emulators.component").emulator_class
-        cls: type[Component] = from_bundle(folder, process)
+        cls: type[Component] = from_bundle(folder, process, weights=weights)
         return cls
     bundles = list(shipped_bundles()) if process == "gravity_wave" else []
     remedy = nearest(scheme, [*known, *bundles])
