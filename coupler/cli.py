@@ -1,4 +1,5 @@
-"""The command line: ``isthmus run | check | schemes | train | compare | plot | data | info``.
+"""The command line: ``isthmus run | check | schemes | train | compare | plot | serve | data |
+info``.
 
 Heavy packages are imported by the command that needs them, so that ``--help`` is instant. Exit
 status 0: done; 1: the run failed; 2: the request was wrong and nothing was written.
@@ -14,7 +15,7 @@ from typing import Any
 
 import coupler
 from coupler.input import fetch
-from coupler.interface.errors import CouplerError, UnstableError
+from coupler.interface.errors import ConfigError, CouplerError, UnstableError
 from coupler.parallel import threads
 
 _EXAMPLES = """\
@@ -148,6 +149,40 @@ def _parser() -> argparse.ArgumentParser:
         "--observed", type=Path, help="table of observed equatorial winds (default: the data store)"
     )
 
+    serve = commands.add_parser(
+        "serve", help="a scheme or emulator for other programs on this node, see docs/channel.md"
+    )
+    serve.add_argument(
+        "what",
+        nargs="?",
+        metavar="SCHEME",
+        help="PROCESS=SCHEME, or the folder or name of a bundle",
+    )
+    serve.add_argument(
+        "--socket", type=Path, help="where to listen (default: a private folder, printed)"
+    )
+    serve.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        type=_pair,
+        metavar="KEY=VALUE",
+        help="a parameter of the scheme",
+    )
+    serve.add_argument(
+        "--fallback", metavar="SCHEME", help="scheme that takes over columns from an emulator"
+    )
+    serve.add_argument("--plugin", action="append", default=[], metavar="FILE.py")
+    serve.add_argument("--threads", type=int, metavar="N", help="threads (default: 1)")
+    serve.add_argument(
+        "--spin",
+        type=float,
+        default=50e-6,
+        metavar="S",
+        help="how long to look for the next call before sleeping [s]",
+    )
+    serve.add_argument("--worker", type=int, help=argparse.SUPPRESS)
+
     data = commands.add_parser("data", help="the observed data that some cases start from")
     fetch.add_arguments(data)
     commands.add_parser("info", help="versions, machine, threads, schemes")
@@ -256,6 +291,24 @@ def _plot(args: argparse.Namespace) -> int:
     return 0
 
 
+def _serve(args: argparse.Namespace) -> int:
+    from coupler.config import parse_value
+    from coupler.driver import serving
+
+    if args.worker is not None:
+        return serving.worker(args.worker)
+    if args.what is None:
+        raise ConfigError.of("nothing to serve", "serve", expected="PROCESS=SCHEME, or a bundle")
+    return serving.serve(
+        args.what,
+        path=args.socket,
+        parameters={k: parse_value(v) for k, v in args.set},
+        fallback=args.fallback,
+        plugins=args.plugin,
+        spin=args.spin,
+    )
+
+
 def _data(args: argparse.Namespace) -> int:
     return fetch.run(args)
 
@@ -274,6 +327,7 @@ _COMMANDS = {
     "train": _train,
     "compare": _compare,
     "plot": _plot,
+    "serve": _serve,
     "data": _data,
     "info": _info,
 }

@@ -103,7 +103,12 @@ def bundle_path(scheme: str, base: Path) -> Path | None:
 
 
 def find_scheme(
-    process: str, scheme: str, base: Path, parameters: Mapping[str, Any] | None = None
+    process: str,
+    scheme: str,
+    base: Path,
+    parameters: Mapping[str, Any] | None = None,
+    *,
+    weights: bool = True,
 ) -> type[Component]:
     """The class that `scheme` of `process` names: registered, in a file, a bundle, or Fortran.
 
@@ -112,6 +117,7 @@ def find_scheme(
         scheme: a name, a bundle's folder, ``FILE.py:NAME`` or ``fortran:LIBRARY:ROUTINE``.
         base: folder that relative file names are relative to.
         parameters: what the case says beside it; a Fortran routine's tell where its declaration is.
+        weights: without them a bundle's class declares what it is and cannot compute.
 
     Raises:
         ConfigError: for an unknown process or scheme, with the near ones.
@@ -131,7 +137,7 @@ def find_scheme(
     folder = bundle_path(scheme, base)
     if folder is not None:
         from_bundle = import_module("emulators.component").emulator_class
-        cls: type[Component] = from_bundle(folder, process)
+        cls: type[Component] = from_bundle(folder, process, weights=weights)
         return cls
     bundles = list(shipped_bundles()) if process == "gravity_wave" else []
     remedy = nearest(scheme, [*known, *bundles])

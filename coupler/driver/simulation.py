@@ -126,7 +126,7 @@ class Simulation:
         folder = RunFolder(Path(out) if out is not None else _default_folder(raw))
         problems += _folder_problems(folder, resume=resume, overwrite=overwrite)
         problems += _record_problems(raw, record)
-        model = assemble(raw, base, problems)
+        model = assemble(raw, base, problems, record)
         simulation = cls(model, folder, resume=resume, record=record, record_columns=record_columns)
         if resume and folder.has_restart():
             simulation._found = simulation._restart()

@@ -91,14 +91,14 @@ static int link_ready(session *s, sentence *said)
     return 0;
   if (!s->rejoining)
     return 1;
-  const ptrdiff_t size = (ptrdiff_t)read_u64(s->c.memory + TOP_PLACES + 8);
-  char *first = s->c.block - s->o.member * size, *leader = NULL;
+  const uint64_t size = read_u64(s->c.memory + TOP_PLACES + 8);
+  char *first = s->c.memory + read_u64(s->c.memory + TOP_PLACES), *leader = NULL;
   int joined = 1;
   store_word(s->c.block + JOINED, 1);
   for (int i = 0; i < s->o.members; i++)
-    if (!load_word(first + i * size + GONE_WORD)) {
-      leader = leader ? leader : first + i * size;
-      joined &= load_word(first + i * size + JOINED) != 0;
+    if (!load_word(first + (uint64_t)i * size + GONE_WORD)) {
+      leader = leader ? leader : first + (uint64_t)i * size;
+      joined &= load_word(first + (uint64_t)i * size + JOINED) != 0;
     }
   if (leader == s->c.block && joined && !load_word(leader + START))
     store_word(leader + START, s->calls + 2);
