@@ -127,10 +127,11 @@ int isthmus_declare(isthmus_session session, const char *name, const char *units
                     const isthmus_array *array);
 
 /* Instead of that, the field's own place in the shared memory: `*pointer` to this member's first
- * column at the top level, columns next to each other, `*pitch` bytes from level to level. Valid
- * until close, also across a restart of the server. */
-int isthmus_alloc(isthmus_session session, const char *name, const char *units, void **pointer,
-                  int64_t *pitch);
+ * column at the top level, columns next to each other, `*pitch` bytes from one of `*rows` levels to
+ * the next; `kind` bytes a real, as the session has them. Valid until close, also across a restart
+ * of the server. */
+int isthmus_alloc(isthmus_session session, const char *name, const char *units, int kind,
+                  void **pointer, int64_t *pitch, int *rows);
 
 /* When the next call is, and how long its result will be applied: dt [s], seconds since the start
  * of the run [s], completed steps. Without it, steps are counted from 2000-01-01. */

@@ -133,14 +133,19 @@ int isthmus_declare(isthmus_session handle, const char *name, const char *units,
   return leave(s, status);
 }
 
-int isthmus_alloc(isthmus_session handle, const char *name, const char *units, void **pointer,
-                  int64_t *pitch)
+int isthmus_alloc(isthmus_session handle, const char *name, const char *units, int kind,
+                  void **pointer, int64_t *pitch, int *rows)
 {
+  *pointer = NULL;
+  *pitch = *rows = 0;
   session *s = enter(handle);
   if (!s)
     return -ISTHMUS_ORDER;
   declared_field d = {.field = -1, .allocated = 1};
   int status = take_field(s, name, units, &d);
+  if (status == 0 && kind != s->o.kind)
+    status = say(&s->said, ISTHMUS_FIELD, "another kind: %s; expected real%d, as the session was "
+                 "opened; found real%d", name, 8 * s->o.kind, 8 * kind);
   if (status == 0 && !s->c.memory)
     status = say(&s->said, ISTHMUS_NO_SERVER, "no server yet that could give memory: %s", name);
   if (status == 0)
@@ -148,6 +153,7 @@ int isthmus_alloc(isthmus_session handle, const char *name, const char *units, v
   if (status == 0) {
     *pointer = field_slot(&s->c, &s->c.table[d.field]);
     *pitch = (int64_t)s->c.table[d.field].stride;
+    *rows = field_rows(&s->c.table[d.field]);
   }
   return leave(s, status);
 }

@@ -76,9 +76,29 @@ static int link_advance(session *s, sentence *said)
   return status < 0 ? status : 1;
 }
 
-/* Whether this call goes to the server. Ranks of a group take up a new server at one and the same
- * call: the first of them that is there says at which, two calls ahead; ranks that exchange halos
+/* Whether a group that lost its server takes up the new one at this call: all ranks at one and the
+ * same. The first of them that is there says at which, two calls ahead; ranks that exchange halos
  * never are further apart than one. */
+static __attribute__((noinline)) int joins_now(const channel *c, int members, uint64_t call)
+{
+  const uint64_t size = read_u64(c->memory + TOP_PLACES + 8);
+  char *first = c->memory + read_u64(c->memory + TOP_PLACES), *leader = NULL;
+  int joined = 1;
+  store_word(c->block + JOINED, 1);
+  for (int i = 0; i < members; i++) {
+    char *block = first + (uint64_t)i * size;
+    if (load_word(block + GONE_WORD))
+      continue;
+    leader = leader ? leader : block;
+    joined &= load_word(block + JOINED) != 0;
+  }
+  if (leader == c->block && joined && !load_word(leader + START))
+    store_word(leader + START, call + 2);
+  const uint64_t start = leader ? load_word(leader + START) : 0;
+  return start != 0 && call >= start;
+}
+
+/* Whether this call goes to the server; a server that went is looked for now and then. */
 static int link_ready(session *s, sentence *said)
 {
   if (s->link == LINK_NONE && s->o.transport == ISTHMUS_SHARED && clock_now() >= s->retry_at) {
@@ -87,23 +107,9 @@ static int link_ready(session *s, sentence *said)
   }
   if (s->link == LINK_GREETED && link_advance(s, said) < 0)
     s->retry_at = clock_now() + RETRY;
-  if (s->link != LINK_UP || !s->c.memory)
+  if (s->link != LINK_UP)
     return 0;
-  if (!s->rejoining)
-    return 1;
-  const uint64_t size = read_u64(s->c.memory + TOP_PLACES + 8);
-  char *first = s->c.memory + read_u64(s->c.memory + TOP_PLACES), *leader = NULL;
-  int joined = 1;
-  store_word(s->c.block + JOINED, 1);
-  for (int i = 0; i < s->o.members; i++)
-    if (!load_word(first + (uint64_t)i * size + GONE_WORD)) {
-      leader = leader ? leader : first + (uint64_t)i * size;
-      joined &= load_word(first + (uint64_t)i * size + JOINED) != 0;
-    }
-  if (leader == s->c.block && joined && !load_word(leader + START))
-    store_word(leader + START, s->calls + 2);
-  const uint64_t start = leader ? load_word(leader + START) : 0;
-  if (start == 0 || s->calls < start) {
+  if (s->rejoining && !joins_now(&s->c, s->o.members, s->calls)) {
     say(said, ISTHMUS_GONE, "a server is there again; the ranks take it up together");
     return 0;
   }
