@@ -108,6 +108,11 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help="threads of this process (default: $ISTHMUS_THREADS or 1)",
     )
+    run.add_argument(
+        "--timeline",
+        action="store_true",
+        help="write what ran when: timeline.json (for Perfetto) and timeline.png",
+    )
     run.add_argument("--quiet", action="store_true", help="no progress bar")
     check = case_command("check", "say everything that is wrong with a case, without a step")
     check.add_argument("--resume", action="store_true", help=argparse.SUPPRESS)
@@ -182,6 +187,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="S",
         help="how long to look for the next call before sleeping [s]",
     )
+    serve.add_argument(
+        "--lifeline",
+        type=int,
+        metavar="FD",
+        help="an inherited end of a socket pair: the server ends when the other end is closed",
+    )
     serve.add_argument("--worker", type=int, help=argparse.SUPPRESS)
 
     data = commands.add_parser("data", help="the observed data that some cases start from")
@@ -236,6 +247,7 @@ def _simulation(args: argparse.Namespace) -> Any:
         overwrite=args.overwrite,
         resume=args.resume,
         record=getattr(args, "record", []),
+        timeline=getattr(args, "timeline", False),
     )
 
 
@@ -251,6 +263,11 @@ def _run(args: argparse.Namespace) -> int:
     except Interrupted as stop:
         print(f"isthmus: {stop}", file=sys.stderr)
         return stop.status
+    finally:
+        simulation.close()
+    if not args.quiet:
+        for line in simulation.model.elsewhere.who_waited():
+            print(line)
     return 0
 
 
@@ -307,6 +324,7 @@ def _serve(args: argparse.Namespace) -> int:
         fallback=args.fallback,
         plugins=args.plugin,
         spin=args.spin,
+        lifeline=args.lifeline,
     )
 
 

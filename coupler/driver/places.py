@@ -180,6 +180,27 @@ class Elsewhere:
         for worker in self.workers.values():
             worker.connected()
 
+    def waits(self) -> dict[str, dict[str, float]]:
+        """Who waited for whom, by process [s]."""
+        return {
+            process: {
+                "calls": remote.waits.calls,
+                "worker_busy_seconds": round(remote.waits.busy, 4),
+                "run_waited_seconds": round(remote.waits.host, 4),
+                "worker_waited_seconds": round(remote.waits.server, 4),
+            }
+            for process, remote in self.remotes.items()
+        }
+
+    def who_waited(self) -> list[str]:
+        """The same in sentences."""
+        return [
+            f"{process}: {w['calls']} calls in another process took {w['worker_busy_seconds']:.2f} s; "
+            f"the run waited {w['run_waited_seconds']:.2f} s for them, and the other process "
+            f"{w['worker_waited_seconds']:.2f} s for the run"
+            for process, w in self.waits().items()
+        ]
+
     def close(self) -> None:
         """Hangs up and ends the run's own workers; they end with the run in any case."""
         for remote in self.remotes.values():

@@ -149,6 +149,7 @@ def serve(
     fallback: str | None,
     plugins: Sequence[str],
     spin: float,
+    lifeline: int | None = None,
 ) -> int:
     """Serves a scheme until it is told to stop.
 
@@ -159,6 +160,7 @@ def serve(
         fallback: scheme that takes over an emulator's columns.
         plugins: Python files with schemes.
         spin: how long to look for the next call before sleeping [s].
+        lifeline: descriptor of a connection at whose end this server ends too.
 
     Raises:
         CouplerError: when there is no such scheme, or no such socket can be made.
@@ -183,10 +185,11 @@ def serve(
         path = sockets.runtime_folder() / f"{process}-{Path(scheme).name.replace(':', '-')}.sock"
     listener = sockets.listen(path)
     ours = path.stat().st_ino
-    server = _server(listener, request)
+    end = None if lifeline is None else socket.socket(fileno=lifeline)
+    server = _server(listener, request, lifeline=end)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: server.stop())
-    _log.info("%s=%s at %s", process, server.scheme, path)
+    print(f"ready: {process}={server.scheme} at {path}", flush=True)
     try:
         server.run()
     finally:
