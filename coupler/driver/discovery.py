@@ -82,6 +82,11 @@ def _what_python_said(error: Exception, path: Path) -> str:
     return f"{type(error).__name__}: {message}" + (f" (line {line})" if line else "")
 
 
+def bridge() -> Any:
+    """The module that builds the C and Fortran library."""
+    return import_module("fortran_bridge.build")
+
+
 def bundle_folder() -> Path:
     """Where the bundles that come with Isthmus lie."""
     return Path(next(iter(import_module("emulators").__path__))) / "bundles"

@@ -41,6 +41,8 @@ int isthmus_open(isthmus_session *handle, const isthmus_options *o)
     s->retry_at = clock_now() + RETRY;
     status = ISTHMUS_NO_SERVER;
   }
+  if (status == 0)
+    s->said.text[0] = '\0';
   if (status < 0) {
     let_go(s);
     *handle = 0;

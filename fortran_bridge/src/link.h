@@ -92,7 +92,7 @@ static __attribute__((noinline)) int joins_now(const channel *c, int members, ui
     leader = leader ? leader : block;
     joined &= load_word(block + JOINED) != 0;
   }
-  if (leader == c->block && joined && !load_word(leader + START))
+  if (leader && leader == c->block && joined && !load_word(leader + START))
     store_word(leader + START, call + 2);
   const uint64_t start = leader ? load_word(leader + START) : 0;
   return start != 0 && call >= start;
