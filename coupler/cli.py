@@ -1,5 +1,5 @@
-"""The command line: ``isthmus run | check | schemes | train | compare | plot | serve | data |
-info``.
+"""The command line: ``isthmus run | check | schemes | train | compare | plot | serve | bridge |
+data | info``.
 
 Heavy packages are imported by the command that needs them, so that ``--help`` is instant. Exit
 status 0: done; 1: the run failed; 2: the request was wrong and nothing was written.
@@ -71,8 +71,9 @@ def _parser() -> argparse.ArgumentParser:
             default=[],
             type=_swap,
             metavar="PROCESS=SCHEME",
-            help="use another scheme, bundle folder or FILE.py:NAME for a process; the case's own "
-            "scheme becomes its reference (what acts in mode shadow, and an emulator's fallback)",
+            help="use another scheme, bundle folder, FILE.py:NAME or fortran:LIBRARY:ROUTINE for a "
+            "process; the case's own scheme becomes its reference (what acts in mode shadow, and an "
+            "emulator's fallback)",
         )
         p.add_argument("--days", help="how long to run [day], or with a unit: '36 h'")
         p.add_argument("--out", type=Path, help="folder of the run (default: runs/TITLE)")
@@ -199,6 +200,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     serve.add_argument("--worker", type=int, help=argparse.SUPPRESS)
 
+    bridge = commands.add_parser(
+        "bridge", help="the library for C and Fortran, see docs/fortran.md"
+    )
+    steps = bridge.add_subparsers(dest="step", required=True, metavar="STEP")
+    build = steps.add_parser(
+        "build", help="compile it with $CC and $FC, by default cc and gfortran"
+    )
+    build.add_argument("--to", type=Path, default=Path("isthmus-bridge"), metavar="FOLDER")
+
     data = commands.add_parser("data", help="the observed data that some cases start from")
     fetch.add_arguments(data)
     commands.add_parser("info", help="versions, machine, threads, schemes")
@@ -322,6 +332,15 @@ def _plot(args: argparse.Namespace) -> int:
     return 0
 
 
+def _bridge(args: argparse.Namespace) -> int:
+    from coupler.driver.discovery import bridge
+
+    written = bridge().build(args.to, version=coupler.__version__)
+    print("\n".join(map(str, written)))
+    print(f"compile with: gfortran -I{args.to}/include MODEL.f90 {args.to}/lib/libisthmus.a")
+    return 0
+
+
 def _serve(args: argparse.Namespace) -> int:
     from coupler.config import parse_value
     from coupler.driver import serving
@@ -361,6 +380,7 @@ _COMMANDS = {
     "compare": _compare,
     "plot": _plot,
     "serve": _serve,
+    "bridge": _bridge,
     "data": _data,
     "info": _info,
 }

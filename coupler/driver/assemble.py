@@ -85,7 +85,7 @@ class _Draft:
     def build(self, process: str, choice: ModelChoice, *, weights: bool = True) -> Component | None:
         """The component of a choice, or None with the problem noted."""
         try:
-            cls = find_scheme(process, choice.scheme, self.base, weights=weights)
+            cls = find_scheme(process, choice.scheme, self.base, choice.parameters, weights=weights)
             return cls(cls.Parameters.model_validate(choice.parameters))
         except ValidationError as error:
             for p in problems_of(error, cls.Parameters, (process,)):
