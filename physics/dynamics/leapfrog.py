@@ -102,7 +102,7 @@ class Leapfrog:
         if span not in self._factors:
             tr, eq = self.equations.transform, self.equations
             rate = self.diffusion.rate(tr.degree, tr.truncation, eq.levels)
-            rate[:, :, 0][0] = 0.0  # global means
+            rate[tr.wavenumbers == 0, :, 0] = 0.0  # global means
             variables = np.concatenate([rate] * (3 + eq.tracers), axis=1)
             none = np.zeros_like(variables[:, :1])
             factor = 1.0 / (1.0 + span * np.concatenate([variables, none], axis=1))
