@@ -329,6 +329,7 @@ class Simulation:
         numbers |= area_means(self._files[0].means, self._live, self.model.atmosphere.grid)
         for name, value in self._residuals.close(state, numbers, t1 - t0).items():
             numbers[name] = (value, *RESIDUALS[name])
+        numbers |= self.model.suite.budgets()
         if self._series is not None:
             self._series.append(t1 / 86400.0, numbers)
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from coupler.config import Ramp, TopPolicy
+from coupler.diagnostics.momentum import MomentumBudget
 from coupler.driver.flux import add_scaled, dissipative_heating, flux_tendency
 from coupler.interface.component import (
     Array,
@@ -215,6 +216,8 @@ class Process:
     """Share of each scheme in what is applied; 0 for a shadow."""
     applied: dict[str, Array] = field(default_factory=dict)
     """The rate that the dynamics receives."""
+    budgets: dict[str, MomentumBudget] = field(default_factory=dict)
+    """Of each wind component that a flux changes."""
 
     def weight(self, index: int, seconds: float) -> float:
         w = self.weights[index]
@@ -224,6 +227,18 @@ class Process:
     def mixes(self) -> bool:
         """Whether what is applied is not simply one scheme's rate."""
         return sum(w != 0.0 for w in self.weights) > 1
+
+    def balance(self, seconds: float) -> None:
+        """Holds what is applied against the fluxes at both ends of the columns."""
+        for of, budget in self.budgets.items():
+            budget.add(
+                [
+                    (self.weight(n, seconds), getattr(b.flux, f.name), b.escaped[f.name])
+                    for n, b in enumerate(self.schemes)
+                    for f in b.fluxes
+                    if f.of == of
+                ]
+            )
 
 
 class Suite:
@@ -252,6 +267,11 @@ class Suite:
             acting = [b for b, w in zip(process.schemes, process.weights, strict=True) if w != 0.0]
             for bound in acting:
                 process.applied.update(bound.rate)
+        driven = {f.of for b in process.schemes for f in b.fluxes} & process.applied.keys()
+        for of in _MOMENTUM:
+            if of in driven and self.phalf is not None:
+                rate, gravity = process.applied[of], self.host.planet.gravity
+                process.budgets[of] = MomentumBudget(process.name, of, rate, self.phalf, gravity)
         self.processes.append(process)
 
     def run(self, now: Now) -> dict[str, Array]:
@@ -289,6 +309,7 @@ class Suite:
                 bound.heat(self.state, now.dt)
             if process.mixes:
                 self._mix(process, now.seconds)
+            process.balance(now.seconds)
             for of, rate in process.applied.items():
                 add_scaled(self.state[of], rate, now.dt)
                 add_scaled(self.total[of], rate, 1.0)
@@ -359,6 +380,16 @@ class Suite:
             if w != 0.0
         }
 
+    def budgets(self) -> dict[str, tuple[float, str, str]]:
+        """Momentum budget of every process since the last time: value, units, long name."""
+        found: dict[str, tuple[float, str, str]] = {}
+        for budget in self._budgets().values():
+            found |= budget.take(self.host.grid)
+        return found
+
+    def _budgets(self) -> dict[str, MomentumBudget]:
+        return {f"budget.{b.key}.": b for p in self.processes for b in p.budgets.values()}
+
     def memory(self) -> dict[str, Array]:
         """What a restart needs of the suite."""
         return {
@@ -366,15 +397,19 @@ class Suite:
             for p in self.processes
             for b in p.schemes
             for k, v in b.memory().items()
-        }
+        } | {lead + k: v for lead, b in self._budgets().items() for k, v in b.memory().items()}
 
     def restore(self, memory: Mapping[str, Array]) -> None:
         for p in self.processes:
             for b in p.schemes:
                 lead = f"{p.name}.{b.label}."
-                b.restore(
-                    {k.removeprefix(lead): v for k, v in memory.items() if k.startswith(lead)}
-                )
+                b.restore(_below(lead, memory))
+        for lead, budget in self._budgets().items():
+            budget.restore(_below(lead, memory))
+
+
+def _below(lead: str, memory: Mapping[str, Array]) -> dict[str, Array]:
+    return {k.removeprefix(lead): v for k, v in memory.items() if k.startswith(lead)}
 
 
 def _with_top(flux: Flux, top: TopPolicy | None) -> Flux:
