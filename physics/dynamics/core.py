@@ -121,7 +121,11 @@ class DynamicalCore:
         self.moisture: GridMoisture | None = None
         if tracers and moisture == "grid":
             self.moisture = GridMoisture(
-                transform=tr, vertical=self.vertical, planet=planet, tracers=tracers
+                transform=tr,
+                vertical=self.vertical,
+                planet=planet,
+                tracers=tracers,
+                rows=self.rows,
             )
             self._hus = eq.humidity = self.moisture.fields[0]
         else:
