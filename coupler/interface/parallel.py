@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import pairwise
 from typing import Any, Protocol
 
@@ -109,105 +108,167 @@ class Alone:
 ALONE = Alone()
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Rows:
-    """The latitude rows of every rank.
+class Dealt:
+    """How the places along one axis of arrays are dealt out to the ranks.
 
     Attributes:
         parallel: the ranks.
-        nlat: number of latitudes of the globe, even when there is more than one rank.
+        by_rank: places of each rank, ascending.
+        own: places of this rank.
+        count: number of all places.
     """
 
-    parallel: Parallel
-    nlat: int
-
-    def __post_init__(self) -> None:
-        size, pairs = self.parallel.size, self.nlat // 2
-        if size > 1 and size > pairs:
-            raise ConfigError.of(
-                "more ranks than latitude pairs",
-                f"{size} ranks",
-                expected=f"at most {pairs} for {self.nlat} latitudes",
-                remedy="start fewer ranks, or take a finer grid",
-            )
-        if size > 1 and self.nlat % 2:
-            raise ConfigError.of(
-                "grid that ranks cannot share",
-                f"{self.nlat} latitudes",
-                expected="an even number",
-                remedy="start one rank",
-            )
-
-    @cached_property
-    def blocks(self) -> tuple[tuple[tuple[int, int], ...], ...]:
-        """Blocks (first row, end) of each rank, by rank: one if it is alone, else two."""
-        size, pairs = self.parallel.size, self.nlat // 2
-        if size == 1:
-            return (((0, self.nlat),),)
-        edges = [pairs * r // size for r in range(size + 1)]
-        return tuple(
-            ((first, end), (self.nlat - end, self.nlat - first)) for first, end in pairwise(edges)
-        )
-
-    def of(self, rank: int) -> Index:
-        """Rows of a rank, south to north."""
-        return np.concatenate([np.arange(a, b, dtype=np.intp) for a, b in self.blocks[rank]])
-
-    @cached_property
-    def own(self) -> Index:
-        """Rows of this rank, south to north."""
-        return self.of(self.parallel.rank)
-
-    @cached_property
-    def _order(self) -> Index:
-        """All rows in the order of the ranks that own them."""
-        return np.concatenate([self.of(r) for r in range(self.parallel.size)])
+    def __init__(self, parallel: Parallel, by_rank: Sequence[Index]) -> None:
+        self.parallel, self.by_rank = parallel, tuple(by_rank)
+        self.own = self.by_rank[parallel.rank]
+        self._order = np.concatenate(self.by_rank)
+        self.count = int(self._order.size)
 
     def _counts(self, each: int) -> list[int]:
-        return [self.of(r).size * each for r in range(self.parallel.size)]
+        return [places.size * each for places in self.by_rank]
 
-    def whole(self, part: Array) -> Array:
-        """The field of the globe ``[..., lat, lon]`` on every rank, from own rows of it."""
+    def whole(self, part: Array, axis: int) -> Array:
+        """The array with all places along `axis`, on every rank, from the own ones."""
         if self.parallel.size == 1:
             return part
-        moved = np.ascontiguousarray(np.moveaxis(part, -2, 0))
-        found = np.empty((self.nlat, *moved.shape[1:]), part.dtype)
-        self.parallel.allgather(moved, found, self._counts(moved[0].size))
-        return self._sorted(found)
+        moved = np.ascontiguousarray(np.moveaxis(part, axis, 0))
+        found = np.empty((self.count, *moved.shape[1:]), part.dtype)
+        self.parallel.allgather(moved, found, self._counts(_each(moved)))
+        return self._sorted(found, axis)
 
-    def on_first(self, part: Array) -> Array | None:
+    def on_first(self, part: Array, axis: int) -> Array | None:
         """As `whole`, on rank 0 only; None elsewhere."""
         if self.parallel.size == 1:
             return part
-        moved = np.ascontiguousarray(np.moveaxis(part, -2, 0))
+        moved = np.ascontiguousarray(np.moveaxis(part, axis, 0))
         first = self.parallel.rank == 0
-        found = np.empty((self.nlat, *moved.shape[1:]), part.dtype) if first else None
-        self.parallel.gather(moved, found, self._counts(moved[0].size))
-        return None if found is None else self._sorted(found)
+        found = np.empty((self.count, *moved.shape[1:]), part.dtype) if first else None
+        self.parallel.gather(moved, found, self._counts(_each(moved)))
+        return None if found is None else self._sorted(found, axis)
 
-    def from_first(self, whole: Array | None, part: Array) -> None:
-        """Fills `part`, own rows ``[..., lat, lon]``, from the globe's field on rank 0."""
+    def from_first(self, whole: Array | None, part: Array, axis: int) -> None:
+        """Fills `part` with the own places of what rank 0 has."""
         if self.parallel.size == 1:
             assert whole is not None
             part[...] = whole
             return
-        moved = np.empty((part.shape[-2], *part.shape[:-2], part.shape[-1]), part.dtype)
+        moved = np.empty_like(np.ascontiguousarray(np.moveaxis(part, axis, 0)))
         given = None
         if whole is not None:
-            given = np.ascontiguousarray(
-                np.moveaxis(whole, -2, 0)[self._order].astype(part.dtype, copy=False)
+            given = np.moveaxis(whole, axis, 0)[self._order].astype(part.dtype, order="C")
+        self.parallel.scatter(given, moved, self._counts(_each(moved)))
+        part[...] = np.moveaxis(moved, 0, axis)
+
+    def _sorted(self, by_rank: Array, axis: int) -> Array:
+        places = np.empty_like(by_rank)
+        places[self._order] = by_rank
+        return np.ascontiguousarray(np.moveaxis(places, 0, axis))
+
+
+def _each(moved: Array) -> int:
+    return int(np.prod(moved.shape[1:], dtype=np.int64))
+
+
+class Rows(Dealt):
+    """The latitude rows of every rank.
+
+    Attributes:
+        nlat: number of latitudes of the globe, even when there is more than one rank.
+        blocks: blocks (first row, end) of each rank, by rank: one if it is alone, else two.
+    """
+
+    def __init__(self, *, parallel: Parallel, nlat: int) -> None:
+        size, pairs = parallel.size, nlat // 2
+        if size > 1 and nlat % 2:
+            raise ConfigError.of(
+                "grid that ranks cannot share",
+                f"{nlat} latitudes",
+                expected="an even number",
+                remedy="start one rank",
             )
-        self.parallel.scatter(given, moved, self._counts(moved[0].size))
-        part[...] = np.moveaxis(moved, 0, -2)
+        if size > max(pairs, 1):
+            raise ConfigError.of(
+                "more ranks than latitude pairs",
+                f"{size} ranks",
+                expected=f"at most {pairs} for {nlat} latitudes",
+                remedy="start fewer ranks, or take a finer grid",
+            )
+        self.nlat = nlat
+        edges = [pairs * r // size for r in range(size + 1)]
+        self.blocks: tuple[tuple[tuple[int, int], ...], ...] = (((0, nlat),),)
+        if size > 1:
+            self.blocks = tuple(((a, b), (nlat - b, nlat - a)) for a, b in pairwise(edges))
+        super().__init__(
+            parallel,
+            [
+                np.concatenate([np.arange(a, b, dtype=np.intp) for a, b in blocks])
+                for blocks in self.blocks
+            ],
+        )
 
-    def _sorted(self, by_rank: Array) -> Array:
-        sorted_rows = np.empty_like(by_rank)
-        sorted_rows[self._order] = by_rank
-        return np.moveaxis(sorted_rows, 0, -2)
+    def globe(self, part: Array) -> Array:
+        """The field ``[..., lat, lon]`` of the globe, on every rank, from own rows of it."""
+        return self.whole(part, -2)
 
-    def rows_of_all(self, own: Array) -> Array:
+    def each(self, own: Array) -> Array:
         """Numbers of every row of the globe, ``[..., lat]``, from those of own rows."""
-        return own if self.parallel.size == 1 else self.whole(own[..., None])[..., 0]
+        return self.whole(own, -1)
+
+    def columns(self, nlon: int) -> Dealt:
+        """The columns of these rows: how arrays ``[..., column]`` are dealt out."""
+        along = np.arange(nlon, dtype=np.intp)
+        return Dealt(self.parallel, [(r[:, None] * nlon + along).ravel() for r in self.by_rank])
+
+
+class Spread(Protocol):
+    """How an array of a component's memory lies on the ranks."""
+
+    def on_first(self, part: Array) -> Array | None:
+        """The whole array on rank 0, None elsewhere."""
+
+    def from_first(self, whole: Array | None, part: Array) -> None:
+        """Fills `part` on every rank from the whole array of rank 0."""
+
+
+@dataclass(frozen=True, eq=False)
+class Along:
+    """Each rank holds its own places along one axis."""
+
+    dealt: Dealt
+    axis: int
+
+    def on_first(self, part: Array) -> Array | None:
+        return self.dealt.on_first(part, self.axis)
+
+    def from_first(self, whole: Array | None, part: Array) -> None:
+        self.dealt.from_first(whole, part, self.axis)
+
+
+@dataclass(frozen=True, eq=False)
+class Same:
+    """The same on every rank."""
+
+    parallel: Parallel
+
+    def on_first(self, part: Array) -> Array | None:
+        return part if self.parallel.rank == 0 else None
+
+    def from_first(self, whole: Array | None, part: Array) -> None:
+        part[...] = self.parallel.broadcast(whole)
+
+
+@dataclass(frozen=True, eq=False)
+class Counted:
+    """Numbers that count over columns: what the ranks have adds up to the whole."""
+
+    parallel: Parallel
+
+    def on_first(self, part: Array) -> Array | None:
+        total = sum(self.parallel.collect(part), start=np.zeros_like(part))
+        return np.asarray(total) if self.parallel.rank == 0 else None
+
+    def from_first(self, whole: Array | None, part: Array) -> None:
+        part[...] = 0 if whole is None else whole
 
 
 def wavenumbers(count: int, parallel: Parallel) -> list[Index]:

@@ -145,7 +145,7 @@ class DynamicalCore:
     def frame(self) -> Frame:
         """What an initial state is built on: the whole globe, on every rank."""
         tr = self.transform
-        surface = self.rows.whole(self.surface_grid().astype(np.float64))
+        surface = self.rows.globe(self.surface_grid().astype(np.float64))
         return Frame(
             sin_lat=tr.all_sin_lat,
             nlon=tr.nlon,
@@ -295,7 +295,7 @@ class DynamicalCore:
         """Global means of float64 fields [lat, lon]; the same for any number of ranks."""
         sums = np.stack([f.cpu().numpy().sum(axis=1) for f in fields])
         tr = self.transform
-        return row_means(self.rows.rows_of_all(sums), tr.all_weights, tr.nlon)
+        return row_means(self.rows.each(sums), tr.all_weights, tr.nlon)
 
     # -- derived fields and integrals ----------------------------------------------------------
 
@@ -347,7 +347,7 @@ class DynamicalCore:
             scaled, fixed = self._dry_mass_terms()
             water = column_sum(mass * self._hus.double())
             means = self._mean(water, energy, spin)
-            fastest = self.rows.rows_of_all(kinetic.amax(dim=(0, 2)).cpu().numpy())
+            fastest = self.rows.each(kinetic.amax(dim=(0, 2)).cpu().numpy())
             return {
                 "dry_mass": scaled - fixed,
                 "water": means[0],

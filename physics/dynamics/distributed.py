@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coupler.interface.jit import njit
-from coupler.interface.parallel import Parallel, Rows, wavenumbers
+from coupler.interface.parallel import Dealt, Parallel, Rows, wavenumbers
 
 Array = NDArray[Any]
 
@@ -38,11 +38,11 @@ class Share:
     def __init__(self, *, parallel: Parallel, truncation: int, nlat: int) -> None:
         self.parallel = parallel
         self.rows = Rows(parallel=parallel, nlat=nlat)
-        self._by_rank = wavenumbers(truncation + 1, parallel)
-        self.wavenumbers = self._by_rank[parallel.rank]
-        self._order = np.concatenate(self._by_rank)
+        self.dealt = Dealt(parallel, wavenumbers(truncation + 1, parallel))
+        self.wavenumbers = self.dealt.own
+        self._order = np.concatenate(self.dealt.by_rank)
         """All wavenumbers in the order of the ranks that own them."""
-        self._sizes = [m.size for m in self._by_rank]
+        self._sizes = [m.size for m in self.dealt.by_rank]
         self._buffers: dict[tuple[int, Any], Array] = {}
 
     def _buffer(self, size: int, dtype: Any) -> Array:

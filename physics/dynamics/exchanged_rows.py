@@ -29,14 +29,14 @@ class Halo:
 
     def __init__(self, rows: Rows, width: int) -> None:
         self._parallel, size = rows.parallel, rows.parallel.size
-        wanted = [_around(rows.of(r), width, rows.nlat) for r in range(size)]
+        wanted = [_around(rows.by_rank[r], width, rows.nlat) for r in range(size)]
         own = wanted[rows.parallel.rank]
         self.count = rows.own.size + own.size
         self.place = np.full(rows.nlat, -1, np.intp)
         """Where a row of the globe lies in an array of own and neighbouring rows; -1: nowhere."""
         self.place[rows.own] = np.arange(rows.own.size)
         self._gives = [self.place[w[np.isin(w, rows.own)]] for w in wanted]
-        takes = [own[np.isin(own, rows.of(r))] for r in range(size)]
+        takes = [own[np.isin(own, rows.by_rank[r])] for r in range(size)]
         order = np.concatenate(takes).astype(np.intp)
         self.place[order] = rows.own.size + np.arange(order.size)
         self._sizes = [t.size for t in takes]
@@ -81,7 +81,7 @@ class Levels:
         edges = [levels * r // size for r in range(size + 1)]
         self._levels = [slice(edges[r], edges[r + 1]) for r in range(size)]
         self._counts = [edges[r + 1] - edges[r] for r in range(size)]
-        self._rows = [rows.of(r) for r in range(size)]
+        self._rows = [rows.by_rank[r] for r in range(size)]
         self._rank = rows.parallel.rank
         self.count = self._counts[self._rank]
         """Levels of this rank."""

@@ -198,7 +198,7 @@ class GridTransport:
             UnstableError: when more air leaves a cell than it has.
         """
         given = np.stack([before.sum(1, dtype=np.float64), after.sum(1, dtype=np.float64)])
-        total, then = (self._weights64 * self.rows.rows_of_all(given)).cumsum(axis=1)[:, -1]
+        total, then = (self._weights64 * self.rows.each(given)).cumsum(axis=1)[:, -1]
         factor = float(total / then)
         self.air_change = 1.0 / factor - 1.0
         air.column_residual(
@@ -258,7 +258,7 @@ class GridTransport:
         """Flux of whole columns [Pa] with the missing divergence, [lat, lon], [edge, lon]."""
         rows, (east_slope, north_slope) = self.rows, self._slopes
         # Two dimensions only: every rank solves for the globe and keeps what is around its rows.
-        potential = self._solver(rows.whole(self._residual))
+        potential = self._solver(rows.globe(self._residual))
         own = potential[rows.own]
         east = east_slope[rows.own, None] * (np.roll(own, -1, axis=1) - own)
         north = np.zeros((self._edge.size, self.shape[2]))
@@ -310,5 +310,5 @@ class GridTransport:
 
     def _means(self, sums: Float64) -> list[float]:
         """Global means from sums over own rows [quantity, lat], added from south to north."""
-        found = 0.5 / self.shape[2] * self._weights64 * self.rows.rows_of_all(sums)
+        found = 0.5 / self.shape[2] * self._weights64 * self.rows.each(sums)
         return [float(x) for x in found.cumsum(axis=1)[:, -1]]

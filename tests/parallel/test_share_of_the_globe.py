@@ -68,9 +68,9 @@ def test_rows_of_the_globe_come_together_and_go_apart_again(size):
         rows = Rows(parallel=parallel, nlat=nlat)
         own = field[:, rows.own]
         back = np.zeros_like(own)
-        first = rows.on_first(own)
-        rows.from_first(field if parallel.rank == 0 else None, back)
-        return rows.whole(own), first, np.array_equal(back, own), rows.rows_of_all(own[..., 2])
+        first = rows.on_first(own, -2)
+        rows.from_first(field if parallel.rank == 0 else None, back, -2)
+        return rows.globe(own), first, np.array_equal(back, own), rows.each(own[..., 2])
 
     for rank, (whole, first, returned, column) in enumerate(on_ranks(size, work)):
         assert np.array_equal(whole, field)
