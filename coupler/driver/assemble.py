@@ -30,7 +30,8 @@ from coupler.driver.discovery import bundle_path, discover, find_scheme
 from coupler.driver.links import Coupling
 from coupler.driver.negotiate import Plan, negotiate
 from coupler.driver.places import Elsewhere, place_of, place_problems
-from coupler.driver.suite import Bound, Process, Suite, flat
+from coupler.driver.suite import Process, Suite, flat
+from coupler.input.fetch import locate
 from coupler.interface.component import (
     Array,
     ColumnModel,

@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from coupler.interface.constants import Planet
 from coupler.interface.errors import UnstableError
 from coupler.interface.grid import HybridLevels
+from coupler.interface.parallel import ALONE, Parallel, Rows
+from physics.dynamics.distributed import Share
 from physics.dynamics.initial import Frame
 from physics.dynamics.leapfrog import Diffusion, Leapfrog, TimeFilter
 from physics.dynamics.moisture import GridMoisture
@@ -51,6 +53,7 @@ class DynamicalCore:
         off_centring: of the semi-implicit terms [1].
         fix_mass: keep the global mass of dry air.
         device: torch device.
+        parallel: the ranks that share the globe; arrays are this rank's rows and wavenumbers.
     """
 
     def __init__(
@@ -73,16 +76,24 @@ class DynamicalCore:
         off_centring: float = 0.0,
         fix_mass: bool = True,
         device: torch.device | str = "cpu",
+        parallel: Parallel = ALONE,
     ) -> None:
         default_nlat, default_nlon = quadratic_grid(truncation)
         self.dt, self.planet, self.levels, self.fix_mass = dt, planet, levels, fix_mass
+        nlat = nlat or default_nlat
+        share = None
+        if parallel.size > 1:
+            share = Share(parallel=parallel, truncation=truncation, nlat=nlat)
+        self.rows = share.rows if share else Rows(parallel=parallel, nlat=nlat)
+        """Which latitudes of the globe the arrays hold."""
         self.transform = SpectralTransform(
             truncation=truncation,
-            nlat=nlat or default_nlat,
+            nlat=nlat,
             nlon=nlon or default_nlon,
             radius=planet.radius,
             dtype=dtype,
             device=device,
+            share=share,
         )
         self.vertical = VerticalGrid(a=levels.a, b=levels.b, dtype=dtype, device=device)
         self.equations = PrimitiveEquations(
@@ -117,16 +128,16 @@ class DynamicalCore:
         self.moisture: GridMoisture | None = None
         if tracers and moisture == "grid":
             self.moisture = GridMoisture(
-                transform=tr, vertical=self.vertical, planet=planet, tracers=tracers
+                transform=tr,
+                vertical=self.vertical,
+                planet=planet,
+                tracers=tracers,
+                rows=self.rows,
             )
             self._hus = eq.humidity = self.moisture.fields[0]
         else:
             self._hus = self._fields.scalars[1] if tracers else zeros(k, *plane)
         self._surface = zeros(*plane)
-        self._weights = torch.tensor(
-            np.repeat(0.5 * tr.gauss_weights[:, None] / tr.nlon, tr.nlon, axis=1).ravel(),
-            device=tr.device,
-        )
         self._delta_a = torch.tensor(np.diff(levels.a), device=tr.device)
         self._delta_b = torch.tensor(np.diff(levels.b), device=tr.device)
         self.steps = 0
@@ -139,11 +150,11 @@ class DynamicalCore:
 
     @property
     def frame(self) -> Frame:
-        """What an initial state is built on."""
+        """What an initial state is built on: the whole globe, on every rank."""
         tr = self.transform
-        surface = self.surface_grid().astype(np.float64)
+        surface = self.rows.globe(self.surface_grid().astype(np.float64))
         return Frame(
-            sin_lat=tr.sin_lat,
+            sin_lat=tr.all_sin_lat,
             nlon=tr.nlon,
             a=self.vertical.a,
             b=self.vertical.b,
@@ -281,7 +292,8 @@ class DynamicalCore:
         factor = (self.dry_mass + fixed) / scaled
         self.mass_fix = factor - 1.0
         shift = float(np.log(factor))
-        spec[0, 0, -1, 0] += shift
+        if self.transform.wavenumbers[0] == 0:
+            spec[0, 0, -1, 0] += shift
         self._fields.ln_ps.add_(shift)
         self._ps *= factor
 
@@ -294,17 +306,22 @@ class DynamicalCore:
         Dry pressure = ps - sum_k q_k (dA_k + ps dB_k): the first minus the second value.
         Moisture on the grid keeps its `water` [Pa] whatever ps becomes.
         """
-        ps = self._ps.double().view(-1)
+        ps = self._ps.double()
         if self.moisture is not None:
             water = self.moisture.water(self._ps.numpy()) if water is None else water
-            return float(torch.dot(ps, self._weights)), water
+            return self._mean(ps)[0], water
         if not self.equations.tracers:
-            return float(torch.dot(ps, self._weights)), 0.0
-        q = self._hus.double().view(self.equations.levels, -1)
-        carried = 1.0 - torch.mv(q.t(), self._delta_b)
-        scaled = torch.dot(ps * carried, self._weights)
-        fixed = torch.dot(torch.mv(q.t(), self._delta_a), self._weights)
-        return float(scaled), float(fixed)
+            return self._mean(ps)[0], 0.0
+        q = self._hus.double()
+        carried = 1.0 - column_sum(self._delta_b[:, None, None] * q)
+        scaled, fixed = self._mean(ps * carried, column_sum(self._delta_a[:, None, None] * q))
+        return scaled, fixed
+
+    def _mean(self, *fields: Tensor) -> list[float]:
+        """Global means of float64 fields [lat, lon]; the same for any number of ranks."""
+        sums = np.stack([f.cpu().numpy().sum(axis=1) for f in fields])
+        tr = self.transform
+        return row_means(self.rows.each(sums), tr.all_weights, tr.nlon)
 
     # -- derived fields and integrals ----------------------------------------------------------
 
@@ -350,19 +367,21 @@ class DynamicalCore:
             mass = self._delta_a[:, None, None] + self._delta_b[:, None, None] * ps
             mass = mass / planet.gravity
             u, v = g.ua.double(), g.va.double()
-            weights = self._weights.view(tr.nlat, tr.nlon)
             kinetic = 0.5 * (u * u + v * v)
-            energy = (mass * (planet.cp_dry * self._ta.double() + kinetic)).sum(0)
+            energy = column_sum(mass * (planet.cp_dry * self._ta.double() + kinetic))
             energy = energy + self._surface.double() * ps / planet.gravity
             arm = torch.tensor(tr.cos_lat * planet.radius, device=tr.device)[:, None]
-            spin = (mass * (u + planet.rotation_rate * arm) * arm).sum(0)
+            spin = column_sum(mass * (u + planet.rotation_rate * arm) * arm)
             scaled, fixed = self._dry_mass_terms()
+            water = column_sum(mass * self._hus.double())
+            means = self._mean(water, energy, spin)
+            fastest = self.rows.each(kinetic.amax(dim=(0, 2)).cpu().numpy())
             return {
                 "dry_mass": scaled - fixed,
-                "water": float(((mass * self._hus.double()).sum(0) * weights).sum()),
-                "energy": float((energy * weights).sum()),
-                "angular_momentum": float((spin * weights).sum()),
-                "max_wind": float((2.0 * kinetic).max().sqrt()),
+                "water": means[0],
+                "energy": means[1],
+                "angular_momentum": means[2],
+                "max_wind": float(np.sqrt(2.0 * fastest.max())),
                 "mass_fix": self.mass_fix,
             }
 
@@ -416,3 +435,22 @@ def quadratic_grid(truncation: int) -> tuple[int, int]:
         if rest == 1 and nlon % 4 == 0:
             return nlon // 2, nlon
         nlon += 1
+
+
+def row_means(sums: Array, weights: Array, nlon: int) -> list[float]:
+    """Global means from sums over the rows of the globe, added from south to north.
+
+    Args:
+        sums: over each row, [quantity, lat].
+        weights: Gaussian weights, sum 2, [lat].
+        nlon: numbers in each row.
+    """
+    return [0.5 / nlon * float(np.cumsum(weights * row)[-1]) for row in sums]
+
+
+def column_sum(layers: Tensor) -> Tensor:
+    """Sum over levels of [K, lat, lon], level after level for every column alike.
+
+    The sum of torch takes columns at the end of an array in another order than the others.
+    """
+    return torch.from_numpy(layers.cpu().numpy().sum(axis=0)).to(layers.device)
