@@ -1,8 +1,8 @@
 """Builds the C and Fortran library: ``isthmus bridge build --to PREFIX``.
 
-Into PREFIX go ``lib/libisthmus.a`` and ``.so``, ``include/isthmus.h``, ``include/isthmus.mod`` for the
-compiler that was used, and ``lib/pkgconfig/isthmus.pc``. CMakeLists.txt beside this file does the
-same.
+Into PREFIX go ``lib/libisthmus.a`` and ``.so``, ``include/isthmus.h``, ``include/isthmus.mod`` for
+the compiler that was used, and ``lib/pkgconfig/isthmus.pc``. CMakeLists.txt beside this file does
+the same.
 """
 
 from __future__ import annotations

@@ -14,9 +14,8 @@ from pathlib import Path
 from coupler.config import parse_value
 from coupler.driver.discovery import discover
 from coupler.driver.serving import Request, makers, named
-from coupler.exchange import groups
+from coupler.exchange import groups, sockets
 from coupler.exchange import protocol as p
-from coupler.exchange import sockets
 from coupler.interface.errors import ConfigError, ExchangeError
 
 
