@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import pytest
 from c_library import Server, load
 
 from coupler.cli import main
+from fortran_bridge.build import build
 
 HERE = Path(__file__).resolve().parent
 DEMO = HERE.parents[1] / "fortran_bridge" / "demo"
@@ -45,9 +47,13 @@ def ad99(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def bridge(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder that ``isthmus bridge build`` makes."""
+    """The folder that ``isthmus bridge build`` makes, or one built with the flags of a test."""
     folder = tmp_path_factory.mktemp("bridge") / "made"
-    assert main(["bridge", "build", "--to", str(folder)]) == 0
+    flags = os.environ.get("ISTHMUS_TEST_FLAGS")
+    if flags:
+        build(folder, flags=flags.split())
+    else:
+        assert main(["bridge", "build", "--to", str(folder)]) == 0
     return folder
 
 
