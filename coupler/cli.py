@@ -71,8 +71,8 @@ def _parser() -> argparse.ArgumentParser:
             default=[],
             type=_swap,
             metavar="PROCESS=SCHEME",
-            help="use another scheme, bundle folder, FILE.py:NAME or fortran:LIBRARY:ROUTINE for "
-            "a process; the case's own scheme becomes its reference (what acts in mode shadow, and "
+            help="use another scheme, bundle folder, FILE.py:NAME or fortran:LIBRARY:ROUTINE for a "
+            "process; the case's own scheme becomes its reference (what acts in mode shadow, and "
             "an emulator's fallback)",
         )
         p.add_argument("--days", help="how long to run [day], or with a unit: '36 h'")
@@ -129,6 +129,11 @@ def _parser() -> argparse.ArgumentParser:
         "--out", type=Path, help="folder of the bundle (default: as the recipe says)"
     )
     train.add_argument("--work", type=Path, help="folder of recordings and checkpoints")
+
+    replay = commands.add_parser(
+        "replay", help="call a recorded scheme offline: does it give the recorded bits?"
+    )
+    replay.add_argument("recording", type=Path, help="record_PROCESS.nc of a run")
 
     compare = commands.add_parser("compare", help="this run against that one")
     kinds = compare.add_subparsers(dest="kind", required=True, metavar="KIND")
@@ -302,6 +307,15 @@ def _train(args: argparse.Namespace) -> int:
     return 0
 
 
+def _replay(args: argparse.Namespace) -> int:
+    from coupler.driver.replay import replay
+
+    found = replay(args.recording)
+    for name, d in found.items():
+        print(f"{name:24} {d.different} of {d.values} values differ, by {d.largest:g} at most")
+    return 1 if any(d.different for d in found.values()) else 0
+
+
 def _compare(args: argparse.Namespace) -> int:
     from coupler.compare.report import compare_runs
 
@@ -362,6 +376,7 @@ _COMMANDS = {
     "check": _check,
     "schemes": _schemes,
     "train": _train,
+    "replay": _replay,
     "compare": _compare,
     "plot": _plot,
     "serve": _serve,

@@ -24,12 +24,13 @@ from coupler.config import (
     problems_of,
     validate,
 )
+from coupler.driver.bound import Bound
 from coupler.driver.clock import Clock, parse_date, steps_of
 from coupler.driver.discovery import bundle_path, discover, find_scheme
 from coupler.driver.links import Coupling
 from coupler.driver.negotiate import Plan, negotiate
 from coupler.driver.places import Elsewhere, place_of, place_problems
-from coupler.driver.suite import Bound, Process, Suite, flat
+from coupler.driver.suite import Process, Suite, flat
 from coupler.input.fetch import locate
 from coupler.interface.component import (
     Array,
@@ -303,7 +304,9 @@ def _intervals(draft: _Draft) -> list[tuple[str, float]]:
 def _interval(draft: _Draft, plan: Plan) -> float | None:
     chosen = draft.case.physics[plan.process].interval
     if chosen is None and issubclass(plan.cls, Tendency):
-        return plan.cls.interval
+        own, atmosphere = plan.cls.interval, draft.models.get("atmosphere")
+        # Its own interval says how rarely a scheme may be called: a longer step calls it each time.
+        return None if own and atmosphere and own < atmosphere.dt else own
     return chosen
 
 
