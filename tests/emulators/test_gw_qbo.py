@@ -106,7 +106,9 @@ def test_an_emulator_of_the_global_grid_is_refused_or_guarded_in_the_column(tmp_
 
 
 def test_another_process_fallback_that_gives_other_fluxes_is_refused(tmp_path):
-    with pytest.raises(ContractError, match="fallback returns .*give it a reference with the same"):
+    with pytest.raises(
+        ContractError, match=r"fallback returns .*give it a reference with the same"
+    ):
         run(
             tmp_path / "run",
             12,
