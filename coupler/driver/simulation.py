@@ -29,6 +29,7 @@ from coupler.driver.info import machine, versions
 from coupler.driver.signals import Asked, Interrupted, listening
 from coupler.driver.state import Memory, Snapshot, differences
 from coupler.driver.suite import NOT_FINITE
+from coupler.driver.timeline import Timeline
 from coupler.driver.watch import BLEW_UP, WATCHED, Watch
 from coupler.interface.component import Array
 from coupler.interface.errors import ConfigError, CouplerError, Problem, UnstableError, nearest
@@ -64,6 +65,7 @@ class Simulation:
         resume: bool = False,
         record: Sequence[str] = (),
         record_columns: int = 512,
+        timeline: bool = False,
     ) -> None:
         """Use `from_case`."""
         self.model, self.folder = model, folder
@@ -85,6 +87,11 @@ class Simulation:
         self._wall = 0.0
         self._begun = False
         self._first_step = 0
+        self._timeline: Timeline | None = None
+        if timeline:
+            self._timeline = Timeline(model)
+            for method, name in (("_write", "output"), ("_remember", "copy"), ("_save", "restart")):
+                self._timeline.wrap(self, method, name)
 
     # -- making one ---------------------------------------------------------------------------
 
@@ -101,6 +108,7 @@ class Simulation:
         resume: bool = False,
         record: Sequence[str] = (),
         record_columns: int = 512,
+        timeline: bool = False,
     ) -> Simulation:
         """Checks a case and builds its models; nothing is written yet.
 
@@ -114,6 +122,7 @@ class Simulation:
             resume: go on from the newest good restart in the folder.
             record: processes whose inputs and outputs are stored.
             record_columns: columns stored at each call of a recorded scheme.
+            timeline: note what ran when, and write it to the folder at the end of `run`.
 
         Raises:
             ConfigError: with everything that is wrong.
@@ -131,8 +140,15 @@ class Simulation:
         folder = RunFolder(Path(out) if out is not None else _default_folder(raw))
         problems += _folder_problems(folder, resume=resume, overwrite=overwrite)
         problems += _record_problems(raw, record)
-        model = assemble(raw, base, problems)
-        simulation = cls(model, folder, resume=resume, record=record, record_columns=record_columns)
+        model = assemble(raw, base, problems, record)
+        simulation = cls(
+            model,
+            folder,
+            resume=resume,
+            record=record,
+            record_columns=record_columns,
+            timeline=timeline,
+        )
         if resume and folder.has_restart():
             simulation._found = simulation._restart()
         for advice in model.advice:
@@ -205,9 +221,17 @@ class Simulation:
                         self._flush()
                 self._report()
             path = self._save(self._memory.take())
+        for line in self.model.elsewhere.who_waited():
+            _log.info("isthmus: %s", line)
+        if self._timeline is not None:
+            self._timeline.write(self.folder.path)
         if asked.signal is not None and clock.now.seconds < end:
             raise Interrupted(asked.signal, clock.now.date, path)
         return self
+
+    def close(self) -> None:
+        """Ends the worker processes of the run; otherwise they end with this object."""
+        self.model.elsewhere.close()
 
     def _explained(self, error: UnstableError) -> Sequence[Problem]:
         """Problems of an unstable step, with the component when the dynamics could not know it."""
@@ -322,6 +346,8 @@ class Simulation:
         for file in self._written:
             file.flush_if_due()
         bar.update(clock.now.date, clock.now.seconds, self._max_wind)
+        if self._timeline is not None:
+            self._timeline.stepped()
         return asked.signal is None
 
     def _max_wind(self) -> float:
@@ -396,6 +422,7 @@ class Simulation:
                     for b in p.schemes
                     if (counts := b.component.counts())
                 },
+                "waits": self.model.elsewhere.waits(),
                 "budgets": {
                     **{n: v for n, (v, _, _) in self.model.atmosphere.budgets().items()},
                     **self._residuals.mean(),
