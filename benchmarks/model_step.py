@@ -22,9 +22,7 @@ from typing import Any
 import numpy as np
 
 
-def measure(
-    case: Path, steps: int, changes: dict[str, Any], clock: Callable[[], float]
-) -> None:
+def measure(case: Path, steps: int, changes: dict[str, Any], clock: Callable[[], float]) -> None:
     from coupler import Simulation
     from coupler.driver import loop
 
@@ -85,9 +83,7 @@ def main() -> None:
     args = parser.parse_args()
     if not args.threads:
         changes = dict(item.partition("=")[::2] for item in args.set)
-        measure(
-            args.case, args.steps, changes, time.thread_time if args.cpu else time.perf_counter
-        )
+        measure(args.case, args.steps, changes, time.thread_time if args.cpu else time.perf_counter)
     for n in args.threads:
         command = [sys.executable, __file__, str(args.case), "--steps", str(args.steps)]
         command += ["--cpu"] if args.cpu else []

@@ -7,7 +7,8 @@ import torch
 from coupler.interface.constants import Planet
 from coupler.interface.grid import HybridLevels
 from physics.dynamics.core import DynamicalCore
-from physics.dynamics.initial import INITIAL_STATES, to_spectral
+from physics.dynamics.initial import to_spectral
+from physics.dynamics.initial_states import INITIAL_STATES
 
 
 @pytest.mark.parametrize("tracers", [0, 1])
