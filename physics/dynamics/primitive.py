@@ -309,7 +309,8 @@ class PrimitiveEquations:
                 real(math.log(2.0) if vert.open_top else -1.0),
             )
             self._no_forcing = np.zeros((0, 0, 0), dtype), np.zeros((0, 0, 0, 0), dtype)
-            self._scratch = np.zeros((2, max(k + 1, 8), tr.nlon), dtype)
+            self._scratch = np.zeros((2, max(k + 1, 9), tr.nlon), dtype)
+            self._upward = np.arange(k)[::-1].copy()
             self._scalar_force = torch.zeros((1 + n, k, *self._plane), dtype=tr.dtype)
         ps = self.surface_pressure(g.ln_ps)
         log_ratio = vert.log_ratio(vert.half_pressure(ps))
@@ -344,6 +345,7 @@ class PrimitiveEquations:
             force_u,
             force_v,
             force_s,
+            self._upward,
             self._scratch,
             self.omega_p.numpy(),
             self._batch_out.numpy(),
