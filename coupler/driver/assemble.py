@@ -43,6 +43,8 @@ from coupler.interface.constants import Planet
 from coupler.interface.errors import ConfigError, CouplerError, Problem, nearest
 from coupler.interface.fields import FIELDS
 from coupler.interface.grid import Grid
+from coupler.interface.parallel import ALONE, Parallel, Rows
+from coupler.parallel.agreement import from_first
 
 MODELS = ("surface",)
 """Processes whose scheme is a model beside the atmosphere."""
@@ -57,6 +59,8 @@ class Assembly:
     atmosphere: ColumnModel
     suite: Suite
     couplings: dict[str, Coupling]
+    rows: Rows
+    """Latitudes of the atmosphere that this rank holds."""
     steps_per_day: float
     advice: Sequence[Problem] = ()
     """What a user should hear although nothing is wrong."""
@@ -68,6 +72,7 @@ class _Draft:
 
     case: Case
     base: Path
+    parallel: Parallel
     problems: list[Problem] = field(default_factory=list)
     planet: Planet = field(default_factory=Planet)
     start: cftime.datetime | None = None
@@ -105,13 +110,19 @@ def check(raw: Mapping[str, Any], base: Path) -> list[Problem]:
     return problems if case is None else problems + _draft(case, base).problems
 
 
-def assemble(raw: Mapping[str, Any], base: Path, problems: list[Problem] | None = None) -> Assembly:
+def assemble(
+    raw: Mapping[str, Any],
+    base: Path,
+    problems: list[Problem] | None = None,
+    parallel: Parallel = ALONE,
+) -> Assembly:
     """Builds the models, schemes and couplings of a case.
 
     Args:
         raw: the case as read, with its changes.
         base: folder that relative file names are relative to.
         problems: what is already known to be wrong.
+        parallel: the ranks that run it.
 
     Raises:
         ConfigError: with everything that is wrong.
@@ -120,15 +131,15 @@ def assemble(raw: Mapping[str, Any], base: Path, problems: list[Problem] | None 
     problems = [*(problems or []), *found]
     if case is None:
         raise ConfigError(*problems)
-    draft = _draft(case, base)
+    draft = _draft(case, base, parallel)
     problems += draft.problems
     if problems:
         raise ConfigError(*problems)
     return _bind(draft)
 
 
-def _draft(case: Case, base: Path) -> _Draft:
-    draft = _Draft(case=case, base=base)
+def _draft(case: Case, base: Path, parallel: Parallel = ALONE) -> _Draft:
+    draft = _Draft(case=case, base=base, parallel=parallel)
     draft.problems += discover(case.plugins, base)
     _planet_and_start(draft)
     for name in ("atmosphere", *MODELS):
@@ -139,7 +150,9 @@ def _draft(case: Case, base: Path) -> _Draft:
                 draft.models[name] = model
     for process, choice in case.physics.items():
         _plan(draft, process, choice)
-    _read_files(draft)
+    if parallel.rank == 0:
+        _read_files(draft)
+    draft.boundary, draft.problems = parallel.broadcast((draft.boundary, draft.problems))
     atmosphere = draft.models.get("atmosphere")
     if atmosphere is None:
         return draft
@@ -162,9 +175,29 @@ def _draft(case: Case, base: Path) -> _Draft:
                 found=f"{draft.case.days * 86400.0:g} s",
             )
         )
+    draft.problems += _ranks(draft, atmosphere)
     for name, seconds in _intervals(draft):
         draft.problems += steps_of(seconds, atmosphere.dt, name)[1]
     return draft
+
+
+def _ranks(draft: _Draft, atmosphere: Model) -> list[Problem]:
+    """More ranks than the atmosphere can be shared by."""
+    size, most = draft.parallel.size, getattr(atmosphere, "most_ranks", 1)
+    if size <= most:
+        return []
+    expected = "one: this atmosphere cannot be shared"
+    if most > 1:
+        expected = f"at most {most}, one for each of its latitude pairs"
+    return [
+        Problem(
+            what="more ranks than the atmosphere can be shared by",
+            name=f"atmosphere={draft.case.atmosphere.scheme}",
+            expected=expected,
+            found=f"{size} ranks",
+            remedy="start fewer with mpiexec -n",
+        )
+    ]
 
 
 def _levels(draft: _Draft, atmosphere: Model) -> list[Problem]:
@@ -358,17 +391,23 @@ def _bind(draft: _Draft) -> Assembly:
                 boundary=draft.boundary.get(name, {}),
                 date=draft.start,
                 initial=_initial(draft, atmosphere) if name == "atmosphere" else None,
+                parallel=draft.parallel,
             )
         )
     clock = Clock(draft.start, atmosphere.dt)
     columns = atmosphere.columns()
+    rows = Rows(parallel=draft.parallel, nlat=atmosphere.grid.lat.size)
+    given = draft.boundary.get("atmosphere", {}).items()
+    own = {n: a[rows.own] for n, a in given if a.shape == atmosphere.grid.shape}
     host = Host(
-        grid=atmosphere.grid,
+        grid=atmosphere.grid.part(rows.own),
+        globe=atmosphere.grid,
+        rows=rows,
         levels=atmosphere.levels,
         planet=draft.planet,
         dtype=dtype,
         seed=case.seed,
-        static=_static(atmosphere.grid, columns, draft.boundary.get("atmosphere", {}), dtype),
+        static=_static(atmosphere.grid.part(rows.own), columns, own, dtype),
     )
     suite = Suite(host, columns)
     others = {n: m for n, m in draft.models.items() if n != "atmosphere"}
@@ -381,6 +420,7 @@ def _bind(draft: _Draft) -> Assembly:
             model,
             steps_of(model.dt, atmosphere.dt, name)[0],
             atmosphere.grid,
+            rows,
             {p.name: suite.pool[p.name] for p in model.receives if p.name in suite.pool},
             {f.name: suite.pool[f.name] for f in model.provides},
         )
@@ -392,6 +432,7 @@ def _bind(draft: _Draft) -> Assembly:
         atmosphere=atmosphere,
         suite=suite,
         couplings=couplings,
+        rows=rows,
         steps_per_day=86400.0 / atmosphere.dt,
         advice=[a for model in draft.models.values() for a in model.advice()],
     )
@@ -415,8 +456,11 @@ def _initial(
     file = initial.file
 
     def read(orog: Array) -> Mapping[str, Array]:
-        path = find_file(file, draft.base)
-        return initial_state(path, grid, levels, orog, planet=planet, time=time)
+        def on_first() -> Mapping[str, Array]:
+            path = find_file(file, draft.base)
+            return initial_state(path, grid, levels, orog, planet=planet, time=time)
+
+        return from_first(draft.parallel, on_first)
 
     return read
 
@@ -427,7 +471,7 @@ def _static(
     lat, lon = np.meshgrid(grid.lat, grid.lon, indexing="ij")
     fields = {
         "sftlf": np.zeros(grid.shape),
-        **{n: a for n, a in boundary.items() if a.shape == grid.shape},
+        **boundary,
         "lat": lat,
         "lon": lon,
         "orog": columns.get("orog", np.zeros(grid.shape)),

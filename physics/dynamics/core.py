@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from coupler.interface.constants import Planet
 from coupler.interface.errors import UnstableError
 from coupler.interface.grid import HybridLevels
-from coupler.interface.parallel import ALONE, Parallel, Rows
+from coupler.interface.parallel import ALONE, Along, Parallel, Rows, Spread
 from physics.dynamics.distributed import Share
 from physics.dynamics.initial import Frame
 from physics.dynamics.leapfrog import Diffusion, Leapfrog, TimeFilter
@@ -29,6 +29,9 @@ from physics.dynamics.vertical import VerticalGrid
 
 Tensor = torch.Tensor
 Array = NDArray[Any]
+
+_SPECTRAL = ("spectral_", "surface_geopotential")
+"""How the names of coefficients in the memory of a core begin."""
 
 
 class DynamicalCore:
@@ -293,9 +296,10 @@ class DynamicalCore:
 
     def _mean(self, *fields: Tensor) -> list[float]:
         """Global means of float64 fields [lat, lon]; the same for any number of ranks."""
-        sums = np.stack([f.cpu().numpy().sum(axis=1) for f in fields])
         tr = self.transform
-        return row_means(self.rows.each(sums), tr.all_weights, tr.nlon)
+        with np.errstate(invalid="ignore", over="ignore"):  # what is not finite is refused later
+            sums = np.stack([f.cpu().numpy().sum(axis=1) for f in fields])
+            return row_means(self.rows.each(sums), tr.all_weights, tr.nlon)
 
     # -- derived fields and integrals ----------------------------------------------------------
 
@@ -310,7 +314,7 @@ class DynamicalCore:
             layers = vert.layers(self._ps)
             heavy = (eq.virtual_excess(self._fields) + eq.t_ref) * gas
             weighted = heavy * layers.log_ratio
-            low = vert.sum_below(weighted) + self._surface
+            low = vert.heights_of_tops(weighted, self._surface)
             full = torch.addcmul(low, heavy, layers.alpha)
             inverse = 1.0 / self.planet.gravity
             torch.from_numpy(out["phalf"]).copy_(layers.half_pressure)
@@ -378,6 +382,17 @@ class DynamicalCore:
             "mass_fix": np.array(self.mass_fix, dtype=np.float64),
         }
 
+    def spread(self) -> dict[str, Spread]:
+        """How the arrays of :meth:`memory` lie on the ranks; the numbers are the same on all."""
+        rows: Spread = Along(self.rows, -2)
+        share = self.transform.share
+        spectral = Along(share.dealt, 0) if share else rows
+        return {
+            name: spectral if name.startswith(_SPECTRAL) else rows
+            for name, array in self.memory().items()
+            if array.ndim
+        }
+
     def restore(self, memory: Mapping[str, Array]) -> None:
         """Continues from what :meth:`memory` gave."""
         with torch.no_grad():
@@ -419,4 +434,5 @@ def column_sum(layers: Tensor) -> Tensor:
 
     The sum of torch takes columns at the end of an array in another order than the others.
     """
-    return torch.from_numpy(layers.cpu().numpy().sum(axis=0)).to(layers.device)
+    with np.errstate(invalid="ignore", over="ignore"):
+        return torch.from_numpy(layers.cpu().numpy().sum(axis=0)).to(layers.device)
