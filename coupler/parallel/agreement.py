@@ -2,14 +2,14 @@
 
 A rank that fails alone would leave the others waiting for its part of the next exchange. What a
 rank may do by itself is therefore done `together`: the first rank that failed tells the others why,
-and all raise the same error. Only errors that are ours are agreed upon; anything else ends the job
-where it is raised (`coupler.parallel.launch`).
+and all raise the same error. Errors that are ours and those of files are agreed upon; anything else ends the
+job where it is raised (`coupler.parallel.launch`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from coupler.interface.errors import CouplerError
 from coupler.interface.parallel import Parallel
@@ -25,28 +25,35 @@ def together(parallel: Parallel, work: Callable[[], T]) -> T:
         work: what a rank does without speaking to others.
 
     Raises:
-        CouplerError: on every rank, the one of the first rank that failed.
+        CouplerError, OSError: on every rank, the one of the first rank that failed.
     """
     if parallel.size == 1:
         return work()
-    failure: CouplerError | None = None
+    failure: CouplerError | OSError | None = None
     result: list[T] = []
     try:
         result.append(work())
-    except CouplerError as error:
+    except (CouplerError, OSError) as error:
         failure = error
     if parallel.most(failure is not None):
         _raise_first(parallel, failure)
     return result[0]
 
 
-def _raise_first(parallel: Parallel, own: CouplerError | None) -> None:
-    told = parallel.collect(None if own is None else (type(own), own.problems))
+def _raise_first(parallel: Parallel, own: CouplerError | OSError | None) -> None:
+    told = parallel.collect(None if own is None else (type(own), _parts(own)))
     rank = next(r for r, failure in enumerate(told) if failure is not None)
     if rank == parallel.rank and own is not None:
         raise own
-    kind, problems = told[rank]
-    raise kind(*problems) from own
+    kind, parts = told[rank]
+    raise kind(*parts) from own
+
+
+def _parts(error: CouplerError | OSError) -> tuple[Any, ...]:
+    """What an error of its type is made of again."""
+    if isinstance(error, CouplerError):
+        return error.problems
+    return (error.errno, error.strerror or str(error), error.filename)
 
 
 def from_first(parallel: Parallel, work: Callable[[], T]) -> T:

@@ -305,4 +305,6 @@ class SpectralAtmosphere(ColumnModel):
 
 
 def _rows_of(state: GridState, rows: Array) -> GridState:
-    return GridState(**{f.name: np.take(getattr(state, f.name), rows, axis=-2) for f in fields(state)})
+    return GridState(
+        **{f.name: np.take(getattr(state, f.name), rows, axis=-2) for f in fields(state)}
+    )
