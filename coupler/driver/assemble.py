@@ -6,7 +6,7 @@ that is wrong with a case without a step and without writing; `assemble` builds 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -20,15 +20,17 @@ from coupler.config import (
     ModelChoice,
     Ramp,
     SchemeChoice,
-    Source,
     problems_of,
     validate,
 )
+from coupler.driver.bound import Bound
 from coupler.driver.clock import Clock, parse_date, steps_of
 from coupler.driver.discovery import bundle_path, discover, find_scheme
+from coupler.driver.given import Boundary, Start, initial_state_of, read_files, read_on_first
 from coupler.driver.links import Coupling
 from coupler.driver.negotiate import Plan, negotiate
-from coupler.driver.suite import Bound, Process, Suite, flat
+from coupler.driver.places import Elsewhere, place_of, place_problems
+from coupler.driver.suite import Process, Suite, flat
 from coupler.interface.component import (
     Array,
     ColumnModel,
@@ -41,7 +43,6 @@ from coupler.interface.component import (
 )
 from coupler.interface.constants import Planet
 from coupler.interface.errors import ConfigError, CouplerError, Problem, nearest
-from coupler.interface.fields import FIELDS
 from coupler.interface.grid import Grid
 from coupler.interface.parallel import ALONE, Parallel, Rows
 from coupler.parallel.agreement import from_first
@@ -62,6 +63,8 @@ class Assembly:
     rows: Rows
     """Latitudes of the atmosphere that this rank holds."""
     steps_per_day: float
+    elsewhere: Elsewhere
+    """What runs in other processes."""
     advice: Sequence[Problem] = ()
     """What a user should hear although nothing is wrong."""
 
@@ -79,14 +82,16 @@ class _Draft:
     models: dict[str, Model] = field(default_factory=dict)
     plans: list[Plan] = field(default_factory=list)
     components: dict[tuple[str, str], Tendency | Diagnostic] = field(default_factory=dict)
-    boundary: dict[str, dict[str, Array]] = field(default_factory=dict)
+    boundary: Boundary = field(default_factory=dict)
+    start_from: Start | None = None
+    """What makes the initial state from the case's file."""
     failed: list[str] = field(default_factory=list)
     """Processes and models that could not be built."""
 
-    def build(self, process: str, choice: ModelChoice) -> Component | None:
+    def build(self, process: str, choice: ModelChoice, *, weights: bool = True) -> Component | None:
         """The component of a choice, or None with the problem noted."""
         try:
-            cls = find_scheme(process, choice.scheme, self.base)
+            cls = find_scheme(process, choice.scheme, self.base, choice.parameters, weights=weights)
             return cls(cls.Parameters.model_validate(choice.parameters))
         except ValidationError as error:
             for p in problems_of(error, cls.Parameters, (process,)):
@@ -107,13 +112,14 @@ def _choice_keys(choice: ModelChoice) -> list[str]:
 def check(raw: Mapping[str, Any], base: Path) -> list[Problem]:
     """Everything that can be wrong with a case, found without building or writing anything."""
     case, problems = validate(raw)
-    return problems if case is None else problems + _draft(case, base).problems
+    return problems if case is None else problems + _draft(case, base, ()).problems
 
 
 def assemble(
     raw: Mapping[str, Any],
     base: Path,
     problems: list[Problem] | None = None,
+    record: Sequence[str] = (),
     parallel: Parallel = ALONE,
 ) -> Assembly:
     """Builds the models, schemes and couplings of a case.
@@ -122,6 +128,7 @@ def assemble(
         raw: the case as read, with its changes.
         base: folder that relative file names are relative to.
         problems: what is already known to be wrong.
+        record: processes whose scheme is to be recorded.
         parallel: the ranks that run it.
 
     Raises:
@@ -131,14 +138,14 @@ def assemble(
     problems = [*(problems or []), *found]
     if case is None:
         raise ConfigError(*problems)
-    draft = _draft(case, base, parallel)
+    draft = _draft(case, base, record, parallel)
     problems += draft.problems
     if problems:
         raise ConfigError(*problems)
     return _bind(draft)
 
 
-def _draft(case: Case, base: Path, parallel: Parallel = ALONE) -> _Draft:
+def _draft(case: Case, base: Path, record: Sequence[str], parallel: Parallel = ALONE) -> _Draft:
     draft = _Draft(case=case, base=base, parallel=parallel)
     draft.problems += discover(case.plugins, base)
     _planet_and_start(draft)
@@ -150,9 +157,15 @@ def _draft(case: Case, base: Path, parallel: Parallel = ALONE) -> _Draft:
                 draft.models[name] = model
     for process, choice in case.physics.items():
         _plan(draft, process, choice)
-    if parallel.rank == 0:
-        _read_files(draft)
-    draft.boundary, draft.problems = parallel.broadcast((draft.boundary, draft.problems))
+    own = {p.process: draft.components[p.process, p.label] for p in reversed(draft.plans)}
+    draft.problems += place_problems(case, own, record)
+    asked = [n for n in ("atmosphere", *MODELS) if getattr(case, n) is not None]
+    complete = len(draft.models) == len(asked)
+    draft.start_from = initial_state_of(case, base, draft.planet, draft.models.get("atmosphere"))
+    draft.boundary, found = from_first(
+        parallel, lambda: read_files(case, base, draft.models, complete, draft.start_from)
+    )
+    draft.problems += found
     atmosphere = draft.models.get("atmosphere")
     if atmosphere is None:
         return draft
@@ -254,7 +267,8 @@ def _plan(draft: _Draft, process: str, choice: SchemeChoice) -> None:
             )
         )
     acts = choice.mode == "apply"
-    own = _add_plan(draft, process, choice, plain=acts, called=True)
+    away = place_of(draft.case, process) is not None
+    own = _add_plan(draft, process, choice, plain=acts, called=True, weights=not away)
     if choice.top is not None and isinstance(own, Tendency) and not own.fluxes:
         draft.problems.append(
             Problem(
@@ -272,9 +286,15 @@ def _plan(draft: _Draft, process: str, choice: SchemeChoice) -> None:
 
 
 def _add_plan(
-    draft: _Draft, process: str, choice: ModelChoice, *, plain: bool, called: bool
+    draft: _Draft,
+    process: str,
+    choice: ModelChoice,
+    *,
+    plain: bool,
+    called: bool,
+    weights: bool = True,
 ) -> Component | None:
-    component = draft.build(process, choice)
+    component = draft.build(process, choice, weights=weights)
     if component is None:
         return None
     if not isinstance(component, Tendency | Diagnostic):
@@ -317,61 +337,10 @@ def _intervals(draft: _Draft) -> list[tuple[str, float]]:
 def _interval(draft: _Draft, plan: Plan) -> float | None:
     chosen = draft.case.physics[plan.process].interval
     if chosen is None and issubclass(plan.cls, Tendency):
-        return plan.cls.interval
+        own, atmosphere = plan.cls.interval, draft.models.get("atmosphere")
+        # Its own interval says how rarely a scheme may be called: a longer step calls it each time.
+        return None if own and atmosphere and own < atmosphere.dt else own
     return chosen
-
-
-def _read_files(draft: _Draft) -> None:
-    """Reads the boundary fields onto the grid of each model that takes them."""
-    takers = {n: {p.name for p in m.boundary} for n, m in draft.models.items()}
-    asked = [n for n in ("atmosphere", *MODELS) if getattr(draft.case, n) is not None]
-    # A model that could not be built may be the one that takes it: one mistake, one sentence.
-    complete = len(draft.models) == len(asked)
-    for name, source in draft.case.boundary.items():
-        if complete and not any(name in t for t in takers.values()):
-            draft.problems.append(
-                Problem(
-                    what="boundary field that no model takes",
-                    name=f"boundary.{name}",
-                    remedy=nearest(name, {x for t in takers.values() for x in t}),
-                )
-            )
-        for model, names in takers.items():
-            if name in names:
-                _read_boundary(draft, model, name, source)
-    if draft.case.initial is None:
-        return
-    atmosphere = draft.models.get("atmosphere")
-    ground = draft.boundary.get("atmosphere", {}).get("orog")
-    try:
-        # A missing file is said even where a wrong atmosphere leaves nothing to interpolate to.
-        find_file(draft.case.initial.file, draft.base)
-        if isinstance(atmosphere, ColumnModel) and (start := _initial(draft, atmosphere)):
-            start(np.zeros(atmosphere.grid.shape) if ground is None else ground)
-    except CouplerError as error:
-        draft.problems += error.problems
-
-
-def _read_boundary(draft: _Draft, model: str, name: str, source: Source) -> None:
-    from coupler.input.boundary import read_boundary
-    from coupler.input.orography import read_deviation
-
-    grid = draft.models[model].grid
-    read = read_boundary if source.statistic == "mean" else read_deviation
-    try:
-        path = find_file(source.file, draft.base)
-        array = read(path, source.variable, grid, FIELDS[name], file_units=source.units)
-    except CouplerError as error:
-        draft.problems += (p for p in error.problems if p not in draft.problems)
-    else:
-        draft.boundary.setdefault(model, {})[name] = array
-
-
-def find_file(file: str, base: Path) -> Path:
-    """A file named by a case: as given, beside the case, or in the data store."""
-    from coupler.input.fetch import locate
-
-    return locate(file, beside=base)
 
 
 def _bind(draft: _Draft) -> Assembly:
@@ -382,6 +351,8 @@ def _bind(draft: _Draft) -> Assembly:
         raise ConfigError.of(
             "cannot host parameterizations", f"atmosphere={case.atmosphere.scheme}"
         )
+    elsewhere = Elsewhere(case, draft.base)
+    start = read_on_first(draft.parallel, draft.start_from)
     for name, model in draft.models.items():
         model.setup(
             Site(
@@ -390,7 +361,7 @@ def _bind(draft: _Draft) -> Assembly:
                 seed=case.seed,
                 boundary=draft.boundary.get(name, {}),
                 date=draft.start,
-                initial=_initial(draft, atmosphere) if name == "atmosphere" else None,
+                initial=start if name == "atmosphere" else None,
                 parallel=draft.parallel,
             )
         )
@@ -414,7 +385,8 @@ def _bind(draft: _Draft) -> Assembly:
     for model in others.values():
         for f in model.provides:
             suite.pool.setdefault(f.name, host.empty("column"))
-    _bind_schemes(draft, suite, host, atmosphere.dt)
+    _bind_schemes(draft, suite, host, atmosphere.dt, elsewhere)
+    elsewhere.complete()
     couplings = {
         name: Coupling(
             model,
@@ -435,34 +407,8 @@ def _bind(draft: _Draft) -> Assembly:
         rows=rows,
         steps_per_day=86400.0 / atmosphere.dt,
         advice=[a for model in draft.models.values() for a in model.advice()],
+        elsewhere=elsewhere,
     )
-
-
-def _initial(
-    draft: _Draft, atmosphere: ColumnModel
-) -> Callable[[Array], Mapping[str, Array]] | None:
-    """What makes the start from the case's file, given the model's ground; None without a file."""
-    from coupler.input.era5 import initial_state
-
-    initial = draft.case.initial
-    if initial is None:
-        return None
-    grid, levels, planet, time = (
-        atmosphere.grid,
-        atmosphere.levels,
-        draft.planet,
-        initial.time,
-    )
-    file = initial.file
-
-    def read(orog: Array) -> Mapping[str, Array]:
-        def on_first() -> Mapping[str, Array]:
-            path = find_file(file, draft.base)
-            return initial_state(path, grid, levels, orog, planet=planet, time=time)
-
-        return from_first(draft.parallel, on_first)
-
-    return read
 
 
 def _static(
@@ -479,7 +425,7 @@ def _static(
     return {n: flat(np.ascontiguousarray(a, dtype=dtype)) for n, a in fields.items()}
 
 
-def _bind_schemes(draft: _Draft, suite: Suite, host: Host, dt: float) -> None:
+def _bind_schemes(draft: _Draft, suite: Suite, host: Host, dt: float, elsewhere: Elsewhere) -> None:
     by_process: dict[str, list[Plan]] = {}
     for plan in draft.plans:
         if plan.called:
@@ -490,6 +436,14 @@ def _bind_schemes(draft: _Draft, suite: Suite, host: Host, dt: float) -> None:
         weights: list[float | Ramp] = []
         for plan in plans:
             component = draft.components[process, plan.label]
+            if plan is plans[0] and isinstance(component, Tendency):
+                component = elsewhere.place(
+                    component,
+                    process,
+                    levels=host.levels,
+                    available=suite.pool,
+                    reference=draft.build(process, choice.reference) if choice.reference else None,
+                )
             component.setup(host)
             seconds = _interval(draft, plan)
             every = steps_of(seconds, dt, process)[0] if seconds else 1

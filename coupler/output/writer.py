@@ -70,6 +70,7 @@ class Averages:
         planet: Planet,
         area: str = "areacella",
         resume_at: float | None = None,
+        patience: float = 0.0,
         rows: Rows | None = None,
         writes: bool = True,
     ) -> None:
@@ -85,6 +86,7 @@ class Averages:
             planet: for the cell areas.
             area: name of the cell area variable.
             resume_at: time up to which an existing file is kept [s]; None makes a new one.
+            patience: see `PatientFile`.
             rows: latitudes that the arrays hold; None: all.
             writes: whether this rank has the file; one writes for all.
         """
@@ -98,22 +100,30 @@ class Averages:
         self.means: dict[str, Array] = {n: np.zeros(s) for n, s in shapes.items()}
         self.whole: dict[str, Array] = {}
         """The last means of the globe, on rank 0."""
-        self._file: OutputFile | None = None
+        self.file: OutputFile | None = None
         if not writes:
             return
         if resume_at is None:
-            self._file = OutputFile(
-                path, grid, levels, fields, start, attrs=attrs, planet=planet, area=area
+            self.file = OutputFile(
+                path,
+                grid,
+                levels,
+                fields,
+                start,
+                attrs=attrs,
+                planet=planet,
+                area=area,
+                patience=patience,
             )
         else:
-            self._file = OutputFile.reopen(path, resume_at, fields)
+            self.file = OutputFile.reopen(path, resume_at, fields, patience=patience)
 
     def add(self, dt: float) -> None:
         """Adds the present values for `dt` [s]."""
         self.sums.add(self._arrays, dt)
 
-    def write(self, t0: float, t1: float) -> None:
-        """Writes the means over ``[t0, t1]`` [s since the start] and begins a new interval."""
+    def close(self) -> None:
+        """Makes the means and begins a new interval; gathers them where they are written."""
         self.sums.mean(self.means)
         self.sums.reset()
         for name, mean in self.means.items():
@@ -121,8 +131,11 @@ class Averages:
             whole = self._rows.on_first(plane, -2)
             if whole is not None:
                 self.whole[name] = whole
-        if self._file is not None:
-            self._file.append(self.whole, t0, t1)
+
+    def write(self, t0: float, t1: float) -> None:
+        """Writes the last means, those over ``[t0, t1]`` [s since the start]."""
+        if self.file is not None:
+            self.file.append(self.whole, t0, t1)
 
     def memory(self) -> dict[str, Array]:
         """The running sums."""

@@ -2,8 +2,8 @@
 
 A rank that fails alone would leave the others waiting for its part of the next exchange. What a
 rank may do by itself is therefore done `together`: the first rank that failed tells the others why,
-and all raise the same error. Errors that are ours and those of files are agreed upon; anything else ends the
-job where it is raised (`coupler.parallel.launch`).
+and all raise the same error. Our own errors and those of files are agreed upon; anything else ends
+the job where it is raised (`coupler.parallel.launch`).
 """
 
 from __future__ import annotations
@@ -73,3 +73,12 @@ def from_first(parallel: Parallel, work: Callable[[], T]) -> T:
     together(parallel, first)
     result: T = parallel.broadcast(found[0] if found else None)
     return result
+
+
+def summed(parallel: Parallel, counts: dict[str, dict[str, int]]) -> dict[str, dict[str, int]]:
+    """Counts of all ranks, added; every rank has the same names."""
+    of_all = parallel.collect(counts)
+    return {
+        name: {key: sum(rank[name][key] for rank in of_all) for key in own}
+        for name, own in counts.items()
+    }

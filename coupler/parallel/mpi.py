@@ -7,6 +7,7 @@ environment. Without one, MPI is neither loaded nor needed.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -69,6 +70,15 @@ class Ranks:
 
     def most(self, value: int) -> int:
         return int(self._world.allreduce(value, self._mpi.MAX))
+
+    def meet(self, seconds: float) -> bool:
+        """Whether all ranks call this within so many seconds."""
+        request, until = self._world.Ibarrier(), time.monotonic() + seconds
+        while not request.Test():
+            if time.monotonic() > until:
+                return False
+            time.sleep(0.01)
+        return True
 
     def abort(self, status: int) -> None:
         """Ends all ranks at once."""

@@ -2,7 +2,8 @@
 
 Physics starts from the older time level of the leapfrog pair. Its grid fields are those the
 previous step transformed as its centre (before the time filter), so they cost no transform: one
-step is one synthesis and one analysis. ``ua va ta hus ps`` are numpy views of fixed memory.
+step is one synthesis and one analysis. With SIL3 there is one time level, on the grid too after
+every step: three syntheses and three analyses. ``ua va ta hus ps`` are numpy views of fixed memory.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from physics.dynamics.leapfrog import Diffusion, Leapfrog, TimeFilter
 from physics.dynamics.moisture import GridMoisture
 from physics.dynamics.primitive import PrimitiveEquations
 from physics.dynamics.semi_implicit import SemiImplicit
+from physics.dynamics.sil3 import Sil3
 from physics.dynamics.transform import SpectralTransform
 from physics.dynamics.vertical import VerticalGrid
 
@@ -47,7 +49,8 @@ class DynamicalCore:
         tracers: advected tracers, the first is specific humidity; 0 is a dry model.
         moisture: transport of the tracers: with the other spectral unknowns, or on the grid, see
             ``moisture`` and ``transport`` (not differentiable).
-        diffusion, time_filter: see ``leapfrog``.
+        stepper: ``leapfrog`` (semi-implicit, filtered) or ``sil3`` (Runge-Kutta, see ``sil3``).
+        diffusion, time_filter: see ``leapfrog``; SIL3 has no filter.
         t_ref: semi-implicit reference temperature [K].
         ps_ref: semi-implicit reference surface pressure [Pa].
         off_centring: of the semi-implicit terms [1].
@@ -68,6 +71,7 @@ class DynamicalCore:
         dtype: torch.dtype = torch.float32,
         tracers: int = 1,
         moisture: Literal["grid", "spectral"] = "spectral",
+        stepper: Literal["leapfrog", "sil3"] = "leapfrog",
         diffusion: Diffusion | None = None,
         time_filter: TimeFilter | None = None,
         t_ref: float = 300.0,
@@ -102,14 +106,17 @@ class DynamicalCore:
             tracers=0 if moisture == "grid" else tracers,
             t_ref=t_ref,
         )
+        implicit = SemiImplicit(equations=self.equations, ps_ref=ps_ref, off_centring=off_centring)
+        damping = diffusion or Diffusion()
         self.leapfrog = Leapfrog(
             equations=self.equations,
-            implicit=SemiImplicit(
-                equations=self.equations, ps_ref=ps_ref, off_centring=off_centring
-            ),
-            diffusion=diffusion or Diffusion(),
+            implicit=implicit,
+            diffusion=damping,
             time_filter=time_filter or TimeFilter(),
         )
+        self.sil3: Sil3 | None = None
+        if stepper == "sil3":
+            self.sil3 = Sil3(equations=self.equations, implicit=implicit, diffusion=damping)
         eq, tr, k = self.equations, self.transform, self.equations.levels
         self._before, self._now = tr.zeros(eq.fields), tr.zeros(eq.fields)
         self.surface_geopotential = tr.zeros(1)
@@ -214,7 +221,7 @@ class DynamicalCore:
 
     def physics_dt(self) -> float:
         """Time over which the next step applies physics tendencies [s]."""
-        return self.dt if self.steps == 0 else 2.0 * self.dt
+        return self.dt if self.sil3 or self.steps == 0 else 2.0 * self.dt
 
     def step(self, tendencies: Mapping[str, Array] | None = None) -> None:
         """Advances by dt with physics tendencies of ``ua va ta hus`` [SI s-1], [K, lat, lon].
@@ -224,7 +231,9 @@ class DynamicalCore:
         """
         forcing = {name: torch.from_numpy(array) for name, array in (tendencies or {}).items()}
         with torch.no_grad():
-            if self.steps == 0:
+            if self.sil3:
+                self._sil3_step(self.sil3, forcing)
+            elif self.steps == 0:
                 self._first_step(forcing)
             else:
                 self._move_moisture(forcing)
@@ -242,6 +251,23 @@ class DynamicalCore:
         self._before.copy_(start)
         self._now.copy_(after)
         self._grid.copy_(exposed)
+
+    def _sil3_step(self, sil3: Sil3, forcing: Mapping[str, Tensor]) -> None:
+        now, water = self._now, None
+        flow = (self._fields.ua.numpy(), self._fields.va.numpy(), self._ps.numpy())
+        if self.moisture is not None:
+            rate = forcing["hus"].numpy() if "hus" in forcing else None
+            water = self.moisture.leave(*flow, rate, self.dt)
+
+        def tendency(spec: Tensor) -> Tensor:
+            self.equations.to_grid(spec, self._grid)
+            return self._tendency(spec, forcing)
+
+        # The grid holds X already, fixer included: what physics saw.
+        now.copy_(sil3.advance(now, self._tendency(now, forcing), tendency, self.dt))
+        self._center(now, water)
+        if self.moisture is not None:
+            self.moisture.arrive(*flow, self.dt, reverse=self.steps % 2 == 0)
 
     def _move_moisture(self, forcing: Mapping[str, Tensor]) -> None:
         """Centres the state; moisture on the grid goes with it."""
@@ -286,15 +312,15 @@ class DynamicalCore:
         ps = self._ps.double()
         if self.moisture is not None:
             water = self.moisture.water(self._ps.numpy()) if water is None else water
-            return self._mean(ps)[0], water
+            return self.means(ps)[0], water
         if not self.equations.tracers:
-            return self._mean(ps)[0], 0.0
+            return self.means(ps)[0], 0.0
         q = self._hus.double()
         carried = 1.0 - column_sum(self._delta_b[:, None, None] * q)
-        scaled, fixed = self._mean(ps * carried, column_sum(self._delta_a[:, None, None] * q))
+        scaled, fixed = self.means(ps * carried, column_sum(self._delta_a[:, None, None] * q))
         return scaled, fixed
 
-    def _mean(self, *fields: Tensor) -> list[float]:
+    def means(self, *fields: Tensor) -> list[float]:
         """Global means of float64 fields [lat, lon]; the same for any number of ranks."""
         tr = self.transform
         with np.errstate(invalid="ignore", over="ignore"):  # what is not finite is refused later
@@ -311,6 +337,8 @@ class DynamicalCore:
         """
         eq, vert, gas = self.equations, self.vertical, self.planet.gas_constant_dry
         with torch.no_grad():
+            if self.sil3:
+                eq.vertical_motion(self._fields)
             layers = vert.layers(self._ps)
             heavy = (eq.virtual_excess(self._fields) + eq.t_ref) * gas
             weighted = heavy * layers.log_ratio
@@ -350,7 +378,7 @@ class DynamicalCore:
             spin = column_sum(mass * (u + planet.rotation_rate * arm) * arm)
             scaled, fixed = self._dry_mass_terms()
             water = column_sum(mass * self._hus.double())
-            means = self._mean(water, energy, spin)
+            means = self.means(water, energy, spin)
             fastest = self.rows.each(kinetic.amax(dim=(0, 2)).cpu().numpy())
             return {
                 "dry_mass": scaled - fixed,
@@ -366,9 +394,12 @@ class DynamicalCore:
     def memory(self) -> dict[str, Array]:
         """Everything a bit-for-bit restart needs. Not copied: the next step overwrites it."""
         f = self._fields
-        on_grid = {} if self.moisture is None else {"tracers": self.moisture.fields.numpy()}
-        return on_grid | {
-            "spectral_before": self._before.numpy(),
+        own = {} if self.moisture is None else {"tracers": self.moisture.fields.numpy()}
+        if self.sil3:
+            own["ln_ps"] = f.ln_ps.numpy()
+        else:
+            own["spectral_before"] = self._before.numpy()
+        return own | {
             "spectral_now": self._now.numpy(),
             "surface_geopotential": self.surface_geopotential.numpy(),
             "ua": f.ua.numpy(),
@@ -396,6 +427,9 @@ class DynamicalCore:
     def restore(self, memory: Mapping[str, Array]) -> None:
         """Continues from what :meth:`memory` gave."""
         with torch.no_grad():
+            if self.sil3:  # winds, vorticity, gradients of the one time level
+                self._now.copy_(torch.from_numpy(np.asarray(memory["spectral_now"])))
+                self.equations.to_grid(self._now, self._grid)
             for name, own in self.memory().items():
                 if own.ndim:
                     own[...] = memory[name]

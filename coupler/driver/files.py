@@ -1,0 +1,183 @@
+"""The output files of a run: time means, budgets, recordings; rank 0 writes for all ranks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from coupler.diagnostics.budgets import RESIDUALS, Residuals
+from coupler.driver.assemble import Assembly
+from coupler.driver.state import Memory
+from coupler.interface.component import Array
+from coupler.interface.fields import FIELDS, Field
+from coupler.output.folder import RunFolder
+from coupler.output.patient import PatientFile
+from coupler.output.record import RecordFile
+from coupler.output.restart import Restart
+from coupler.output.series import SeriesFile
+from coupler.output.writer import Averages, area_means, choose
+from coupler.parallel.agreement import together
+
+_PATIENCE = 1.0
+"""Wall time for which finished records may wait in memory while others are made [s]."""
+
+
+class Files:
+    """All files but restarts and what describes the run."""
+
+    def __init__(
+        self,
+        model: Assembly,
+        folder: RunFolder,
+        memory: Memory,
+        attrs: Mapping[str, str],
+        found: Restart | None,
+    ) -> None:
+        """Creates the files, or goes on with them.
+
+        Args:
+            model: the run's models.
+            folder: where.
+            memory: takes in the running means.
+            attrs: global attributes.
+            found: the restart to go on from; None begins anew.
+        """
+        self._model, self._folder, self._attrs = model, folder, attrs
+        self._at = None if found is None else found.moment.seconds
+        self._first = model.rows.parallel.rank == 0
+        self._written: list[PatientFile] = []
+        self._series: SeriesFile | None = None
+        self.residuals = Residuals(model.suite.host.planet.latent_heat_vaporization)
+        self.residuals.start(model.atmosphere.budgets())
+        self._live, _ = choose(atmosphere_fields(model), model.case.output.fields)
+        air = model.atmosphere
+        means = self._averages("atmosphere", self._live, air.grid, levels=air.levels, rows=True)
+        self._means = {"atmosphere": means}
+        memory.keep("output.atmosphere", means, found)
+        memory.keep("output.residuals", self.residuals, found)
+        for name, live in surface_fields(model).items():
+            grid = model.couplings[name].model.grid
+            self._means[name] = means = self._averages(name, live, grid, area="areacello")
+            memory.keep(f"output.{name}", means, found)
+        if self._first:
+            self._written += [m.file for m in self._means.values() if m.file is not None]
+            self._series = self._open_series()
+            self._written.append(self._series)
+
+    def _averages(
+        self, name: str, live: Any, grid: Any, *, rows: bool = False, **options: Any
+    ) -> Averages:
+        m = self._model
+        return Averages(
+            self._folder.path / f"{name}.nc",
+            live,
+            grid,
+            options.pop("levels", None),
+            start=m.clock.start,
+            attrs=self._attrs,
+            planet=m.suite.host.planet,
+            resume_at=self._at,
+            patience=_PATIENCE,
+            rows=m.rows if rows else None,
+            writes=self._first,
+            **options,
+        )
+
+    def _open_series(self) -> SeriesFile:
+        path, start = self._folder.budgets, self._model.clock.start
+        if self._at is not None:
+            return SeriesFile.reopen(path, self._at / 86400.0, patience=_PATIENCE)
+        since = start.strftime("%Y-%m-%d %H:%M:%S")
+        return SeriesFile(path, since, start.calendar, self._attrs, patience=_PATIENCE)
+
+    def open_record(self, process: str, columns: int) -> None:
+        """Stores from now on what the scheme of a process sees and gives, at `columns` columns."""
+        m = self._model
+        bound = next(p for p in m.suite.processes if p.name == process).schemes[0]
+        suite, start = m.suite, m.clock.start
+        # Where a column is, and the state that an emulator of the scheme may want to see.
+        extra = {n: suite.host.static[n] for n in ("lat", "lon")}
+        extra |= {n: suite.pool[n] for n in ("ua", "va", "ta", "pfull") if n in suite.pool}
+        fields = {n: FIELDS[n] for n in extra} | bound.described()
+        seed = m.case.seed
+        file = RecordFile(
+            self._folder.record(process),
+            list(fields.values()),
+            m.atmosphere.levels,
+            m.atmosphere.grid.ncol,
+            columns=columns,
+            seed=seed,
+            time_units=f"days since {start.strftime('%Y-%m-%d %H:%M:%S')}",
+            calendar=start.calendar,
+            attrs={**self._attrs, "process": process, "scheme": bound.label, "seed": str(seed)},
+            dtype=f"f{suite.host.dtype.itemsize}",
+            resume_at=None if self._at is None else self._at / 86400.0,
+            patience=_PATIENCE,
+        )
+        self._written.append(file)
+        arrays = extra | bound.arrays()
+        bound.on_call = lambda now: file.append(now.seconds / 86400.0, now.dt, arrays)
+
+    def add(self, dt: float) -> None:
+        """Adds the present values to all means."""
+        for means in self._means.values():
+            means.add(dt)
+
+    def write(self, t0: float, t1: float) -> None:
+        """Writes means and budgets of the interval from `t0` to `t1` [s since the start]."""
+        m = self._model
+        numbers: dict[str, tuple[float, str, str]] = dict(m.atmosphere.budgets())
+        of_schemes = m.suite.budgets()
+        for means in self._means.values():
+            means.close()
+        # All ranks have given what they have: from here on rank 0 is by itself.
+        together(m.rows.parallel, lambda: self._write(numbers, of_schemes, t0, t1))
+
+    def _write(self, numbers: dict[str, Any], more: dict[str, Any], t0: float, t1: float) -> None:
+        if self._series is None:
+            return
+        for means in self._means.values():
+            means.write(t0, t1)
+        state = dict(numbers)
+        globe = self._model.atmosphere.grid
+        numbers |= area_means(self._means["atmosphere"].whole, self._live, globe)
+        for name, value in self.residuals.close(state, numbers, t1 - t0).items():
+            numbers[name] = (value, *RESIDUALS[name])
+        self._series.append(t1 / 86400.0, numbers | more)
+
+    def flush(self) -> None:
+        """Puts on disk what waits in memory."""
+        together(self._model.rows.parallel, self._flush)
+
+    def _flush(self) -> None:
+        for file in self._written:
+            file.flush()
+
+    def flush_if_due(self) -> None:
+        """As `flush`, for what has waited long enough."""
+        for file in self._written:
+            file.flush_if_due()
+
+
+def atmosphere_fields(model: Assembly) -> dict[str, tuple[Field, Array]]:
+    """Every field of the atmosphere that can be written, with its live array."""
+    live = {n: (FIELDS[n], a) for n, a in model.atmosphere.columns().items() if n in FIELDS}
+    names = [f.name for c in model.couplings.values() for f in c.model.provides]
+    live |= {n: (FIELDS[n], model.suite.pool[n]) for n in names if n in FIELDS}
+    return live | model.suite.outputs()
+
+
+def surface_fields(model: Assembly) -> dict[str, dict[str, tuple[Field, Array]]]:
+    """The same for every other model."""
+    return {
+        name: {
+            **{f.name: (f, c.model.fields()[f.name]) for f in c.model.provides},
+            **{n: (FIELDS[n], a) for n, a in c.received.items()},
+        }
+        for name, c in model.couplings.items()
+    }
+
+
+def unknown_fields(model: Assembly) -> Sequence[Any]:
+    """What is wrong with the output fields that a case names."""
+    return choose(atmosphere_fields(model), model.case.output.fields)[1]
