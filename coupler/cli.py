@@ -72,8 +72,8 @@ def _parser() -> argparse.ArgumentParser:
             type=_swap,
             metavar="PROCESS=SCHEME",
             help="use another scheme, bundle folder, FILE.py:NAME or fortran:LIBRARY:ROUTINE for a "
-            "process; the case's own scheme becomes its reference (what acts in mode shadow, and an "
-            "emulator's fallback)",
+            "process; the case's own scheme becomes its reference (what acts in mode shadow, and "
+            "an emulator's fallback)",
         )
         p.add_argument("--days", help="how long to run [day], or with a unit: '36 h'")
         p.add_argument("--out", type=Path, help="folder of the run (default: runs/TITLE)")
@@ -152,10 +152,15 @@ def _parser() -> argparse.ArgumentParser:
         default="sections",
         help="sections: zonal-mean wind, temperature and drag (default); qbo: wind over the "
         "equator against time and height, beside the observed one; height, vorticity: maps of one "
-        "layer of fluid at three times",
+        "layer of fluid; pressure, precipitation, and temperature, wind, height at a --level: maps "
+        "of an atmosphere",
     )
     plot.add_argument("--out", type=Path, default=Path("plot.png"), metavar="FILE.png")
     plot.add_argument("--skip-days", type=float, default=0.0, help="days at the start to leave out")
+    plot.add_argument(
+        "--days", type=float, nargs="+", default=[], help="of maps (default: three of the run)"
+    )
+    plot.add_argument("--level", type=float, metavar="HPA", help="pressure of maps [hPa]")
     plot.add_argument(
         "--observed", type=Path, help="table of observed equatorial winds (default: the data store)"
     )
@@ -338,7 +343,15 @@ def _compare(args: argparse.Namespace) -> int:
 def _plot(args: argparse.Namespace) -> int:
     from coupler.diagnostics.plots import plot
 
-    plot(args.run, args.kind, args.out, skip_days=args.skip_days, observed=args.observed)
+    plot(
+        args.run,
+        args.kind,
+        args.out,
+        skip_days=args.skip_days,
+        observed=args.observed,
+        days=args.days,
+        level=None if args.level is None else 100.0 * args.level,
+    )
     print(f"picture written to {args.out}")
     return 0
 

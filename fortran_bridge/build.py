@@ -1,8 +1,8 @@
 """Builds the C and Fortran library: ``isthmus bridge build --to PREFIX``.
 
-Into PREFIX go ``lib/libisthmus.a`` and ``.so``, ``include/isthmus.h``, ``include/isthmus.mod`` for the
-compiler that was used, and ``lib/pkgconfig/isthmus.pc``. CMakeLists.txt beside this file does the
-same.
+Into PREFIX go ``lib/libisthmus.a`` and ``.so``, ``include/isthmus.h``, ``include/isthmus.mod`` for
+the compiler that was used, and ``lib/pkgconfig/isthmus.pc``. CMakeLists.txt beside this file does
+the same.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def build(
     static, shared = lib / "libisthmus.a", lib / "libisthmus.so"
     static.unlink(missing_ok=True)
     _call(["ar", "rcs", str(static), *map(str, objects)])
-    _call([*f, "-shared", "-o", str(shared), *map(str, objects), "-lpthread"])
+    _call([*f, *flags, "-shared", "-o", str(shared), *map(str, objects), "-lpthread"])
     for item in objects:
         item.unlink()
     description = lib / "pkgconfig" / "isthmus.pc"

@@ -357,6 +357,9 @@ class ColumnModel(Model):
     most_ranks: int = 1
     """How many ranks can share it; `columns` are then those of this rank's rows of `grid`."""
 
+    def place(self, planet: Planet) -> None:
+        """Told before it is checked on which planet it is: its levels may depend on that."""
+
     @abstractmethod
     def columns(self) -> Mapping[str, Array]:
         """State that physics starts from, ``[level|interface, lat, lon]`` or ``[lat, lon]``.

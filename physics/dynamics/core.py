@@ -312,18 +312,22 @@ class DynamicalCore:
         ps = self._ps.double()
         if self.moisture is not None:
             water = self.moisture.water(self._ps.numpy()) if water is None else water
-            return self.means(ps)[0], water
+            return self.mean(ps)[0], water
         if not self.equations.tracers:
-            return self.means(ps)[0], 0.0
-        q = self._hus.double()
-        carried = 1.0 - column_sum(self._delta_b[:, None, None] * q)
-        scaled, fixed = self.means(ps * carried, column_sum(self._delta_a[:, None, None] * q))
-        return scaled, fixed
+            return self.mean(ps)[0], 0.0
+        on_ps, fixed = self.water_weights(self._hus.double())
+        scaled, above = self.mean(ps * (1.0 - on_ps), fixed)
+        return scaled, above
 
-    def means(self, *fields: Tensor) -> list[float]:
+    def water_weights(self, q: Tensor) -> tuple[Tensor, Tensor]:
+        """sum_k q_k dB_k [1] and sum_k q_k dA_k [Pa] of humidity [K, lat, lon], [lat, lon]."""
+        on_ps = column_sum(self._delta_b[:, None, None] * q)
+        return on_ps, column_sum(self._delta_a[:, None, None] * q)
+
+    def mean(self, *fields: Tensor) -> list[float]:
         """Global means of float64 fields [lat, lon]; the same for any number of ranks."""
         tr = self.transform
-        with np.errstate(invalid="ignore", over="ignore"):  # what is not finite is refused later
+        with _blown_up():
             sums = np.stack([f.cpu().numpy().sum(axis=1) for f in fields])
             return row_means(self.rows.each(sums), tr.all_weights, tr.nlon)
 
@@ -378,7 +382,7 @@ class DynamicalCore:
             spin = column_sum(mass * (u + planet.rotation_rate * arm) * arm)
             scaled, fixed = self._dry_mass_terms()
             water = column_sum(mass * self._hus.double())
-            means = self.means(water, energy, spin)
+            means = self.mean(water, energy, spin)
             fastest = self.rows.each(kinetic.amax(dim=(0, 2)).cpu().numpy())
             return {
                 "dry_mass": scaled - fixed,
@@ -468,5 +472,10 @@ def column_sum(layers: Tensor) -> Tensor:
 
     The sum of torch takes columns at the end of an array in another order than the others.
     """
-    with np.errstate(invalid="ignore", over="ignore"):
+    with _blown_up():
         return torch.from_numpy(layers.cpu().numpy().sum(axis=0)).to(layers.device)
+
+
+def _blown_up() -> np.errstate:
+    """A state that is not finite any more is summed in silence: it is reported elsewhere."""
+    return np.errstate(invalid="ignore", over="ignore")

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from coupler.interface.errors import UnstableError
-from physics.dynamics.core import DynamicalCore, column_sum
+from physics.dynamics.core import DynamicalCore
 from physics.dynamics.leapfrog import Leapfrog
 from physics.dynamics.primitive import GridFields, PrimitiveEquations
 from physics.dynamics.semi_implicit import SemiImplicit
@@ -270,18 +270,17 @@ class Ensemble:
 
     def _dry_mass_terms(self) -> list[tuple[float, float]]:
         """As in the core, in its order of summation, by member."""
-        eq, tr, core = self._batch.equations, self.core.transform, self.core
-        shape = (core.levels.nlev, self.members, tr.nlat, tr.nlon)
-        pressure = eq.surface_pressure(self._fields.ln_ps).view(shape[1:])
+        core, eq = self.core, self._batch.equations
+        lat, lon = core.transform.nlat, core.transform.nlon
+        pressure = eq.surface_pressure(self._fields.ln_ps).view(self.members, lat, lon)
         found = []
         for member in range(self.members):
             ps = pressure[member].double()
             if not eq.tracers:
-                found.append((core.means(ps)[0], 0.0))
+                found.append((core.mean(ps)[0], 0.0))
                 continue
-            q = self._fields.scalars[1].view(shape)[:, member].double()
-            carried = 1.0 - column_sum(self._batch._delta_b[:, None, None] * q)
-            water = column_sum(self._batch._delta_a[:, None, None] * q)
-            scaled, fixed = core.means(ps * carried, water)
-            found.append((scaled, fixed))
+            humidity = self._fields.scalars[1].view(-1, self.members, lat, lon)[:, member]
+            on_ps, fixed = core.water_weights(humidity.double())
+            scaled, above = core.mean(ps * (1.0 - on_ps), fixed)
+            found.append((scaled, above))
         return found

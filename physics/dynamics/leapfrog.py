@@ -68,7 +68,7 @@ class Diffusion:
         """
         tr = equations.transform
         rate = self.rate(tr.degree, tr.truncation, equations.levels)
-        rate[tr.wavenumbers == 0, :, 0] = 0.0
+        rate[tr.wavenumbers == 0, :, 0] = 0.0  # global means
         variables = np.concatenate([rate] * (3 + equations.tracers), axis=1)
         state = np.concatenate([variables, np.zeros_like(variables[:, :1])], axis=1)
         return np.repeat(state, equations.members, axis=1)[:, None]
