@@ -10,12 +10,14 @@ from coupler.driver.assemble import Assembly
 from coupler.driver.state import Memory
 from coupler.interface.component import Array
 from coupler.interface.fields import FIELDS, Field
+from coupler.interface.grid import Grid, HybridLevels
+from coupler.interface.parallel import Rows
 from coupler.output.folder import RunFolder
 from coupler.output.patient import PatientFile
 from coupler.output.record import RecordFile
 from coupler.output.restart import Restart
 from coupler.output.series import SeriesFile
-from coupler.output.writer import Averages, area_means, choose
+from coupler.output.writer import Averages, Live, area_means, choose
 from coupler.parallel.agreement import together
 
 _PATIENCE = 1.0
@@ -51,7 +53,9 @@ class Files:
         self.residuals.start(model.atmosphere.budgets())
         self._live, _ = choose(atmosphere_fields(model), model.case.output.fields)
         air = model.atmosphere
-        means = self._averages("atmosphere", self._live, air.grid, levels=air.levels, rows=True)
+        means = self._averages(
+            "atmosphere", self._live, air.grid, levels=air.levels, rows=model.rows
+        )
         self._means = {"atmosphere": means}
         memory.keep("output.atmosphere", means, found)
         memory.keep("output.residuals", self.residuals, found)
@@ -59,36 +63,48 @@ class Files:
             grid = model.couplings[name].model.grid
             self._means[name] = means = self._averages(name, live, grid, area="areacello")
             memory.keep(f"output.{name}", means, found)
-        if self._first:
-            self._written += [m.file for m in self._means.values() if m.file is not None]
-            self._series = self._open_series()
-            self._written.append(self._series)
+        self._written += [m.file for m in self._means.values() if m.file is not None]
+        together(model.rows.parallel, self._open_series)
 
     def _averages(
-        self, name: str, live: Any, grid: Any, *, rows: bool = False, **options: Any
+        self,
+        name: str,
+        live: Live,
+        grid: Grid,
+        *,
+        levels: HybridLevels | None = None,
+        rows: Rows | None = None,
+        area: str = "areacella",
     ) -> Averages:
         m = self._model
-        return Averages(
-            self._folder.path / f"{name}.nc",
-            live,
-            grid,
-            options.pop("levels", None),
-            start=m.clock.start,
-            attrs=self._attrs,
-            planet=m.suite.host.planet,
-            resume_at=self._at,
-            patience=_PATIENCE,
-            rows=m.rows if rows else None,
-            writes=self._first,
-            **options,
+        return together(
+            m.rows.parallel,
+            lambda: Averages(
+                self._folder.path / f"{name}.nc",
+                live,
+                grid,
+                levels,
+                start=m.clock.start,
+                attrs=self._attrs,
+                planet=m.suite.host.planet,
+                area=area,
+                resume_at=self._at,
+                patience=_PATIENCE,
+                rows=rows,
+                writes=self._first,
+            ),
         )
 
-    def _open_series(self) -> SeriesFile:
+    def _open_series(self) -> None:
+        if not self._first:
+            return
         path, start = self._folder.budgets, self._model.clock.start
         if self._at is not None:
-            return SeriesFile.reopen(path, self._at / 86400.0, patience=_PATIENCE)
-        since = start.strftime("%Y-%m-%d %H:%M:%S")
-        return SeriesFile(path, since, start.calendar, self._attrs, patience=_PATIENCE)
+            self._series = SeriesFile.reopen(path, self._at / 86400.0, patience=_PATIENCE)
+        else:
+            since = start.strftime("%Y-%m-%d %H:%M:%S")
+            self._series = SeriesFile(path, since, start.calendar, self._attrs, patience=_PATIENCE)
+        self._written.append(self._series)
 
     def open_record(self, process: str, columns: int) -> None:
         """Stores from now on what the scheme of a process sees and gives, at `columns` columns."""

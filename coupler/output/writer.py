@@ -146,7 +146,9 @@ class Averages:
         self.sums.restore(memory)
 
     def spread(self) -> dict[str, Spread]:
-        """How the sums lie on the ranks."""
+        """How the sums lie on the ranks; the same on all where every rank has all rows."""
+        if self._rows.parallel.size == 1:
+            return {}
         rows = Along(self._rows, -2)
         return {
             name: rows if array.shape[-2:] == self._plane else self._columns
