@@ -139,21 +139,6 @@ class VerticalGrid:
         """sum_{j>k}, shape [K, lat, lon] to the same."""
         return torch.mm(self._sum_below, layer.reshape(self.levels, -1)).view(layer.shape)
 
-    def heights_of_tops(self, layer: Tensor, bottom: Tensor) -> Tensor:
-        """bottom + sum_{j>k}, layer after layer from below, without gradients.
-
-        Every column is summed in the same order wherever it lies in memory, which a matrix product
-        does not promise.
-
-        Args:
-            layer: [K, lat, lon]. bottom: [lat, lon].
-        """
-        out = torch.empty_like(layer)
-        out[-1] = bottom
-        for k in range(self.levels - 2, -1, -1):
-            torch.add(out[k + 1], layer[k + 1], out=out[k])
-        return out
-
     def interface_flux(self, partial: Tensor) -> Tensor:
         """m at the K-1 inner half levels [Pa s-1], from S_k [Pa s-1], shape [K, lat, lon]."""
         return torch.addcmul(-partial[:-1], self._b[1:-1], partial[-1])

@@ -1,4 +1,4 @@
-"""Whole runs give the same bits on any number of ranks, also when one goes on where another stopped.
+"""Whole runs give the same bits on any number of ranks, also where another number went before.
 
 Ranks are threads here, see ``team``; ``test_mpi_jobs`` starts real ones.
 """
@@ -123,7 +123,7 @@ def test_the_earth_writes_the_same_bits(tmp_path: Path, data: Path, scheme: str)
 def test_a_run_resumed_on_another_number_of_ranks_ends_with_the_same_bits(
     tmp_path: Path, alone: Path, trial: int
 ) -> None:
-    """Stops at random steps, in the middle of averages and of the surface's and waves' intervals."""
+    """Stops at random steps, within averages and the intervals of surface and waves."""
     random = np.random.default_rng(trial)
     total, done, out = round(COUPLED["days"] / STEP), 0, tmp_path / "run"
     while done < total:
