@@ -224,10 +224,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command; returns the exit status."""
     args = _parser().parse_args(argv)
     threads.prepare(getattr(args, "threads", None))
+    if args.command != "run":  # the others have nothing that ranks could share
+        return _status(args) if mpi.launched_rank() == 0 else 0
     ranks = mpi.world()
     if isinstance(ranks, mpi.Ranks):
-        if args.command != "run":  # the others have nothing that ranks could share
-            return _status(args) if ranks.rank == 0 else 0
         return launch.as_one(ranks, lambda: _status(args))
     return _status(args)
 

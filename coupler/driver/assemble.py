@@ -45,7 +45,7 @@ from coupler.interface.constants import Planet
 from coupler.interface.errors import ConfigError, CouplerError, Problem, nearest
 from coupler.interface.grid import Grid
 from coupler.interface.parallel import ALONE, Parallel, Rows
-from coupler.parallel.agreement import from_first
+from coupler.parallel.agreement import from_first, together
 
 MODELS = ("surface",)
 """Processes whose scheme is a model beside the atmosphere."""
@@ -354,7 +354,7 @@ def _bind(draft: _Draft) -> Assembly:
         raise ConfigError.of(
             "cannot host parameterizations", f"atmosphere={case.atmosphere.scheme}"
         )
-    elsewhere = Elsewhere(case, draft.base)
+    elsewhere = Elsewhere(case, draft.base, draft.parallel)
     start = read_on_first(draft.parallel, draft.start_from)
     for name, model in draft.models.items():
         model.setup(
@@ -388,7 +388,8 @@ def _bind(draft: _Draft) -> Assembly:
     for model in others.values():
         for f in model.provides:
             suite.pool.setdefault(f.name, host.empty("column"))
-    _bind_schemes(draft, suite, host, atmosphere.dt, elsewhere)
+    dt = atmosphere.dt
+    together(draft.parallel, lambda: _bind_schemes(draft, suite, host, dt, elsewhere))
     elsewhere.complete()
     couplings = {
         name: Coupling(

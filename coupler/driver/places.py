@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
+import socket
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import cast
@@ -13,8 +15,9 @@ from coupler.driver.workers import Worker
 from coupler.exchange import sockets
 from coupler.exchange.remote import Member, Remote, Terms
 from coupler.interface.component import Component, Tendency
-from coupler.interface.errors import Problem, nearest
+from coupler.interface.errors import ConfigError, Problem, nearest
 from coupler.interface.grid import HybridLevels
+from coupler.interface.parallel import ALONE, Parallel
 from coupler.where import Place
 
 
@@ -105,20 +108,41 @@ def _wrong(process: str, choice: SchemeChoice, place: Place, component: Componen
 class Elsewhere:
     """All that runs in other processes, for one run."""
 
-    def __init__(self, case: Case, base: Path) -> None:
+    def __init__(self, case: Case, base: Path, parallel: Parallel = ALONE) -> None:
         """Starts the workers of a case; they load while the run sets up its own models.
 
         Args:
             case: the case, without anything wrong.
             base: folder that relative names of the case are relative to.
+            parallel: the ranks of the run; rank 0 starts the workers, which serve all of them.
+
+        Raises:
+            ConfigError: for ranks on several machines, which share no memory.
         """
-        self._case, self._base = case, base
+        self._case, self._base, self._parallel = case, base, parallel
+        wanted = [n for n in case.physics if place_of(case, n) is not None]
+        machines = sorted(set(parallel.collect(socket.gethostname()))) if wanted else []
+        if len(machines) > 1:
+            raise ConfigError.of(
+                "a worker for ranks on several machines",
+                f"where.{wanted[0]}",
+                expected="all ranks on one machine: they share memory with the worker",
+                found=", ".join(machines),
+                remedy="run it inline, or on one machine",
+            )
+        self._group = parallel.broadcast(secrets.token_hex(8)) if wanted else ""
         self.remotes: dict[str, Remote] = {}
         self.workers: dict[str, Worker] = {}
+        self._paths: dict[str, Path] = {}
+        """Sockets of the workers."""
         for process, choice in case.physics.items():
             place = place_of(case, process)
             if place is not None and place.at == "worker" and choice.mode != "off":
-                self.workers[process] = self._worker(process, choice, place)
+                if parallel.rank == 0:
+                    self.workers[process] = self._worker(process, choice, place)
+                started = self.workers.get(process)
+                path = parallel.broadcast(None if started is None else started.path)
+                self._paths[process] = path
 
     def _worker(self, process: str, choice: SchemeChoice, place: Place) -> Worker:
         other = choice.reference
@@ -160,7 +184,13 @@ class Elsewhere:
         fit = getattr(component, "fit_ports", None)
         if fit is not None:
             fit(levels)
-        worker, path = self.workers.get(process), self._base / place.at
+        worker, path = self.workers.get(process), self._paths.get(process, self._base / place.at)
+        if member is None and self._parallel.size > 1:
+            member = Member(
+                group=f"{self._group}-{process}",
+                members=self._parallel.size,
+                member=self._parallel.rank,
+            )
         takes_over = place.on_failure == "reference" and isinstance(reference, Tendency)
         remote = self.remotes[process] = Remote(
             component,
@@ -177,6 +207,7 @@ class Elsewhere:
 
     def complete(self) -> None:
         """Everything is connected."""
+        self._parallel.most(0)  # on every rank
         for worker in self.workers.values():
             worker.connected()
 

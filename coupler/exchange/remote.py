@@ -398,6 +398,8 @@ class Remote(Tendency):
         own = {f"worker_{k}": v for k, v in self._count.items() if v and k != "calls"}
         if self._channel is None:
             return own
+        if self._member.member:  # the scheme counts for all members; the first one tells
+            return {**dict.fromkeys(self._channel.counts, 0), **own}
         return {**{n: int(a[0]) for n, a in self._channel.counts.items()}, **own}
 
     def close(self) -> None:

@@ -30,6 +30,21 @@ def launched_size() -> int:
     return 1
 
 
+def launched_rank() -> int:
+    """Number of this process among those that the launcher started; 0 without one."""
+    for name in ("PMI_RANK", "OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PALS_RANKID"):
+        text = os.environ.get(name, "")
+        if text.isdigit():
+            return int(text)
+    return 0
+
+
+def environment_alone() -> dict[str, str]:
+    """The environment without what a launcher put there, for a process that is no rank."""
+    marks = ("PMI_", "PMIX_", "OMPI_", "MPI_", "HYDI_", "HYDRA_", "PALS_")
+    return {k: v for k, v in os.environ.items() if not k.startswith(marks)}
+
+
 class Ranks:
     """All ranks of the job."""
 
