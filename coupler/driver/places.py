@@ -195,9 +195,9 @@ class Elsewhere:
     def who_waited(self) -> list[str]:
         """The same in sentences."""
         return [
-            f"{process}: {w['calls']} calls in another process took {w['worker_busy_seconds']:.2f} s; "
-            f"the run waited {w['run_waited_seconds']:.2f} s for them, and the other process "
-            f"{w['worker_waited_seconds']:.2f} s for the run"
+            f"{process}: {w['calls']} calls in another process took "
+            f"{w['worker_busy_seconds']:.2f} s; the run waited {w['run_waited_seconds']:.2f} s for "
+            f"them, and the other process {w['worker_waited_seconds']:.2f} s for the run"
             for process, w in self.waits().items()
         ]
 

@@ -18,6 +18,7 @@ import select
 import socket
 import struct
 import time
+import weakref
 from collections.abc import Mapping
 from enum import Enum
 from functools import cache
@@ -93,6 +94,7 @@ class Channel:
         self._poll = select.poll()
         self._poll.register(connection, select.POLLIN)
         connection.setblocking(False)
+        weakref.finalize(self, connection.close)  # the server sees that, and forgets us
 
     @classmethod
     def open(

@@ -140,7 +140,13 @@ class Remote(Tendency):
         if self.terms.on_failure == "reference":
             self._set_up_reference(host)
         self._x_pairs: tuple[Arrays | None, list[tuple[Array, Array]]] = (None, [])
-        self._channel = self._open(self.terms.greeting)
+        try:
+            self._channel = self._open(self.terms.greeting)
+        except ExchangeError as error:
+            fate = self._fate()
+            if not fate:
+                raise
+            raise ExchangeError.of("the worker did not start", self._name, found=fate) from error
         if self.terms.on_failure == "hold":
             self._last = [a.copy() for a in self._answers(self._channel)]
 

@@ -121,12 +121,14 @@ class Server:
 
     def _sleep(self) -> None:
         """Sleeps until somebody rings, speaks, comes or goes."""
-        for group in self._groups:
-            words.store(group.sleeps, 1)
+        self._say_sleep(1)
         if not any(group.ready() for group in self._groups):
             self._look(1.0)
+        self._say_sleep(0)
+
+    def _say_sleep(self, sleeps: int) -> None:
         for group in self._groups:
-            words.store(group.sleeps, 0)
+            words.store(group.sleeps, sleeps)
 
     # -- clients ------------------------------------------------------------------------------
 
@@ -235,7 +237,6 @@ class Server:
             for client, _, _ in waiting:
                 self._refuse(client, problem)
         else:
-            words.store(group.heartbeat, time.monotonic_ns())
             self._groups.append(group)
             ncol = group.shared.head.ncol
             _log.info("%s: %d clients, %d columns", group.name, len(waiting), ncol)
@@ -331,6 +332,9 @@ class Server:
                 time.sleep(_BEAT)  # the main thread may do it in order
                 if not self._stop:
                     os._exit(0)
-            now = time.monotonic_ns()
-            for group in list(self._groups):
-                words.store(group.heartbeat, now)
+            self._sign()
+
+    def _sign(self) -> None:
+        now = time.monotonic_ns()
+        for group in list(self._groups):
+            words.store(group.heartbeat, now)
