@@ -207,22 +207,16 @@ class Channel:
     def _listen(self) -> None:
         """Reads what the server sent: a ring, or its end."""
         try:
-            found = sockets.receive(self._socket)
+            if not sockets.rang(self._socket):
+                self.gone = "the connection ended"
         except BlockingIOError:
             return
         except (OSError, CouplerError) as error:
             self.gone = str(error)
-            return
-        if found is None:
-            self.gone = "the connection ended"
-        elif found[0] is not p.Kind.RING:
-            self.gone = found[1].decode(errors="replace") or "the server said no"
-            for fd in found[2]:
-                os.close(fd)
 
     def _ring(self) -> None:
         try:
-            sockets.send(self._socket, p.Kind.RING)
+            sockets.ring(self._socket)
         except BlockingIOError:
             pass  # it has rings enough to wake up by
         except OSError as error:

@@ -249,7 +249,7 @@ class Group:
             if words.publish(at + p.DONE, self._number, at + p.CLIENT_SLEEPS):
                 # Its end shows on the socket; rings that it does not read are enough for it.
                 with suppress(OSError):
-                    sockets.send(connection, p.Kind.RING)
+                    sockets.ring(connection)
 
     def _moment(self) -> bool:
         """Brings `Now` up to date; returns whether the memory is to be taken up first."""

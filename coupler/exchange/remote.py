@@ -129,6 +129,10 @@ class Remote(Tendency):
         """Why the open call was not posted; empty when it was."""
         self._restore = False
         self._ended = self._retry_at = 0.0
+        # The driver gives the same arrays at every call: what is paired once stays paired.
+        self._given: tuple[Arrays | None, list[tuple[Array, Array]]] = (None, [])
+        self._received: list[Array] = []
+        self._outputs: tuple[tuple[Arrays, ...], list[Array]] = ((), [])
 
     def setup(self, host: Host) -> None:
         """Connects, and agrees with the server on every field.
@@ -139,16 +143,15 @@ class Remote(Tendency):
         self._host = host
         if self.terms.on_failure == "reference":
             self._set_up_reference(host)
-        self._x_pairs: tuple[Arrays | None, list[tuple[Array, Array]]] = (None, [])
         try:
-            self._channel = self._open(self.terms.greeting)
+            self._take(self._open(self.terms.greeting))
         except ExchangeError as error:
             fate = self._fate()
             if not fate:
                 raise
             raise ExchangeError.of("the worker did not start", self._name, found=fate) from error
         if self.terms.on_failure == "hold":
-            self._last = [a.copy() for a in self._answers(self._channel)]
+            self._last = [a.copy() for a in self._received]
 
     def _set_up_reference(self, host: Host) -> None:
         reference = self.reference
@@ -213,18 +216,18 @@ class Remote(Tendency):
     def post(self, x: Arrays, now: Now) -> None:
         """Hands the inputs over; the server computes meanwhile."""
         self._count["calls"] += 1
-        self._now = replace(now)
+        if self.terms.on_failure == "reference":
+            self._now = replace(now)
         self._why = ""
         channel = self._ready()
         if channel is None:
             self._keep(x)
             return
-        if self._x_pairs[0] is not x:
-            self._x_pairs = (x, [(a, getattr(x, n)) for n, a in channel.inputs.items()])
-        for slot, array in self._x_pairs[1]:
+        if self._given[0] is not x:
+            self._given = (x, [(a, getattr(x, n)) for n, a in channel.inputs.items()])
+        for slot, array in self._given[1]:
             np.copyto(slot, array)
-        if self.reference is not None and self.terms.on_failure == "reference":
-            self._keep(x)
+        self._keep(x)
         channel.post(now, restore=self._restore)
         self._restore = False
 
@@ -253,7 +256,8 @@ class Remote(Tendency):
             if name in old.memory:
                 array[...] = old.memory[name]
         self._restore = bool(channel.memory)
-        self._channel, self._x_pairs, self._why = channel, (None, []), ""
+        self._take(channel)
+        self._why = ""
         _log.warning("isthmus: %s: there is a server again", self._name)
         return channel
 
@@ -274,7 +278,10 @@ class Remote(Tendency):
         """
         channel = self._channel
         assert channel is not None
-        outputs = [a for group in (tend, flux, diag) for _, a in group.items()]
+        if self._outputs[0] != (tend, flux, diag):
+            found = [a for group in (tend, flux, diag) for _, a in group.items()]
+            self._outputs = ((tend, flux, diag), found)
+        outputs = self._outputs[1]
         if self._why:
             answer = Answer.LATE if self._why == "late" else Answer.GONE
         else:
@@ -282,7 +289,7 @@ class Remote(Tendency):
             answer = channel.wait(self.terms.deadline)
             self._note(channel, began, time.monotonic())
         if answer is Answer.DONE:
-            answers = self._answers(channel)
+            answers = self._received
             if self.terms.on_failure == "stop" or _finite(answers):
                 for out, array in zip(outputs, answers, strict=True):
                     np.copyto(out, array)
@@ -297,9 +304,11 @@ class Remote(Tendency):
             raise error
         self._replace(answer.name.lower(), str(error), outputs)
 
-    def _answers(self, channel: Channel) -> list[Array]:
-        """The outputs in the order in which the driver has them."""
-        return [
+    def _take(self, channel: Channel) -> None:
+        self._channel = channel
+        self._given = (None, [])
+        # The outputs in the order in which the driver has them.
+        self._received = [
             *(channel.tendencies[of] for of in self.tendencies),
             *(channel.fluxes[f.name] for f in self.fluxes),
             *(channel.diagnostics[f.name] for f in self.diagnostics),
@@ -310,8 +319,10 @@ class Remote(Tendency):
         w = self.waits
         w.calls += 1
         w.host += ended - began
-        w.busy += max(0.0, end - start)
-        w.server += max(0.0, start - self._ended) if self._ended else 0.0
+        if end > start:
+            w.busy += end - start
+        if self._ended and start > self._ended:
+            w.server += start - self._ended
         self._ended = end
         if self.on_span is not None:
             self.on_span("wait", began, ended)

@@ -73,9 +73,12 @@ def listen(path: Path) -> socket.socket:
         _make_room(path)
         server = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         os.fchmod(server.fileno(), 0o600)
-        with _reachable(path) as address:
+        # Bound beside its place and renamed: who sees it can connect.
+        beside = path.with_name(f".{path.name}.{os.getpid()}")
+        with _reachable(beside) as address:
             server.bind(address)
         server.listen(BACKLOG)
+        beside.rename(path)
         return server
     except PermissionError as error:
         raise ExchangeError.of(
@@ -181,6 +184,38 @@ def send(
 ) -> None:
     """Sends a message, with descriptors."""
     socket.send_fds(connection, [p.message(kind, payload)], fds)
+
+
+RING = p.message(p.Kind.RING)
+
+
+def ring(connection: socket.socket) -> None:
+    """Wakes the other side up.
+
+    Raises:
+        OSError: when nobody is there, or it has rings enough.
+    """
+    connection.send(RING)
+
+
+def rang(connection: socket.socket) -> bool:
+    """Takes one ring; False at the end of the connection.
+
+    Raises:
+        ExchangeError: for another message, or what is none.
+        BlockingIOError: when nothing came.
+    """
+    data = connection.recv(p.LONGEST)
+    if data == RING or not data:
+        return bool(data)
+    kind, payload = p.opened(data)
+    raise ExchangeError.of(
+        "a message out of turn",
+        "channel",
+        expected="one greeting, then rings",
+        found=kind.name.lower(),
+        remedy=payload.decode(errors="replace") if kind is p.Kind.REFUSED else "",
+    )
 
 
 def receive(connection: socket.socket) -> tuple[p.Kind, bytes, list[int]] | None:
