@@ -1,5 +1,5 @@
-"""The command line: ``isthmus run | check | schemes | train | compare | plot | serve | data |
-info``.
+"""The command line: ``isthmus run | check | schemes | train | compare | plot | serve | bridge |
+data | info``.
 
 Heavy packages are imported by the command that needs them, so that ``--help`` is instant. Exit
 status 0: done; 1: the run failed; 2: the request was wrong and nothing was written.
@@ -71,8 +71,9 @@ def _parser() -> argparse.ArgumentParser:
             default=[],
             type=_swap,
             metavar="PROCESS=SCHEME",
-            help="use another scheme, bundle folder or FILE.py:NAME for a process; the case's own "
-            "scheme becomes its reference (what acts in mode shadow, and an emulator's fallback)",
+            help="use another scheme, bundle folder, FILE.py:NAME or fortran:LIBRARY:ROUTINE for a "
+            "process; the case's own scheme becomes its reference (what acts in mode shadow, and "
+            "an emulator's fallback)",
         )
         p.add_argument("--days", help="how long to run [day], or with a unit: '36 h'")
         p.add_argument("--out", type=Path, help="folder of the run (default: runs/TITLE)")
@@ -129,6 +130,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     train.add_argument("--work", type=Path, help="folder of recordings and checkpoints")
 
+    replay = commands.add_parser(
+        "replay", help="call a recorded scheme offline: does it give the recorded bits?"
+    )
+    replay.add_argument("recording", type=Path, help="record_PROCESS.nc of a run")
+
     compare = commands.add_parser("compare", help="this run against that one")
     kinds = compare.add_subparsers(dest="kind", required=True, metavar="KIND")
     runs = kinds.add_parser("runs", help="two finished runs: table of differences and a report")
@@ -146,10 +152,15 @@ def _parser() -> argparse.ArgumentParser:
         default="sections",
         help="sections: zonal-mean wind, temperature and drag (default); qbo: wind over the "
         "equator against time and height, beside the observed one; height, vorticity: maps of one "
-        "layer of fluid at three times",
+        "layer of fluid; pressure, precipitation, and temperature, wind, height at a --level: maps "
+        "of an atmosphere",
     )
     plot.add_argument("--out", type=Path, default=Path("plot.png"), metavar="FILE.png")
     plot.add_argument("--skip-days", type=float, default=0.0, help="days at the start to leave out")
+    plot.add_argument(
+        "--days", type=float, nargs="+", default=[], help="of maps (default: three of the run)"
+    )
+    plot.add_argument("--level", type=float, metavar="HPA", help="pressure of maps [hPa]")
     plot.add_argument(
         "--observed", type=Path, help="table of observed equatorial winds (default: the data store)"
     )
@@ -193,6 +204,15 @@ def _parser() -> argparse.ArgumentParser:
         help="an inherited end of a socket pair: the server ends when the other end is closed",
     )
     serve.add_argument("--worker", type=int, help=argparse.SUPPRESS)
+
+    bridge = commands.add_parser(
+        "bridge", help="the library for C and Fortran, see docs/fortran.md"
+    )
+    steps = bridge.add_subparsers(dest="step", required=True, metavar="STEP")
+    build = steps.add_parser(
+        "build", help="compile it with $CC and $FC, by default cc and gfortran"
+    )
+    build.add_argument("--to", type=Path, default=Path("isthmus-bridge"), metavar="FOLDER")
 
     data = commands.add_parser("data", help="the observed data that some cases start from")
     fetch.add_arguments(data)
@@ -292,6 +312,15 @@ def _train(args: argparse.Namespace) -> int:
     return 0
 
 
+def _replay(args: argparse.Namespace) -> int:
+    from coupler.driver.replay import replay
+
+    found = replay(args.recording)
+    for name, d in found.items():
+        print(f"{name:24} {d.different} of {d.values} values differ, by {d.largest:g} at most")
+    return 1 if any(d.different for d in found.values()) else 0
+
+
 def _compare(args: argparse.Namespace) -> int:
     from coupler.compare.report import compare_runs
 
@@ -303,8 +332,25 @@ def _compare(args: argparse.Namespace) -> int:
 def _plot(args: argparse.Namespace) -> int:
     from coupler.diagnostics.plots import plot
 
-    plot(args.run, args.kind, args.out, skip_days=args.skip_days, observed=args.observed)
+    plot(
+        args.run,
+        args.kind,
+        args.out,
+        skip_days=args.skip_days,
+        observed=args.observed,
+        days=args.days,
+        level=None if args.level is None else 100.0 * args.level,
+    )
     print(f"picture written to {args.out}")
+    return 0
+
+
+def _bridge(args: argparse.Namespace) -> int:
+    from coupler.driver.discovery import bridge
+
+    written = bridge().build(args.to, version=coupler.__version__)
+    print("\n".join(map(str, written)))
+    print(f"compile with: gfortran -I{args.to}/include MODEL.f90 {args.to}/lib/libisthmus.a")
     return 0
 
 
@@ -343,9 +389,11 @@ _COMMANDS = {
     "check": _check,
     "schemes": _schemes,
     "train": _train,
+    "replay": _replay,
     "compare": _compare,
     "plot": _plot,
     "serve": _serve,
+    "bridge": _bridge,
     "data": _data,
     "info": _info,
 }

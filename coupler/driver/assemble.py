@@ -24,12 +24,13 @@ from coupler.config import (
     problems_of,
     validate,
 )
+from coupler.driver.bound import Bound
 from coupler.driver.clock import Clock, parse_date, steps_of
 from coupler.driver.discovery import bundle_path, discover, find_scheme
 from coupler.driver.links import Coupling
 from coupler.driver.negotiate import Plan, negotiate
 from coupler.driver.places import Elsewhere, place_of, place_problems
-from coupler.driver.suite import Bound, Process, Suite, flat
+from coupler.driver.suite import Process, Suite, flat
 from coupler.input.fetch import locate
 from coupler.interface.component import (
     Array,
@@ -85,7 +86,7 @@ class _Draft:
     def build(self, process: str, choice: ModelChoice, *, weights: bool = True) -> Component | None:
         """The component of a choice, or None with the problem noted."""
         try:
-            cls = find_scheme(process, choice.scheme, self.base, weights=weights)
+            cls = find_scheme(process, choice.scheme, self.base, choice.parameters, weights=weights)
             return cls(cls.Parameters.model_validate(choice.parameters))
         except ValidationError as error:
             for p in problems_of(error, cls.Parameters, (process,)):
@@ -152,6 +153,8 @@ def _draft(case: Case, base: Path, record: Sequence[str]) -> _Draft:
             model = draft.build(name, choice)
             if isinstance(model, Model):
                 draft.models[name] = model
+            if isinstance(model, ColumnModel):
+                model.place(draft.planet)
     for process, choice in case.physics.items():
         _plan(draft, process, choice)
     own = {p.process: draft.components[p.process, p.label] for p in reversed(draft.plans)}
@@ -211,7 +214,8 @@ def _planet_and_start(draft: _Draft) -> None:
                     found=f"{draft.case.planet[name]:g}",
                 )
             )
-    draft.planet = Planet(**{k: v for k, v in draft.case.planet.items() if k in known})
+    possible = {k: v for k, v in draft.case.planet.items() if v > 0.0 or k == "rotation_rate"}
+    draft.planet = Planet(**{k: v for k, v in possible.items() if k in known})
     try:
         draft.start = parse_date(draft.case.start, draft.case.calendar)
     except ValueError:
@@ -308,7 +312,9 @@ def _intervals(draft: _Draft) -> list[tuple[str, float]]:
 def _interval(draft: _Draft, plan: Plan) -> float | None:
     chosen = draft.case.physics[plan.process].interval
     if chosen is None and issubclass(plan.cls, Tendency):
-        return plan.cls.interval
+        own, atmosphere = plan.cls.interval, draft.models.get("atmosphere")
+        # Its own interval says how rarely a scheme may be called: a longer step calls it each time.
+        return None if own and atmosphere and own < atmosphere.dt else own
     return chosen
 
 

@@ -62,7 +62,7 @@ Maker = Callable[[], Tendency]
 
 def _maker(process: str, scheme: str, parameters: Mapping[str, Any], base: Path) -> Maker:
     """What makes instances of a scheme, which share its weights."""
-    cls = find_scheme(process, scheme, base)
+    cls = find_scheme(process, scheme, base, parameters)
     try:
         checked = cls.Parameters.model_validate(dict(parameters))
     except ValidationError as error:
@@ -77,7 +77,7 @@ def _maker(process: str, scheme: str, parameters: Mapping[str, Any], base: Path)
     return lambda: cls(checked)
 
 
-def _makers(request: Request) -> tuple[Maker, str, str]:
+def makers(request: Request) -> tuple[Maker, str, str]:
     """What makes the scheme with its fallback; its name and fingerprint.
 
     Raises:
@@ -129,7 +129,7 @@ def worker(lifeline_fd: int) -> int:
 def _server(
     listener: socket.socket, request: Request, *, lifeline: socket.socket | None = None
 ) -> Server:
-    make, scheme, digest = _makers(request)
+    make, scheme, digest = makers(request)
     return Server(
         listener,
         make,
@@ -177,7 +177,7 @@ def serve(
         reference={"scheme": fallback, "parameters": {}} if fallback else None,
         spin=spin,
     )
-    if fallback and not hasattr(_makers(request)[0](), "fallback"):
+    if fallback and not hasattr(makers(request)[0](), "fallback"):
         raise ConfigError.of(
             "a fallback for a scheme that never hands over", what, remedy="leave --fallback out"
         )

@@ -11,7 +11,7 @@ from coupler.interface.constants import Planet
 from coupler.interface.errors import ConfigError, UnstableError
 from physics.dynamics import fused_spectral
 from physics.dynamics.atmosphere import SpectralAtmosphere, SpectralParameters
-from physics.dynamics.initial import INITIAL_STATES
+from physics.dynamics.initial_states import INITIAL_STATES
 
 
 def atmosphere(dtype=np.float32, boundary=None, seed=5, initial_data=None, **parameters):
@@ -40,6 +40,15 @@ def advance(model, steps):
         model.advance(relax(model))
 
 
+PRESSURES = {
+    "mountain_rest": (8.0e4, 1.01e5),
+    "mountain_rossby_wave": (7.8e4, 1.06e5),
+    "solid_rotation": (9.2e4, 1.06e5),
+    "rossby_haurwitz": (9.5e4, 1.04e5),
+}
+"""Range of the surface pressure [Pa]."""
+
+
 @pytest.mark.parametrize("name", sorted(INITIAL_STATES))
 def test_every_initial_state_starts_and_offers_plausible_columns(name):
     model = atmosphere(initial=name)
@@ -53,8 +62,11 @@ def test_every_initial_state_starts_and_offers_plausible_columns(name):
         assert x[field].shape == (k + 1, *shape), field
     assert x["ps"].shape == x["orog"].shape == shape
     assert all(a.dtype == np.float32 and a.flags.c_contiguous for a in x.values())
-    assert 120.0 < x["ta"].min() <= x["ta"].max() < 330.0
-    assert np.abs(x["ps"] - 1e5).max() < 2e3
+    coldest = 60.0 if name == "rossby_haurwitz" else 120.0  # one lapse rate up to the top
+    assert coldest < x["ta"].min() <= x["ta"].max() < 330.0
+    # A flat or smooth ground at 1000 hPa, or the published mountains and waves of mass.
+    low, high = PRESSURES.get(name, (9.8e4, 1.02e5))
+    assert low < x["ps"].min() <= x["ps"].max() < high
 
 
 def test_columns_are_the_same_memory_at_every_step():
@@ -64,14 +76,15 @@ def test_columns_are_the_same_memory_at_every_step():
     assert before == {n: a.__array_interface__["data"][0] for n, a in model.columns().items()}
 
 
+@pytest.mark.parametrize("stepper", ["leapfrog", "sil3"])
 @pytest.mark.parametrize("moisture", ["grid", "spectral"])
 @pytest.mark.parametrize("stop", [0, 1, 2, 5])
-def test_a_restart_continues_bit_for_bit(stop, moisture):
-    whole = atmosphere(initial="moist_baroclinic_wave", moisture=moisture)
+def test_a_restart_continues_bit_for_bit(stop, moisture, stepper):
+    whole = atmosphere(initial="moist_baroclinic_wave", moisture=moisture, stepper=stepper)
     advance(whole, stop)
     memory = {n: np.array(a, copy=True) for n, a in whole.memory().items()}
     advance(whole, 6)
-    other = atmosphere(initial="standard_rest", noise=1.0, moisture=moisture)
+    other = atmosphere(initial="standard_rest", noise=1.0, moisture=moisture, stepper=stepper)
     advance(other, 3)
     other.restore(memory)
     advance(other, 6)
@@ -86,6 +99,21 @@ def test_the_first_step_applies_physics_for_dt_and_the_others_for_two():
     assert model.physics_dt() == 2700.0
     advance(model, 1)
     assert model.physics_dt() == 5400.0
+
+
+def test_with_sil3_every_step_applies_physics_for_dt_and_shows_its_newest_state():
+    model = atmosphere(stepper="sil3")
+    for _ in range(2):
+        assert model.physics_dt() == 2700.0
+        advance(model, 1)
+        for name, array in model.core.newest().items():
+            if name != "hus":  # on the grid there is one only
+                scale = np.abs(array).max()
+                assert np.abs(model.columns()[name] - array).max() <= 1e-5 * scale, name
+    lifted = model.columns()["wap"].copy()
+    model.core.equations.vertical_motion(model.core._fields)
+    assert np.array_equal(lifted, model.core.equations.omega_p.numpy() * model.columns()["pfull"])
+    assert np.abs(lifted).max() > 1e-3
 
 
 def test_noise_depends_on_the_seed_alone():
