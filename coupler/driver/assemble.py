@@ -136,11 +136,8 @@ def assemble(
     if problems:
         raise ConfigError(*problems)
     elsewhere = Elsewhere(case, base)
-    try:
+    with elsewhere.closed_on_failure():
         return _bind(draft, elsewhere)
-    except BaseException:
-        elsewhere.close()
-        raise
 
 
 def _draft(case: Case, base: Path, record: Sequence[str]) -> _Draft:

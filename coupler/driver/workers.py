@@ -71,10 +71,6 @@ class Worker:
             self, _end, self.process, ours, self.path, self._words, os.getpid()
         )
 
-    def connect(self) -> socket.socket:
-        """A connection to the worker, also while it still loads."""
-        return sockets.connect(self.path)
-
     def connected(self) -> None:
         """All who want to are connected: the name of the socket is not needed any more."""
         self.path.unlink(missing_ok=True)

@@ -391,7 +391,20 @@ class Remote(Tendency):
         Beside it what may take its place; a restart of another transport does not have that.
         """
         assert self._channel is not None
-        return dict(self._channel.memory) | self._own_memory()
+        found = dict(self._channel.memory)
+        if self._member.member:  # what counts over all columns is the first member's to tell
+            found |= {n: np.zeros_like(found[n]) for n in self.declared_counted() if n in found}
+        return found | self._own_memory()
+
+    def declared_counted(self) -> tuple[str, ...]:
+        """Names of numbers in the scheme's memory that count over columns."""
+        counted = getattr(self.declared, "counted", tuple)
+        return tuple(counted())
+
+    def counted(self) -> tuple[str, ...]:
+        """The same of all of the memory."""
+        own = getattr(self.reference, "counted", tuple)
+        return (*self.declared_counted(), *(f"reference.{n}" for n in own()))
 
     def _own_memory(self) -> dict[str, Array]:
         if self.terms.on_failure == "hold":
@@ -404,7 +417,8 @@ class Remote(Tendency):
         """Puts it back; the server takes it up before the next call."""
         assert self._channel is not None
         for name, array in self._channel.memory.items():
-            array[...] = memory[name]
+            if not self._member.member or array.shape[-1:] == (self._host.ncol,):
+                array[...] = memory[name]
         self._restore = bool(self._channel.memory)
         for name, array in self._own_memory().items():
             if name in memory:
@@ -415,7 +429,8 @@ class Remote(Tendency):
         own = {f"worker_{k}": v for k, v in self._count.items() if v and k != "calls"}
         if self._channel is None:
             return own
-        return {**{n: int(a[0]) for n, a in self._channel.counts.items()}, **own}
+        first = not self._member.member  # they are those of all members
+        return {**{n: int(a[0]) * first for n, a in self._channel.counts.items()}, **own}
 
     def close(self) -> None:
         """Hangs up."""

@@ -1,4 +1,4 @@
-"""Clients of `served`: columns, greetings, and a server to talk to."""
+"""Clients of `misbehaving`: columns, greetings, and a server to talk to."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import cftime
+import misbehaving
 import numpy as np
-import served
 
 from coupler.exchange import groups, sockets
 from coupler.exchange import protocol as p
@@ -46,7 +46,7 @@ def now(step: int = 0) -> Now:
     return Now(date=date, step=step, seconds=600.0 * step, dt=600.0)
 
 
-def columns(asked: float = served.GOOD, *, of: Host | None = None, seed: int = 1) -> Arrays:
+def columns(asked: float = misbehaving.GOOD, *, of: Host | None = None, seed: int = 1) -> Arrays:
     """Inputs; the first temperature tells the scheme what to do."""
     h = of or host()
     rng = np.random.default_rng(seed)
@@ -75,16 +75,16 @@ def call(scheme: Any, x: Arrays, step: int = 0) -> dict[str, np.ndarray]:
     return {n: a for group in out for n, a in group.items()}
 
 
-def inline(of: Host | None = None) -> served.Waves:
+def inline(of: Host | None = None) -> misbehaving.Waves:
     """The same scheme in this process."""
-    scheme = served.Waves()
+    scheme = misbehaving.Waves()
     scheme.setup(of or host())
     return scheme
 
 
 def hello(**other: Any) -> p.Hello:
     """A greeting that the server accepts, unless told otherwise."""
-    scheme = served.Waves()
+    scheme = misbehaving.Waves()
     what: dict[str, Any] = {
         "ncol": NCOL,
         "dtype": np.dtype("f8"),
@@ -105,7 +105,7 @@ class Serving:
     def __init__(self, path: Path, spin: float = 50e-6) -> None:
         self.path = path
         self.process = subprocess.Popen(
-            [sys.executable, served.__file__, str(path), str(spin)],
+            [sys.executable, misbehaving.__file__, str(path), str(spin)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -120,7 +120,7 @@ class Serving:
     def remote(self, terms: Terms = QUICK, **more: Any) -> Remote:
         """A client that is not set up yet."""
         return Remote(
-            served.Waves(),
+            misbehaving.Waves(),
             lambda: sockets.connect(self.path),
             terms=terms,
             available=AVAILABLE,

@@ -8,9 +8,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import misbehaving
 import numpy as np
 import pytest
-import served
 from channel_tools import (
     QUICK,
     Serving,
@@ -61,7 +61,7 @@ def test_a_scheme_elsewhere_gives_the_same_bits(server: Serving, dtype: str) -> 
 def test_an_optional_input_is_handed_over_where_the_host_has_it(server: Serving) -> None:
     of = host()
     remote = Remote(
-        served.Waves(),
+        misbehaving.Waves(),
         lambda: sockets.connect(server.path),
         terms=QUICK,
         available=("ua", "ta", "pfull", "lat", "orog"),
@@ -113,7 +113,7 @@ def test_members_of_a_group_lie_end_to_end_and_are_one_batch(server: Serving) ->
 def test_what_is_posted_is_computed_while_the_host_goes_on(server: Serving) -> None:
     h = hello()
     channel = Channel.open(sockets.connect(server.path), h, {"lat": np.zeros(h.ncol)})
-    channel.inputs["ta"][...] = served.GOOD
+    channel.inputs["ta"][...] = misbehaving.GOOD
     channel.inputs["pfull"][...] = 3.0
     channel.post(now())
     end = time.monotonic() + 20.0
@@ -121,7 +121,7 @@ def test_what_is_posted_is_computed_while_the_host_goes_on(server: Serving) -> N
         time.sleep(0.001)
     assert channel.test()
     assert channel.wait(0.0) is Answer.DONE
-    np.testing.assert_array_equal(channel.tendencies["ta"], served.GOOD * 600.0 * 7.0 + 3.0)
+    np.testing.assert_array_equal(channel.tendencies["ta"], misbehaving.GOOD * 600.0 * 7.0 + 3.0)
     began, ended = channel.spans()
     assert began < ended < time.monotonic()
     channel.post(now(1))
@@ -145,7 +145,7 @@ def test_a_second_post_waits_for_the_first_answer(server: Serving) -> None:
 
 def test_a_lag_of_one_call_is_the_same_here_and_there(server: Serving) -> None:
     of = host()
-    here, there = Behind(served.Waves()), Behind(server.remote())
+    here, there = Behind(misbehaving.Waves()), Behind(server.remote())
     here.setup(of)
     there.setup(of)
     plain = inline(of)
@@ -163,8 +163,8 @@ def test_a_lag_of_one_call_is_the_same_here_and_there(server: Serving) -> None:
 def test_a_restart_goes_on_in_the_other_transport_bit_by_bit(server: Serving, lag: int) -> None:
     of = host()
 
-    def new(elsewhere: bool) -> Remote | served.Waves | Behind:
-        scheme = server.remote() if elsewhere else served.Waves()
+    def new(elsewhere: bool) -> Remote | misbehaving.Waves | Behind:
+        scheme = server.remote() if elsewhere else misbehaving.Waves()
         late = Behind(scheme) if lag else scheme
         late.setup(of)
         return late

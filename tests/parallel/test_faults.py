@@ -17,9 +17,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import misbehaving
 import numpy as np
 import pytest
-import served
 from channel_tools import (
     NCOL,
     QUICK,
@@ -59,9 +59,9 @@ def own(tmp_path: Path) -> Iterator[Serving]:
         yield found
 
 
-def calm(speed: float = 11.0) -> served.Waves:
+def calm(speed: float = 11.0) -> misbehaving.Waves:
     """The reference: the same scheme with another speed."""
-    return served.Waves(served.Waves.Parameters(speed=speed))
+    return misbehaving.Waves(misbehaving.Waves.Parameters(speed=speed))
 
 
 # -- the server goes, or does not answer ------------------------------------------------------
@@ -82,7 +82,7 @@ def test_a_server_that_dies_in_a_call_is_missed_at_once(own: Serving) -> None:
     remote = own.client()
     began = time.monotonic()
     with pytest.raises(ExchangeError, match=r"the worker died"):
-        call(remote, columns(served.DIE))
+        call(remote, columns(misbehaving.DIE))
     assert time.monotonic() - began < QUICK.deadline / 2
 
 
@@ -94,8 +94,8 @@ def test_a_server_that_is_late_is_named_after_the_deadline(own: Serving) -> None
         match=r"no answer from the worker in time: gravity_wave=made_up; "
         r"expected one within 0.4 s; found none; it is alive and computing",
     ):
-        call(remote, columns(served.SLEEP))
-    assert SOON.deadline <= time.monotonic() - began < served.LONG / 2
+        call(remote, columns(misbehaving.SLEEP))
+    assert SOON.deadline <= time.monotonic() - began < misbehaving.LONG / 2
 
 
 def test_a_server_that_is_stopped_shows_no_sign_of_life(own: Serving) -> None:
@@ -173,18 +173,18 @@ def test_a_server_that_comes_back_goes_on_with_what_the_scheme_remembers(
 def test_what_the_scheme_raises_is_raised_in_the_host(server: Serving) -> None:
     remote = server.client()
     with pytest.raises(UnstableError, match=r"^too windy: ua; found 400; go inside$"):
-        call(remote, columns(served.UNSTABLE))
+        call(remote, columns(misbehaving.UNSTABLE))
     with pytest.raises(
         ExchangeError,
         match=r"^the scheme broke off in its worker: gravity_wave=made_up; found ValueError: no "
-        r"waves today \(served.py, line \d+\)$",
+        r"waves today \(misbehaving.py, line \d+\)$",
     ):
-        call(remote, columns(served.BREAK_OFF), 1)
+        call(remote, columns(misbehaving.BREAK_OFF), 1)
     assert call(remote, columns(), 2)["calls_seen"][0] == 3.0  # and it can be called again
 
 
 def test_a_nan_is_handed_over_as_inline_unless_something_takes_its_place(server: Serving) -> None:
-    x = columns(served.NAN)
+    x = columns(misbehaving.NAN)
     assert np.isnan(call(server.client(), x)["ta"][0, 0])
     held = server.client(HOLD)
     good = call(held, columns())
@@ -197,13 +197,13 @@ def test_a_nan_is_handed_over_as_inline_unless_something_takes_its_place(server:
 
 
 def test_a_reference_that_gives_something_else_is_refused(server: Serving) -> None:
-    class Other(served.Waves):
+    class Other(misbehaving.Waves):
         tendencies = ("ta", "hus")
 
     with pytest.raises(CouplerError, match=r"reference returns something else"):
         server.client(REFERENCE, reference=Other())
 
-    class Hecto(served.Waves):
+    class Hecto(misbehaving.Waves):
         inputs = tuple(
             replace(i, units="Pa" if i.name == "pfull" else i.units) for i in calm().inputs
         )
@@ -266,9 +266,10 @@ def test_members_at_different_steps_are_told_so(server: Serving) -> None:
 ORPHAN = """
 import os, sys, time
 from coupler.driver.workers import Worker
+from coupler.exchange import sockets
 worker = Worker("gravity_wave=ad99", {"process": "gravity_wave", "scheme": "ad99"})
 print(worker.process.pid, worker.path, flush=True)
-worker.connect()
+connection = sockets.connect(worker.path)  # also while it still loads
 worker.connected()
 print(worker.path.exists(), flush=True)
 time.sleep(100)

@@ -1,6 +1,6 @@
 """A server in a process of its own, with a scheme that can be told to misbehave.
 
-    python served.py SOCKET [spin]
+    python misbehaving.py SOCKET [spin]
 
 Prints ``ready`` and serves until its standard input ends. The first value of the temperature says
 what the scheme does beside its sums: see `MISBEHAVE`.
