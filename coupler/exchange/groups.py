@@ -334,12 +334,27 @@ def _host(hello: p.Hello, counts: list[int], static: list[Mapping[str, Array]]) 
         )
     joined = {n: np.concatenate([s[n] for s in static]) for n in hello.static}
     return Host(
-        grid=Grid.column(count=sum(counts)),
+        grid=_grid(sum(counts), hello.row, joined.get("lat")),
         levels=HybridLevels(a=np.array(hello.a), b=np.array(hello.b), name=hello.levels),
         planet=replace(Planet(), **hello.planet),
         dtype=hello.dtype,
         seed=hello.seed,
         static={n: np.ascontiguousarray(a, hello.dtype) for n, a in joined.items()},
+    )
+
+
+def _grid(ncol: int, row: int, lat: Array | None) -> Grid:
+    """Columns in rows, one after the other; where on the globe only the static fields say."""
+    if not row or row == ncol:
+        return Grid.column(count=ncol)
+    n = ncol // row
+    return Grid(
+        kind="rows",
+        lat=np.zeros(n) if lat is None else np.asarray(lat[::row], np.float64),
+        lon=360.0 / row * np.arange(row, dtype=np.float64),
+        lat_bounds=np.linspace(-90.0, 90.0, n + 1),
+        lon_bounds=360.0 / row * (np.arange(row + 1, dtype=np.float64) - 0.5),
+        weights=np.full(n, 1.0 / n),
     )
 
 

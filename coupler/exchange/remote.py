@@ -194,6 +194,7 @@ class Remote(Tendency):
             levels=host.levels.name,
             seed=host.seed,
             calendar=self._calendar,
+            row=host.grid.lon.size if host.grid.lat.size > 1 else 0,
             process=self.process,
             scheme=self.scheme,
             fingerprint=self._fingerprint,

@@ -24,7 +24,7 @@ from channel_tools import (
 )
 
 from coupler.driver.behind import Behind
-from coupler.exchange import sockets
+from coupler.exchange import groups, sockets
 from coupler.exchange.channel import Answer, Channel
 from coupler.exchange.remote import Member, Remote
 from coupler.interface.component import Arrays, Host
@@ -249,6 +249,13 @@ def test_a_path_longer_than_the_system_takes_is_reached_all_the_same(tmp_path: P
     folder.mkdir()
     with serving(folder / "s.sock") as far:
         same(call(far.client(), columns()), call(inline(), columns()))
+
+
+def test_a_scheme_sees_columns_in_the_rows_of_the_host() -> None:
+    made = groups._host(hello(row=7), [14, 7], [{"lat": np.arange(n) // 7} for n in (14, 7)])
+    assert made.grid.shape == (3, 7)
+    assert made.grid.lat.tolist() == [0.0, 1.0, 0.0]
+    assert groups._host(hello(), [3], [{"lat": np.zeros(3)}]).grid.shape == (1, 3)
 
 
 def test_levels_of_the_host_reach_the_scheme(server: Serving) -> None:

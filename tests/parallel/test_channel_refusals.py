@@ -298,6 +298,7 @@ def test_another_scheme_or_other_parameters_are_refused(server: Serving) -> None
 
 def test_columns_that_make_no_sense_are_refused(server: Serving) -> None:
     refused(server, "a greeting that makes no sense: .*0 columns", ncol=0, static=())
+    refused(server, "7 columns in rows of 4", row=4)
     refused(server, "reals of 2 bytes", dtype=np.dtype("f2"))
     refused(server, "member 3 of 2", members=2, member=3)
     refused(server, "impossible levels|not increasing downward", a=[0.0] * 6, b=[0.5] * 6)
