@@ -76,9 +76,9 @@ class Worker:
         self.path.unlink(missing_ok=True)
 
     def fate(self) -> str:
-        """How the worker ended and what it said last; empty while it runs."""
+        """How a worker that hung up ended and what it said last; empty while it runs."""
         try:
-            status = self.process.wait(0.5)
+            status = self.process.wait(_PATIENCE)
         except subprocess.TimeoutExpired:
             return ""
         how = (

@@ -132,7 +132,7 @@ class Channel:
         except OSError as error:
             connection.close()
             raise ExchangeError.of(
-                "the server hung up", hello.process or "channel", found=str(error)
+                sockets.HUNG_UP, hello.process or "channel", found=str(error)
             ) from error
         except CouplerError:
             connection.close()
@@ -262,7 +262,7 @@ def _welcome(connection: socket.socket, deadline: float) -> Shared:
             remedy="look at what the server does, or whether all members of the group came",
         ) from error
     if found is None:
-        raise ExchangeError.of("the server hung up", "channel", found="end of the connection")
+        raise ExchangeError.of(sockets.HUNG_UP, "channel", found="end of the connection")
     kind, payload, fds = found
     try:
         if kind is p.Kind.REFUSED:

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from coupler.exchange import groups
+from coupler.exchange import groups, sockets
 from coupler.exchange import protocol as p
 from coupler.exchange.channel import SPIN, Answer, Channel
 from coupler.interface.component import Array, Arrays, Host, Now, Tendency
@@ -146,7 +146,8 @@ class Remote(Tendency):
         try:
             self._take(self._open(self.terms.greeting))
         except ExchangeError as error:
-            fate = self._fate()
+            silent = error.problems[0].what in (sockets.NO_SERVER, sockets.HUNG_UP)
+            fate = self._fate() if silent else ""
             if not fate:
                 raise
             raise ExchangeError.of("the worker did not start", self._name, found=fate) from error

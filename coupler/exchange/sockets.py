@@ -19,6 +19,8 @@ from coupler.interface.errors import ExchangeError
 _LONGEST_PATH = 100
 """Bytes; the system's limit is 108."""
 BACKLOG = 128
+NO_SERVER, HUNG_UP = "no server", "the server hung up"
+"""What is wrong when there is nobody to talk to."""
 
 
 def runtime_folder() -> Path:
@@ -127,7 +129,7 @@ def connect(path: Path) -> socket.socket:
         found = path.lstat()
     except OSError as error:
         raise ExchangeError.of(
-            "no server",
+            NO_SERVER,
             str(path),
             expected="the socket of a running server",
             found="no such file",
@@ -135,7 +137,7 @@ def connect(path: Path) -> socket.socket:
         ) from error
     if not stat.S_ISSOCK(found.st_mode):
         raise ExchangeError.of(
-            "no server", str(path), expected="a socket", found="a file of another kind"
+            NO_SERVER, str(path), expected="a socket", found="a file of another kind"
         )
     _refuse_stranger(str(path), found.st_uid)
     client = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -147,7 +149,7 @@ def connect(path: Path) -> socket.socket:
         client.close()
         if error.errno == errno.ECONNREFUSED:
             raise ExchangeError.of(
-                "no server",
+                NO_SERVER,
                 str(path),
                 expected="the socket of a running server",
                 found="a socket that a dead server left behind",
