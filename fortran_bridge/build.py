@@ -68,7 +68,7 @@ def build(
     static, shared = lib / "libisthmus.a", lib / "libisthmus.so"
     static.unlink(missing_ok=True)
     _call(["ar", "rcs", str(static), *map(str, objects)])
-    _call([*f, "-shared", "-o", str(shared), *map(str, objects), "-lpthread"])
+    _call([*f, *flags, "-shared", "-o", str(shared), *map(str, objects), "-lpthread"])
     for item in objects:
         item.unlink()
     description = lib / "pkgconfig" / "isthmus.pc"

@@ -343,9 +343,10 @@ static int wait_for(session *s)
   int reason = s->reason;
   if (!reason && s->embedded)
     reason = -embedded_call(s->embedded, &s->said);
-  if (!reason)
+  const int posted = !reason;
+  if (posted)
     reason = -channel_wait(&s->c, s->o.spin, s->o.deadline, &s->said);
-  if (reason && reason != ISTHMUS_LATE && s->link == LINK_UP && !s->embedded) {
+  if (posted && reason && reason != ISTHMUS_LATE) {
     channel_hang_up(&s->c);
     s->link = LINK_NONE;
     s->retry_at = clock_now() + RETRY;

@@ -82,7 +82,8 @@ static session *new_session(void)
   prepared = 1;
   for (int i = 1; i < MOST_SESSIONS && !found; i++) {
     session *s = &sessions[i];
-    pthread_mutex_lock(&s->lock);
+    if (pthread_mutex_trylock(&s->lock) != 0)
+      continue; /* somebody works in it */
     if (s->handle == 0) {
       memset((char *)s + sizeof s->lock, 0, sizeof *s - sizeof s->lock);
       s->handle = ++generation * MOST_SESSIONS + i;

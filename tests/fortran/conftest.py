@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from c_library import Server, load
+
+from coupler.cli import main
+from fortran_bridge.build import build
 
 HERE = Path(__file__).resolve().parent
 DEMO = HERE.parents[1] / "fortran_bridge" / "demo"
@@ -36,3 +43,29 @@ def ad99(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copy(DEMO / "gravity_wave_ad99.yaml", folder / "libgravity_wave_ad99.yaml")
     source = DEMO / "gravity_wave_ad99.f90"
     return compile_library(source, folder / "libgravity_wave_ad99.so", *STRICT)
+
+
+@pytest.fixture(scope="session")
+def bridge(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that ``isthmus bridge build`` makes, or one built with the flags of a test."""
+    folder = tmp_path_factory.mktemp("bridge") / "made"
+    flags = os.environ.get("ISTHMUS_TEST_FLAGS")
+    if flags:
+        build(folder, flags=flags.split())
+    else:
+        assert main(["bridge", "build", "--to", str(folder)]) == 0
+    return folder
+
+
+@pytest.fixture(scope="session")
+def library(bridge: Path) -> Any:
+    """The shared library with its signatures."""
+    return load(bridge / "lib" / "libisthmus.so")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The socket of a server of the mirror scheme."""
+    running = Server(tmp_path_factory.mktemp("server") / "mirror.sock")
+    yield running.socket
+    running.close()
