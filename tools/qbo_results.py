@@ -316,7 +316,8 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     made = versions()
     found = list(sections(args.years, args.emulators, args.work, args.out))
-    options = shlex.join(argv if argv is not None else sys.argv[1:])
+    given = (("years", args.years, 96), ("emulators", args.emulators, 0))
+    options = shlex.join(f"--{name}={value}" for name, value, usual in given if value != usual)
     header = HEADER.format(
         command=f"python tools/qbo_results.py {options}".strip(),
         isthmus=made["isthmus"],
