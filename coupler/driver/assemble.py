@@ -144,6 +144,7 @@ def _draft(case: Case, base: Path) -> _Draft:
     if atmosphere is None:
         return draft
     offered = [f.name for f in atmosphere.provides]
+    offered += atmosphere.tracers if isinstance(atmosphere, ColumnModel) else ()
     others = {n: type(m) for n, m in draft.models.items() if n != "atmosphere"}
     draft.problems += negotiate(
         draft.plans,

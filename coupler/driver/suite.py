@@ -28,7 +28,7 @@ from coupler.interface.component import (
     Tendency,
 )
 from coupler.interface.errors import UnstableError
-from coupler.interface.fields import COLUMN, STATE, Field, tendency_field
+from coupler.interface.fields import COLUMN, STATE, TRACERS, Field, tendency_field
 from coupler.interface.units import conversion
 
 NOT_FINITE = "a tendency is not finite"
@@ -246,7 +246,7 @@ class Suite:
 
     def __init__(self, host: Host, columns: Mapping[str, Array]) -> None:
         self.host = host
-        self.start = {of: flat(columns[of]) for of in STATE if of in columns}
+        self.start = {of: flat(columns[of]) for of in (*STATE, *TRACERS) if of in columns}
         self.state = {of: a.copy() for of, a in self.start.items()}
         self.total = {of: np.zeros_like(a) for of, a in self.start.items()}
         self.phalf = flat(columns["phalf"]) if "phalf" in columns else None

@@ -15,7 +15,7 @@ from pydantic import Field as Limit
 from coupler.interface.component import Array, ColumnModel, Params, Port, Site, reads
 from coupler.interface.constants import Planet
 from coupler.interface.errors import BadValue, ConfigError, Problem, nearest
-from coupler.interface.fields import FIELDS, Field
+from coupler.interface.fields import FIELDS, Field, tracer
 from coupler.interface.grid import Grid, HybridLevels
 from coupler.interface.registry import scheme
 from coupler.interface.units import Unit
@@ -49,6 +49,31 @@ Truncation = Annotated[int, BeforeValidator(_number)]
 """A triangular truncation, ``T21`` or 21."""
 
 
+def _tracers(value: object) -> object:
+    """A list of names as a mapping to 0; the names go into the table of fields."""
+    given = dict.fromkeys(value, 0.0) if isinstance(value, list | tuple) else value
+    if not isinstance(given, Mapping) or not all(isinstance(n, str) for n in given):
+        raise BadValue(
+            "no tracers", expected="a list of names, or a mixing ratio by name", found=repr(value)
+        )
+    for name, start in given.items():
+        number = isinstance(start, int | float) and not isinstance(start, bool)
+        if not number or not 0.0 <= start <= 1.0:
+            raise BadValue(
+                f"impossible initial mixing ratio of tracer {name}",
+                expected="a number from 0 to 1",
+                found=repr(start),
+            )
+        try:
+            tracer(name)
+        except ConfigError as error:
+            (problem,) = error.problems
+            raise BadValue(
+                f"{problem.what}: {name}", expected=problem.expected, found=problem.found
+            ) from error
+    return given
+
+
 class SpectralParameters(Params):
     """Parameters of the spectral atmosphere; defaults are for T21 to T42 with a top near 1 hPa."""
 
@@ -68,6 +93,8 @@ class SpectralParameters(Params):
     stepper: Literal["leapfrog", "sil3"] = "leapfrog"
     """Semi-implicit leapfrog with a filter, or SIL3 (Whitaker and Kar 2013): a Runge-Kutta scheme
     of one time level, second order, about three times the cost of a step."""
+    tracers: Annotated[Mapping[str, float], BeforeValidator(_tracers)] = {}
+    """Further tracers, carried on the grid: names, or the initial mixing ratio by name."""
     diffusion_power: int = Limit(default=4, ge=1, le=16)
     """Half the order of the horizontal diffusion: 4 is del^8."""
     diffusion_time: Annotated[float, Unit("s"), Positive] | None = None
@@ -138,6 +165,7 @@ class SpectralAtmosphere(ColumnModel):
         self.grid = Grid.gaussian(*quadratic_grid(self.p.truncation))
         self.levels = HybridLevels.named(self.p.levels)
         self.dt = float(self.p.dt)
+        self.tracers = tuple(self.p.tracers)
         self.planet = Planet()
         self.dtype = np.dtype(np.float32)
 
@@ -157,6 +185,7 @@ class SpectralAtmosphere(ColumnModel):
             dtype=torch.float64 if self.dtype == np.float64 else torch.float32,
             tracers=1 if p.moist else 0,
             moisture=p.moisture,
+            extra=self.tracers,
             stepper=p.stepper,
             diffusion=Diffusion(
                 power=p.diffusion_power,
@@ -178,7 +207,7 @@ class SpectralAtmosphere(ColumnModel):
             )
         with torch.no_grad():
             state = self._initial(site)
-            core.start(to_spectral(core.equations, state), state.hus)
+            core.start(to_spectral(core.equations, state), state.hus, p.tracers)
         self._arrays = self._columns()
         self._fresh = False
 
@@ -232,9 +261,9 @@ class SpectralAtmosphere(ColumnModel):
         return self._arrays
 
     def fields(self) -> Mapping[str, Array]:
-        """The provided fields."""
+        """The provided fields, and the tracers."""
         columns = self.columns()
-        return {f.name: columns[f.name] for f in self.provides}
+        return {n: columns[n] for n in (*(f.name for f in self.provides), *self.tracers)}
 
     def advice(self) -> list[Problem]:
         """Says when the step is probably too long, see `advective_limit`."""
@@ -272,6 +301,10 @@ class SpectralAtmosphere(ColumnModel):
             "angular_momentum": (x["angular_momentum"], "kg s-1", mean + "axial angular momentum"),
             "mass_fix": (x["mass_fix"], "1", "relative surface pressure change by the mass fixer"),
         }
+        if self.core.carried is not None:
+            for name in self.tracers:
+                amount = self.core.carried.mass(name, self._arrays["ps"])
+                found[f"mass_of_{name}"] = (amount, "kg m-2", mean + f"the mass of {name}")
         if self.core.moisture is not None:
             moisture = self.core.moisture
             found["water_filled"] = (

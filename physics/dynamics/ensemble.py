@@ -40,10 +40,11 @@ class Batch:
     """
 
     def __init__(self, core: DynamicalCore, members: int) -> None:
-        if core.moisture is not None:
+        if core.carried is not None:
             raise ValueError(
-                "batch of steps: expected spectral moisture, got moisture on the grid, whose "
-                "limiters have no useful gradient; build the core with moisture='spectral'"
+                "batch of steps: expected spectral moisture and no other tracers, got "
+                f"{', '.join(core.carried.names)} on the grid, where limiters have no useful "
+                "gradient; build the core with moisture='spectral'"
             )
         if members < 1:
             raise ValueError(f"batch of steps: expected at least one member, got {members}")
