@@ -19,6 +19,7 @@ from coupler.interface.fields import FIELDS, Field, tracer
 from coupler.interface.grid import Grid, HybridLevels
 from coupler.interface.registry import scheme
 from coupler.interface.units import Unit
+from physics.dynamics.angular_momentum import SOURCES, AngularMomentum
 from physics.dynamics.core import DynamicalCore, quadratic_grid
 from physics.dynamics.initial import (
     INITIAL_STATES,
@@ -208,6 +209,7 @@ class SpectralAtmosphere(ColumnModel):
         with torch.no_grad():
             state = self._initial(site)
             core.start(to_spectral(core.equations, state), state.hus, p.tracers)
+        self.torques = AngularMomentum(core)
         self._arrays = self._columns()
         self._fresh = False
 
@@ -288,6 +290,7 @@ class SpectralAtmosphere(ColumnModel):
     def advance(self, tendencies: Mapping[str, Array]) -> None:
         """One step of dt."""
         self.core.step(tendencies)
+        self.torques.add(tendencies)
         self._fresh = False
 
     def budgets(self) -> dict[str, tuple[float, str, str]]:
@@ -299,6 +302,10 @@ class SpectralAtmosphere(ColumnModel):
             "water_vapour": (x["water"], "kg m-2", mean + "the mass of water vapour"),
             "total_energy": (x["energy"], "J m-2", mean + "internal, potential, kinetic energy"),
             "angular_momentum": (x["angular_momentum"], "kg s-1", mean + "axial angular momentum"),
+            **{
+                f"angular_momentum_from_{source}": (given, "kg s-1", f"{mean}what {source} gave")
+                for source, given in zip(SOURCES, self.torques.sums.tolist(), strict=True)
+            },
             "mass_fix": (x["mass_fix"], "1", "relative surface pressure change by the mass fixer"),
         }
         if self.core.carried is not None:
@@ -320,10 +327,11 @@ class SpectralAtmosphere(ColumnModel):
         return found
 
     def memory(self) -> dict[str, Any]:
-        """The spectral time levels, the grid fields physics starts from, counters."""
-        return self.core.memory()
+        """The spectral time levels, the grid fields physics starts from, counters, torques."""
+        return {**self.core.memory(), "torques": self.torques.sums}
 
     def restore(self, memory: Mapping[str, Array]) -> None:
         """Takes back what `memory` gave."""
         self.core.restore(memory)
+        self.torques.sums[...] = memory["torques"]
         self._fresh = False
