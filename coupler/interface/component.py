@@ -323,6 +323,9 @@ class ColumnModel(Model):
     tracers: tuple[str, ...] = ()
     """Names of the tracers that it carries besides ``hus``; they are among its columns."""
 
+    def place(self, planet: Planet) -> None:
+        """Told before it is checked on which planet it is: its levels may depend on that."""
+
     @abstractmethod
     def columns(self) -> Mapping[str, Array]:
         """State that physics starts from, ``[level|interface, lat, lon]`` or ``[lat, lon]``.

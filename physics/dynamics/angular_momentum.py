@@ -30,23 +30,22 @@ SOURCES = ("physics", "mountains")
 
 
 @njit()
-def torque(rate: Array, ps: Array, delta_a: Array, delta_b: Array, arm: Array) -> float:
-    """Sum of dp F w a cos(phi) [Pa m2 s-2] in float64.
+def torque(rate: Array, ps: Array, delta_a: Array, delta_b: Array, arm: Array, out: Array) -> None:
+    """Fills `out` with sum_k dp F a cos(phi) [Pa m2 s-2] of every column, in float64.
 
     Args:
         rate: F [m s-2], [K, lat, lon]. ps: [Pa], [lat, lon].
         delta_a, delta_b: of the half-level coefficients [Pa], [1], [K].
-        arm: a cos(phi) times the weight of a cell [m], [lat].
+        arm: a cos(phi) [m], [lat].
+        out: [lat, lon].
     """
-    total = 0.0
+    out[:] = 0.0
     for k in range(rate.shape[0]):
         da, db = delta_a[k], delta_b[k]
         for j in range(rate.shape[1]):
-            row, pressure, part = rate[k, j], ps[j], 0.0
+            row, pressure, target, lever = rate[k, j], ps[j], out[j], arm[j]
             for i in range(row.size):
-                part += (da + db * pressure[i]) * row[i]
-            total += arm[j] * part
-    return total
+                target[i] += lever * (da + db * pressure[i]) * row[i]
 
 
 class AngularMomentum:
@@ -59,13 +58,13 @@ class AngularMomentum:
     def __init__(self, core: DynamicalCore) -> None:
         self._core = core
         tr, planet = core.transform, core.planet
-        cell = 0.5 * tr.gauss_weights / tr.nlon
-        self._arm = planet.radius * tr.cos_lat * cell
+        self._arm = planet.radius * tr.cos_lat
         self._delta_a, self._delta_b = np.diff(core.vertical.a), np.diff(core.vertical.b)
         with torch.no_grad():
             east = tr.synthesis(tr.gradient(core.surface_geopotential))[0].cpu().numpy()
         # cos(phi) times (1/(a cos(phi))) d/d(lambda), so 1/a is left to take out
-        self._slope = np.asarray(east, np.float64) * planet.radius * cell[:, None]
+        self._slope = torch.tensor(east, dtype=torch.float64) * planet.radius
+        self._given = torch.zeros(self._slope.shape, dtype=torch.float64)
         self.sums = np.zeros(len(SOURCES))
         """By source [kg s-1]."""
 
@@ -74,10 +73,12 @@ class AngularMomentum:
 
         What leapfrog shows after a step is the centre that its forces were computed at.
         """
-        core, gravity = self._core, self._core.planet.gravity
+        core, given = self._core, self._given
         ps = core.grid_state()["ps"]
-        given = 0.0
         if "ua" in tendencies:
-            given = torque(tendencies["ua"], ps, self._delta_a, self._delta_b, self._arm)
-        mountains = -float((self._slope * ps).sum())
-        self.sums += core.dt / gravity * np.array([given, mountains])
+            parts = self._delta_a, self._delta_b, self._arm
+            torque(tendencies["ua"], ps, *parts, given.numpy())
+        else:
+            given.zero_()
+        means = core.mean(given, self._slope * torch.from_numpy(ps).double())
+        self.sums += core.dt / core.planet.gravity * np.array([means[0], -means[1]])

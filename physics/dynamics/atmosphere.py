@@ -22,13 +22,13 @@ from coupler.interface.units import Unit
 from physics.dynamics.angular_momentum import SOURCES, AngularMomentum
 from physics.dynamics.core import DynamicalCore, quadratic_grid
 from physics.dynamics.initial import (
-    INITIAL_STATES,
     GridState,
     filtered_orography,
     saturated,
     to_spectral,
     with_noise,
 )
+from physics.dynamics.initial_states import FLAT, GROUNDS, INITIAL_STATES
 from physics.dynamics.leapfrog import Diffusion, TimeFilter
 
 Positive = Limit(gt=0.0)
@@ -223,19 +223,21 @@ class SpectralAtmosphere(ColumnModel):
                 **{n: np.asarray(given[n], np.float64) for n in ("ua", "va", "ta", "hus", "ps")},
             )
         else:
-            state = INITIAL_STATES[p.initial](frame)
-            if not np.array_equal(state.surface_geopotential, frame.surface_geopotential):
-                if "orog" in site.boundary:
-                    raise ConfigError.of(
-                        "initial state with an orography of its own",
-                        f"atmosphere.initial={p.initial}",
-                        expected="a state that takes the orography of boundary.orog",
-                        remedy="use standard_rest, or leave boundary.orog out",
-                    )
-                core.set_surface(
-                    filtered_orography(core.transform, state.surface_geopotential, taper=False)
+            if "orog" in site.boundary and (p.initial in GROUNDS or p.initial in FLAT):
+                raise ConfigError.of(
+                    "initial state with an orography of its own",
+                    f"atmosphere.initial={p.initial}",
+                    expected="a state that takes the orography of boundary.orog",
+                    remedy="use standard_rest, or leave boundary.orog out",
                 )
-                frame = core.frame
+            if p.initial in GROUNDS:
+                ground = GROUNDS[p.initial]
+                taper = p.taper_orography and not ground.smooth
+                core.set_surface(
+                    filtered_orography(core.transform, ground.geopotential(frame), taper=taper)
+                )
+                frame = core.frame  # the state is built over the ground as it was truncated
+            state = INITIAL_STATES[p.initial](frame)
             if p.relative_humidity > 0.0:
                 state = replace(state, hus=saturated(state, frame, p.relative_humidity))
         if p.noise > 0.0:

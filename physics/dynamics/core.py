@@ -18,6 +18,8 @@ from numpy.typing import ArrayLike, NDArray
 from coupler.interface.constants import Planet
 from coupler.interface.errors import UnstableError
 from coupler.interface.grid import HybridLevels
+from coupler.interface.parallel import ALONE, Parallel, Rows
+from physics.dynamics.distributed import Share
 from physics.dynamics.initial import Frame
 from physics.dynamics.leapfrog import Diffusion, Leapfrog, TimeFilter
 from physics.dynamics.moisture import GridMoisture
@@ -52,6 +54,7 @@ class DynamicalCore:
         off_centring: of the semi-implicit terms [1].
         fix_mass: keep the global mass of dry air.
         device: torch device.
+        parallel: the ranks that share the globe; arrays are this rank's rows and wavenumbers.
     """
 
     def __init__(
@@ -75,16 +78,24 @@ class DynamicalCore:
         off_centring: float = 0.0,
         fix_mass: bool = True,
         device: torch.device | str = "cpu",
+        parallel: Parallel = ALONE,
     ) -> None:
         default_nlat, default_nlon = quadratic_grid(truncation)
         self.dt, self.planet, self.levels, self.fix_mass = dt, planet, levels, fix_mass
+        nlat = nlat or default_nlat
+        share = None
+        if parallel.size > 1:
+            share = Share(parallel=parallel, truncation=truncation, nlat=nlat)
+        self.rows = share.rows if share else Rows(parallel=parallel, nlat=nlat)
+        """Which latitudes of the globe the arrays hold."""
         self.transform = SpectralTransform(
             truncation=truncation,
-            nlat=nlat or default_nlat,
+            nlat=nlat,
             nlon=nlon or default_nlon,
             radius=planet.radius,
             dtype=dtype,
             device=device,
+            share=share,
         )
         self.vertical = VerticalGrid(a=levels.a, b=levels.b, dtype=dtype, device=device)
         self.equations = PrimitiveEquations(
@@ -122,7 +133,11 @@ class DynamicalCore:
         """Tracers on the grid, humidity among them or not."""
         if names:
             self.carried = GridMoisture(
-                transform=tr, vertical=self.vertical, planet=planet, names=names
+                transform=tr,
+                vertical=self.vertical,
+                planet=planet,
+                names=names,
+                rows=self.rows,
             )
         self.moisture = self.carried if self.carried and self.carried.wet else None
         """The same where humidity is among them."""
@@ -131,12 +146,10 @@ class DynamicalCore:
         else:
             self._hus = self._fields.scalars[1] if tracers else zeros(k, *plane)
         self._surface = zeros(*plane)
-        self._weights = torch.tensor(
-            np.repeat(0.5 * tr.gauss_weights[:, None] / tr.nlon, tr.nlon, axis=1).ravel(),
-            device=tr.device,
-        )
         self._delta_a = torch.tensor(np.diff(levels.a), device=tr.device)
         self._delta_b = torch.tensor(np.diff(levels.b), device=tr.device)
+        self.batches: dict[int, Any] = {}
+        """Of ``ensemble``, by number of members: made once."""
         self.steps = 0
         self.dry_mass = 0.0
         """Global mean pressure of dry air that the fixer keeps [Pa]."""
@@ -147,11 +160,11 @@ class DynamicalCore:
 
     @property
     def frame(self) -> Frame:
-        """What an initial state is built on."""
+        """What an initial state is built on: the whole globe, on every rank."""
         tr = self.transform
-        surface = self.surface_grid().astype(np.float64)
+        surface = self.rows.globe(self.surface_grid().astype(np.float64))
         return Frame(
-            sin_lat=tr.sin_lat,
+            sin_lat=tr.all_sin_lat,
             nlon=tr.nlon,
             a=self.vertical.a,
             b=self.vertical.b,
@@ -303,7 +316,8 @@ class DynamicalCore:
         factor = (self.dry_mass + fixed) / scaled
         self.mass_fix = factor - 1.0
         shift = float(np.log(factor))
-        spec[0, 0, -1, 0] += shift
+        if self.transform.wavenumbers[0] == 0:
+            spec[0, 0, -1, 0] += shift
         self._fields.ln_ps.add_(shift)
         self._ps *= factor
 
@@ -316,17 +330,27 @@ class DynamicalCore:
         Dry pressure = ps - sum_k q_k (dA_k + ps dB_k): the first minus the second value.
         Moisture on the grid keeps its `water` [Pa] whatever ps becomes.
         """
-        ps = self._ps.double().view(-1)
+        ps = self._ps.double()
         if self.moisture is not None:
             water = self.moisture.water(self._ps.numpy()) if water is None else water
-            return float(torch.dot(ps, self._weights)), water
+            return self.mean(ps)[0], water
         if not self.equations.tracers:
-            return float(torch.dot(ps, self._weights)), 0.0
-        q = self._hus.double().view(self.equations.levels, -1)
-        carried = 1.0 - torch.mv(q.t(), self._delta_b)
-        scaled = torch.dot(ps * carried, self._weights)
-        fixed = torch.dot(torch.mv(q.t(), self._delta_a), self._weights)
-        return float(scaled), float(fixed)
+            return self.mean(ps)[0], 0.0
+        on_ps, fixed = self.water_weights(self._hus.double())
+        scaled, above = self.mean(ps * (1.0 - on_ps), fixed)
+        return scaled, above
+
+    def water_weights(self, q: Tensor) -> tuple[Tensor, Tensor]:
+        """sum_k q_k dB_k [1] and sum_k q_k dA_k [Pa] of humidity [K, lat, lon], [lat, lon]."""
+        on_ps = column_sum(self._delta_b[:, None, None] * q)
+        return on_ps, column_sum(self._delta_a[:, None, None] * q)
+
+    def mean(self, *fields: Tensor) -> list[float]:
+        """Global means of float64 fields [lat, lon]; the same for any number of ranks."""
+        with _blown_up():
+            sums = np.stack([f.cpu().numpy().sum(axis=1) for f in fields])
+        tr = self.transform
+        return row_means(self.rows.each(sums), tr.all_weights, tr.nlon)
 
     # -- derived fields and integrals ----------------------------------------------------------
 
@@ -372,19 +396,21 @@ class DynamicalCore:
             mass = self._delta_a[:, None, None] + self._delta_b[:, None, None] * ps
             mass = mass / planet.gravity
             u, v = g.ua.double(), g.va.double()
-            weights = self._weights.view(tr.nlat, tr.nlon)
             kinetic = 0.5 * (u * u + v * v)
-            energy = (mass * (planet.cp_dry * self._ta.double() + kinetic)).sum(0)
+            energy = column_sum(mass * (planet.cp_dry * self._ta.double() + kinetic))
             energy = energy + self._surface.double() * ps / planet.gravity
             arm = torch.tensor(tr.cos_lat * planet.radius, device=tr.device)[:, None]
-            spin = (mass * (u + planet.rotation_rate * arm) * arm).sum(0)
+            spin = column_sum(mass * (u + planet.rotation_rate * arm) * arm)
             scaled, fixed = self._dry_mass_terms()
+            water = column_sum(mass * self._hus.double())
+            means = self.mean(water, energy, spin)
+            fastest = self.rows.each(kinetic.amax(dim=(0, 2)).cpu().numpy())
             return {
                 "dry_mass": scaled - fixed,
-                "water": float(((mass * self._hus.double()).sum(0) * weights).sum()),
-                "energy": float((energy * weights).sum()),
-                "angular_momentum": float((spin * weights).sum()),
-                "max_wind": float((2.0 * kinetic).max().sqrt()),
+                "water": means[0],
+                "energy": means[1],
+                "angular_momentum": means[2],
+                "max_wind": float(np.sqrt(2.0 * fastest.max())),
                 "mass_fix": self.mass_fix,
             }
 
@@ -438,3 +464,28 @@ def quadratic_grid(truncation: int) -> tuple[int, int]:
         if rest == 1 and nlon % 4 == 0:
             return nlon // 2, nlon
         nlon += 1
+
+
+def row_means(sums: Array, weights: Array, nlon: int) -> list[float]:
+    """Global means from sums over the rows of the globe, added from south to north.
+
+    Args:
+        sums: over each row, [quantity, lat].
+        weights: Gaussian weights, sum 2, [lat].
+        nlon: numbers in each row.
+    """
+    return [0.5 / nlon * float(np.cumsum(weights * row)[-1]) for row in sums]
+
+
+def column_sum(layers: Tensor) -> Tensor:
+    """Sum over levels of [K, lat, lon], level after level for every column alike.
+
+    The sum of torch takes columns at the end of an array in another order than the others.
+    """
+    with _blown_up():
+        return torch.from_numpy(layers.cpu().numpy().sum(axis=0)).to(layers.device)
+
+
+def _blown_up() -> np.errstate:
+    """A state that is not finite any more is summed in silence: it is reported elsewhere."""
+    return np.errstate(invalid="ignore", over="ignore")

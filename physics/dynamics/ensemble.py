@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -36,7 +35,7 @@ class Batch:
         members: number of members.
 
     Raises:
-        ValueError: for moisture on the grid, or fewer than one member.
+        ValueError: for moisture on the grid, a part of the globe, or fewer than one member.
     """
 
     def __init__(self, core: DynamicalCore, members: int) -> None:
@@ -45,6 +44,11 @@ class Batch:
                 "batch of steps: expected spectral moisture and no other tracers, got "
                 f"{', '.join(core.carried.names)} on the grid, where limiters have no useful "
                 "gradient; build the core with moisture='spectral'"
+            )
+        if core.rows.parallel.size > 1:
+            raise ValueError(
+                f"batch of steps: expected the whole globe, got one of {core.rows.parallel.size} "
+                "ranks; run members on a rank each"
             )
         if members < 1:
             raise ValueError(f"batch of steps: expected at least one member, got {members}")
@@ -142,12 +146,9 @@ class Batch:
         return spec + mean, replace(g, ln_ps=g.ln_ps + rows)
 
 
-_BATCHES: WeakKeyDictionary[DynamicalCore, dict[int, Batch]] = WeakKeyDictionary()
-
-
 def batch_of(core: DynamicalCore, members: int) -> Batch:
     """The batch of a core for so many members, made once."""
-    known = _BATCHES.setdefault(core, {})
+    known: dict[int, Batch] = core.batches
     if members not in known:
         known[members] = Batch(core, members)
     return known[members]
@@ -168,7 +169,6 @@ class Ensemble:
         self._before, self._now = tr.zeros(eq.fields), tr.zeros(eq.fields)
         self._grid = torch.zeros(eq.batch_shape, dtype=tr.dtype, device=tr.device)
         self._fields = eq.views(self._grid)
-        self._weights = batch.weights.expand(tr.nlat, tr.nlon).contiguous().view(-1)
         self._surface = batch.surface()
         self.steps = 0
         self.dry_mass: list[float] = [0.0] * members
@@ -272,17 +272,17 @@ class Ensemble:
 
     def _dry_mass_terms(self) -> list[tuple[float, float]]:
         """As in the core, in its order of summation, by member."""
-        eq, k = self._batch.equations, self.core.levels.nlev
-        pressure = eq.surface_pressure(self._fields.ln_ps).view(self.members, -1)
+        core, eq = self.core, self._batch.equations
+        lat, lon = core.transform.nlat, core.transform.nlon
+        pressure = eq.surface_pressure(self._fields.ln_ps).view(self.members, lat, lon)
         found = []
         for member in range(self.members):
             ps = pressure[member].double()
             if not eq.tracers:
-                found.append((float(torch.dot(ps, self._weights)), 0.0))
+                found.append((core.mean(ps)[0], 0.0))
                 continue
-            humidity = self._fields.scalars[1].view(k, self.members, -1)[:, member].double()
-            carried = 1.0 - torch.mv(humidity.t(), self._batch._delta_b)
-            scaled = float(torch.dot(ps * carried, self._weights))
-            fixed = torch.dot(torch.mv(humidity.t(), self._batch._delta_a), self._weights)
-            found.append((scaled, float(fixed)))
+            humidity = self._fields.scalars[1].view(-1, self.members, lat, lon)[:, member]
+            on_ps, fixed = core.water_weights(humidity.double())
+            scaled, above = core.mean(ps * (1.0 - on_ps), fixed)
+            found.append((scaled, above))
         return found

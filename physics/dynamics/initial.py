@@ -10,7 +10,6 @@ Ullrich, P. A. et al. (2014), Q. J. R. Meteorol. Soc. 140, 1590-1602, doi:10.100
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -175,6 +174,27 @@ def saturated(state: GridState, frame: Frame, relative_humidity: float) -> Float
     return np.asarray(relative_humidity * np.minimum(pressure / 1.0e5, 1.0) * saturation)
 
 
+_JW_WIND, _JW_ETA = 35.0, 0.252
+"""u_0 [m s-1] and eta_0 [1]."""
+
+
+def _jw_shapes(frame: Frame) -> tuple[Float64, Float64]:
+    """The functions X and Y of latitude, [lat, 1]."""
+    sin, cos = np.sin(frame.latitude), np.cos(frame.latitude)
+    x = -2.0 * sin**6 * (cos**2 + 1.0 / 3.0) + 10.0 / 63.0
+    y = 1.6 * cos**3 * (sin**2 + 2.0 / 3.0) - np.pi / 4.0
+    return x, y
+
+
+def jablonowski_williamson_ground(frame: Frame) -> Float64:
+    """Surface geopotential of the test before truncation [m2 s-2], [lat, lon]."""
+    x, y = _jw_shapes(frame)
+    a, omega, u0 = frame.planet.radius, frame.planet.rotation_rate, _JW_WIND
+    c = np.cos((1.0 - _JW_ETA) * np.pi / 2.0) ** 1.5
+    surface = u0 * c * (u0 * c * x + a * omega * y)
+    return np.broadcast_to(surface, frame.shape[1:]).copy()
+
+
 def jablonowski_williamson(frame: Frame, *, perturbed: bool = True) -> GridState:
     """The balanced zonal flow of Jablonowski and Williamson (2006), section 2.
 
@@ -186,11 +206,10 @@ def jablonowski_williamson(frame: Frame, *, perturbed: bool = True) -> GridState
     """
     planet, p0 = frame.planet, 1.0e5
     a, omega, gas = planet.radius, planet.rotation_rate, planet.gas_constant_dry
-    u0, eta0 = 35.0, 0.252
+    u0, eta0 = _JW_WIND, _JW_ETA
     phi, lam = frame.latitude, frame.longitude
     sin, cos = np.sin(phi), np.cos(phi)
-    x = -2.0 * sin**6 * (cos**2 + 1.0 / 3.0) + 10.0 / 63.0
-    y = 1.6 * cos**3 * (sin**2 + 2.0 / 3.0) - np.pi / 4.0
+    x, y = _jw_shapes(frame)
     ps = np.full(frame.shape[1:], p0)
     eta = frame.full_pressure(ps) / p0
     eta_v = (eta - eta0) * np.pi / 2.0
@@ -203,15 +222,13 @@ def jablonowski_williamson(frame: Frame, *, perturbed: bool = True) -> GridState
     ta = _jw_mean_temperature(eta, planet) + 0.75 * (eta * np.pi * u0 / gas) * np.sin(
         eta_v
     ) * np.cos(eta_v) ** 0.5 * (2.0 * u0 * np.cos(eta_v) ** 1.5 * x + a * omega * y)
-    c = np.cos((1.0 - eta0) * np.pi / 2.0) ** 1.5
-    surface = u0 * c * (u0 * c * x + a * omega * y)
     return GridState(
         ua=ua,
         va=np.zeros(frame.shape),
         ta=ta,
         hus=np.zeros(frame.shape),
         ps=ps,
-        surface_geopotential=np.broadcast_to(surface, frame.shape[1:]).copy(),
+        surface_geopotential=jablonowski_williamson_ground(frame),
     )
 
 
@@ -313,16 +330,6 @@ def baroclinic_wave(frame: Frame, *, perturbed: bool = True, moist: bool = False
 def moist_baroclinic_wave(frame: Frame) -> GridState:
     """:func:`baroclinic_wave` with humidity."""
     return baroclinic_wave(frame, moist=True)
-
-
-INITIAL_STATES: dict[str, Callable[..., GridState]] = {
-    "isothermal_rest": isothermal_rest,
-    "standard_rest": standard_rest,
-    "jablonowski_williamson": jablonowski_williamson,
-    "baroclinic_wave": baroclinic_wave,
-    "moist_baroclinic_wave": moist_baroclinic_wave,
-    "held_suarez": held_suarez_start,
-}
 
 
 def to_spectral(equations: PrimitiveEquations, state: GridState) -> torch.Tensor:

@@ -71,7 +71,7 @@ class Diffusion:
         """
         tr = equations.transform
         rate = self.rate(tr.degree, tr.truncation, equations.levels)
-        rate[:, :, 0][0] = 0.0
+        rate[tr.wavenumbers == 0, :, 0] = 0.0
         turning = rate * (tr.degree != 1.0)[:, None]
         variables = np.concatenate([turning, *[rate] * (2 + equations.tracers)], axis=1)
         state = np.concatenate([variables, np.zeros_like(variables[:, :1])], axis=1)

@@ -19,6 +19,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from coupler.interface.constants import Planet
+from coupler.interface.parallel import Rows
 from physics.dynamics.transform import SpectralTransform
 from physics.dynamics.transport import GridTransport
 from physics.dynamics.vertical import VerticalGrid
@@ -32,6 +33,7 @@ class GridMoisture:
     Args:
         transform, vertical, planet: of the core.
         names: of the tracers; ``hus`` is specific humidity.
+        rows: latitudes of the transform's part of the globe; None: all.
     """
 
     def __init__(
@@ -41,6 +43,7 @@ class GridMoisture:
         vertical: VerticalGrid,
         planet: Planet,
         names: Sequence[str],
+        rows: Rows | None = None,
     ) -> None:
         if "hus" in names[1:] or len(set(names)) != len(names):
             raise ValueError(
@@ -59,13 +62,14 @@ class GridMoisture:
         """Mixing ratios [1], [tracer, K, lat, lon]."""
         self._q: Array = self.fields.numpy()
         self.transport = GridTransport(
-            sin_lat=transform.sin_lat,
-            weights=transform.gauss_weights,
+            sin_lat=transform.all_sin_lat,
+            weights=transform.all_weights,
             nlon=transform.nlon,
             a=vertical.a,
             b=vertical.b,
             radius=planet.radius,
             dtype=self._q.dtype,
+            rows=rows,
         )
         self._ps_before = np.zeros(plane, self._q.dtype)
         self._gravity = planet.gravity

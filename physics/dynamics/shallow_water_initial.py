@@ -107,11 +107,18 @@ def williamson_5(frame: LayerFrame) -> LayerState:
     )
 
 
-def rossby_haurwitz(frame: LayerFrame) -> LayerState:
-    """Case 6: wave of zonal wavenumber R = 4, w = K = 7.848e-6 1/s."""
-    a, om, g = frame.planet.radius, frame.planet.rotation_rate, frame.planet.gravity
-    w = k = 7.848e-6
-    r = 4.0
+def haurwitz_wave(
+    frame: LayerFrame, *, wavenumber: int = 4, w: float = 7.848e-6
+) -> tuple[F64, F64, F64]:
+    """Winds u, v [m s-1] and the balanced geopotential less its depth [m2 s-2], [lat, lon].
+
+    Args:
+        frame: grid and planet.
+        wavenumber: R, around a circle of latitude.
+        w: angular speed of the zonal flow, and strength K of the wave [s-1].
+    """
+    a, om = frame.planet.radius, frame.planet.rotation_rate
+    k, r = w, float(wavenumber)
     phi, lam = frame.latitude, frame.longitude
     s, c = np.sin(phi), np.cos(phi)
     wave = a * k * c ** (r - 1.0)
@@ -124,12 +131,14 @@ def rossby_haurwitz(frame: LayerFrame) -> LayerState:
     first = first * ((r**2 + 2.0 * r + 2.0) - (r + 1.0) ** 2 * c**2)
     second = 0.25 * k * k * c ** (2.0 * r) * ((r + 1.0) * c**2 - (r + 2.0))
     shape = zonal + first * np.cos(r * lam) + second * np.cos(2.0 * r * lam)
-    return LayerState(
-        ua=frame.full(ua),
-        va=frame.full(va),
-        height=frame.full(8000.0 + a * a * shape / g),
-        ground=frame.full(np.zeros_like(shape)),
-    )
+    return frame.full(ua), frame.full(va), frame.full(a * a * shape)
+
+
+def rossby_haurwitz(frame: LayerFrame) -> LayerState:
+    """Case 6: wave of zonal wavenumber R = 4, w = K = 7.848e-6 1/s."""
+    ua, va, shape = haurwitz_wave(frame)
+    height = 8000.0 + shape / frame.planet.gravity
+    return LayerState(ua=ua, va=va, height=height, ground=np.zeros_like(shape))
 
 
 def _jet(phi: F64) -> F64:

@@ -11,7 +11,7 @@ from coupler.interface.constants import Planet
 from coupler.interface.errors import ConfigError, UnstableError
 from physics.dynamics import fused_spectral
 from physics.dynamics.atmosphere import SpectralAtmosphere, SpectralParameters
-from physics.dynamics.initial import INITIAL_STATES
+from physics.dynamics.initial_states import INITIAL_STATES
 
 
 def atmosphere(dtype=np.float32, boundary=None, seed=5, initial_data=None, **parameters):
@@ -40,6 +40,15 @@ def advance(model, steps):
         model.advance(relax(model))
 
 
+PRESSURES = {
+    "mountain_rest": (8.0e4, 1.01e5),
+    "mountain_rossby_wave": (7.8e4, 1.06e5),
+    "solid_rotation": (9.2e4, 1.06e5),
+    "rossby_haurwitz": (9.5e4, 1.04e5),
+}
+"""Range of the surface pressure [Pa]."""
+
+
 @pytest.mark.parametrize("name", sorted(INITIAL_STATES))
 def test_every_initial_state_starts_and_offers_plausible_columns(name):
     model = atmosphere(initial=name)
@@ -53,8 +62,11 @@ def test_every_initial_state_starts_and_offers_plausible_columns(name):
         assert x[field].shape == (k + 1, *shape), field
     assert x["ps"].shape == x["orog"].shape == shape
     assert all(a.dtype == np.float32 and a.flags.c_contiguous for a in x.values())
-    assert 120.0 < x["ta"].min() <= x["ta"].max() < 330.0
-    assert np.abs(x["ps"] - 1e5).max() < 2e3
+    coldest = 60.0 if name == "rossby_haurwitz" else 120.0  # one lapse rate up to the top
+    assert coldest < x["ta"].min() <= x["ta"].max() < 330.0
+    # A flat or smooth ground at 1000 hPa, or the published mountains and waves of mass.
+    low, high = PRESSURES.get(name, (9.8e4, 1.02e5))
+    assert low < x["ps"].min() <= x["ps"].max() < high
 
 
 def test_columns_are_the_same_memory_at_every_step():

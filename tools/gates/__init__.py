@@ -1,0 +1,1 @@
+"""Gates of the dynamical core: what the page of published test cases is made of."""

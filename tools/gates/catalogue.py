@@ -1,0 +1,83 @@
+"""Every gate by name, with the code that its result depends on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gates import dry, held_suarez, layer, transform, wave
+from gates.store import FOLDER, Result
+
+_TRANSFORM = ("physics/dynamics/transform.py", "physics/dynamics/legendre.py",
+              "physics/dynamics/fused_spectral.py")  # fmt: skip
+_LAYER = (*_TRANSFORM, "physics/dynamics/shallow_water*.py", "physics/dynamics/leapfrog.py",
+          "tools/gates/layer.py")  # fmt: skip
+_DRY = (
+    *_TRANSFORM, "physics/dynamics/core.py", "physics/dynamics/primitive.py",
+    "physics/dynamics/vertical.py", "physics/dynamics/semi_implicit.py",
+    "physics/dynamics/leapfrog.py", "physics/dynamics/fused.py", "physics/dynamics/initial.py",
+)  # fmt: skip
+_FORCED = (*_DRY, "physics/dynamics/atmosphere.py", "physics/columns/held_suarez.py",
+           "physics/columns/rayleigh.py", "coupler/driver/loop.py", "tools/gates/zonal.py",
+           "tools/gates/longrun.py")  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gate:
+    """One gate.
+
+    Attributes:
+        title: heading on the page.
+        call: gives rows, tables, pictures; takes whether to be quick and the folder of long runs.
+        sources: patterns of the files whose code decides the result.
+        needs: names of gates whose stored results it uses.
+    """
+
+    title: str
+    call: Callable[[bool, Path], Iterator[Any]]
+    text: str
+    sources: tuple[str, ...]
+    needs: tuple[str, ...] = ()
+
+
+def _short(title: str, gate: Callable[[bool], Iterator[Any]], sources: tuple[str, ...]) -> Gate:
+    return Gate(title=title, call=lambda quick, _: gate(quick), text=gate.__doc__ or "",
+                sources=sources)  # fmt: skip
+
+
+def _convergence(quick: bool, _: Path) -> Iterator[Any]:
+    found = {t: Result.load(FOLDER, f"wave_t{t}") for t in wave.SETTINGS}
+    return wave.convergence(
+        quick, {t: result.data["lowest"] for t, result in found.items() if result is not None}
+    )
+
+
+GATES: dict[str, Gate] = {
+    "transform": _short(
+        "Transform", transform.transform, (*_TRANSFORM, "tools/gates/transform.py")
+    ),
+    "williamson_2": _short("Steady zonal flow", layer.williamson_2, _LAYER),
+    "williamson_5": _short("Flow over a mountain", layer.williamson_5, _LAYER),
+    "williamson_6": _short("Rossby-Haurwitz wave", layer.williamson_6, _LAYER),
+    "barotropic": _short("Barotropic vorticity", layer.barotropic, _LAYER),
+    "galewsky": _short("Barotropic instability", layer.galewsky, _LAYER),
+    "rest": _short("State at rest", dry.rest, (*_DRY, "tools/gates/dry.py")),
+    "steady": _short("Steady baroclinic flow", dry.steady, (*_DRY, "tools/gates/dry.py")),
+    **{
+        f"wave_t{t}": _short(f"Baroclinic wave, T{t}", wave.wave(t), (*_DRY, "tools/gates/wave.py"))
+        for t in wave.SETTINGS
+    },
+    "wave_convergence": Gate(
+        title="Baroclinic wave, convergence", call=_convergence,
+        text=wave.convergence.__doc__ or "",
+        sources=(*_DRY, "tools/gates/wave.py"), needs=tuple(f"wave_t{t}" for t in wave.SETTINGS),
+    ),
+    "conservation": _short("Conservation", dry.conservation, (*_DRY, "tools/gates/dry.py")),
+    "held_suarez": Gate(
+        title="Held-Suarez climate", call=held_suarez.held_suarez,
+        text=held_suarez.held_suarez.__doc__ or "",
+        sources=(*_FORCED, held_suarez.CASE, "tools/gates/held_suarez.py", "tools/gates/peer.py"),
+    ),
+}  # fmt: skip
