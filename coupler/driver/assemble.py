@@ -184,14 +184,31 @@ def _draft(case: Case, base: Path, record: Sequence[str]) -> _Draft:
 
 
 def _levels(draft: _Draft, atmosphere: Model) -> list[Problem]:
-    """Emulators that were trained on other levels than the host's."""
+    """Levels other than an emulator was trained on, and a top that a scheme cannot have."""
     problems: list[Problem] = []
-    for component in draft.components.values():
+    for (process, label), component in draft.components.items():
+        if isinstance(atmosphere, ColumnModel) and isinstance(component, Tendency):
+            problems += _top(f"{process}={label}", component, atmosphere)
         ask = getattr(component, "host_problems", None)
         if ask is not None and isinstance(atmosphere, ColumnModel):
             refuses = getattr(component.p, "levels", "refuse") == "refuse"
             problems += ask(atmosphere.levels) if refuses else []
     return problems
+
+
+def _top(who: str, component: Tendency, atmosphere: ColumnModel) -> list[Problem]:
+    top = atmosphere.levels.a[0] + atmosphere.levels.b[0]
+    if not component.needs.closed_top or top > 0.0:
+        return []
+    return [
+        Problem(
+            what="a top at zero pressure",
+            name=who,
+            expected="a pressure above 0 at the uppermost interface, which this scheme needs",
+            found=f"0 Pa with atmosphere.levels = {atmosphere.levels.name}",
+            remedy="list the interfaces as atmosphere.levels: {a: [.. Pa], b: [..]}",
+        )
+    ]
 
 
 def _planet_and_start(draft: _Draft) -> None:

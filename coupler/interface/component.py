@@ -85,6 +85,8 @@ class Needs:
     arrays: Literal["numpy", "torch"] = "numpy"
     deterministic: bool = True
     differentiable: bool = False
+    closed_top: bool = False
+    """Pressure at the uppermost interface above 0, for example where its logarithm is taken."""
 
 
 def _known(name: str) -> Field:

@@ -9,14 +9,14 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
-from pydantic import BeforeValidator, field_validator
+from pydantic import BeforeValidator, field_validator, model_validator
 from pydantic import Field as Limit
 
 from coupler.interface.component import Array, ColumnModel, Params, Port, Site, reads
 from coupler.interface.constants import Planet
 from coupler.interface.errors import BadValue, ConfigError, Problem, nearest
 from coupler.interface.fields import FIELDS, Field, tracer
-from coupler.interface.grid import Grid, HybridLevels
+from coupler.interface.grid import Grid
 from coupler.interface.registry import scheme
 from coupler.interface.units import Unit
 from physics.dynamics.angular_momentum import SOURCES, AngularMomentum
@@ -30,6 +30,8 @@ from physics.dynamics.initial import (
 )
 from physics.dynamics.initial_states import FLAT, GROUNDS, INITIAL_STATES
 from physics.dynamics.leapfrog import Diffusion, TimeFilter
+from physics.dynamics.levels import Levels, hybrid_levels
+from physics.dynamics.sil3 import STABLE
 
 Positive = Limit(gt=0.0)
 
@@ -79,8 +81,11 @@ class SpectralParameters(Params):
     """Parameters of the spectral atmosphere; defaults are for T21 to T42 with a top near 1 hPa."""
 
     truncation: Truncation = 21
-    """Triangular truncation, ``T21`` or 21; the grid is the quadratic one."""
-    levels: str = "hybrid30"
+    """Triangular truncation, ``T21`` or 21."""
+    latitudes: int | None = None
+    """Gaussian latitudes, half as many as longitudes; by default the quadratic grid's."""
+    levels: Levels = "hybrid30"
+    """A name, or interfaces from the top to the ground: {sigma: [..]}, or {a: [.. Pa], b: [..]}."""
     dt: Annotated[float, Unit("s"), Limit(ge=1.0)] = 1200.0
     initial: str = "jablonowski_williamson"
     """Initial state by name; unused when the case gives one from data."""
@@ -113,15 +118,17 @@ class SpectralParameters(Params):
     """Of the semi-implicit terms; 0 is second order, 0.1 damps gravity waves."""
     taper_orography: bool = True
 
-    @field_validator("levels")
-    @classmethod
-    def _levels(cls, value: str) -> str:
-        try:
-            HybridLevels.named(value)
-        except ConfigError as error:
-            (problem,) = error.problems
-            raise BadValue(problem.what, expected=problem.expected, found=repr(value)) from error
-        return value
+    @model_validator(mode="after")
+    def _latitudes_fit(self) -> SpectralParameters:
+        n, least = self.latitudes, self.truncation + 1
+        if n is not None and (n % 2 or n < least):
+            raise BadValue(
+                "odd number of latitudes" if n % 2 else "too few latitudes for the truncation",
+                expected=f"an even number of at least {least + least % 2} for latitudes at "
+                f"T{self.truncation}: the two hemispheres are transformed together",
+                found=str(n),
+            )
+        return self
 
     @field_validator("initial")
     @classmethod
@@ -163,8 +170,11 @@ class SpectralAtmosphere(ColumnModel):
 
     def __init__(self, parameters: Params | None = None) -> None:
         super().__init__(parameters)
-        self.grid = Grid.gaussian(*quadratic_grid(self.p.truncation))
-        self.levels = HybridLevels.named(self.p.levels)
+        latitudes = self.p.latitudes
+        self.grid = Grid.gaussian(
+            *((latitudes, 2 * latitudes) if latitudes else quadratic_grid(self.p.truncation))
+        )
+        self.levels = hybrid_levels(self.p.levels)
         self.dt = float(self.p.dt)
         self.tracers = tuple(self.p.tracers)
         self.planet = Planet()
@@ -183,6 +193,8 @@ class SpectralAtmosphere(ColumnModel):
             levels=self.levels,
             planet=site.planet,
             dt=self.dt,
+            nlat=self.grid.shape[0],
+            nlon=self.grid.shape[1],
             dtype=torch.float64 if self.dtype == np.float64 else torch.float32,
             tracers=1 if p.moist else 0,
             moisture=p.moisture,
@@ -273,6 +285,7 @@ class SpectralAtmosphere(ColumnModel):
         """Says when the step is probably too long, see `advective_limit`."""
         top = float(np.sqrt(0.5) * self.levels.half_pressure(np.array(1.0e5))[1])
         wind, limit = advective_limit(self.p.truncation, top, self.planet.radius)
+        limit *= STABLE if self.p.stepper == "sil3" else 1.0
         if self.dt <= limit:
             return []
         return [

@@ -9,6 +9,7 @@ import torch
 from cases import begin, mass_weighted_rms, wave_2006
 from coupler.interface.constants import Planet
 from coupler.interface.grid import HybridLevels
+from physics.dynamics.atmosphere import SpectralAtmosphere, SpectralParameters
 from physics.dynamics.core import DynamicalCore
 from physics.dynamics.initial import baroclinic_wave
 from physics.dynamics.leapfrog import Diffusion
@@ -79,6 +80,15 @@ def test_slow_waves_up_to_the_advective_limit_do_not_grow_noticeably_beside_fast
     assert size.max() < 1.001  # seen: below 1.0009, where both have opposite signs
     # The control: beyond its limit a slow wave grows.
     assert np.abs(amplification([1.8], [0.3])) > 1.02
+
+
+def test_its_advice_on_the_step_is_its_own_limit():
+    def limit(stepper):
+        options = {"truncation": 42, "levels": "sigma9", "dt": 3e4, "stepper": stepper}
+        (problem,) = SpectralAtmosphere(SpectralParameters.model_validate(options)).advice()
+        return float(problem.expected.split()[3])
+
+    assert abs(limit("sil3") / limit("leapfrog") - STABLE) < 1e-2  # printed in whole seconds
 
 
 def test_it_is_of_second_order_with_fast_waves():
