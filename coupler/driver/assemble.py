@@ -27,6 +27,7 @@ from coupler.config import (
 from coupler.driver.bound import Bound
 from coupler.driver.clock import Clock, parse_date, steps_of
 from coupler.driver.discovery import bundle_path, discover, find_scheme
+from coupler.driver.levels import level_problems
 from coupler.driver.links import Coupling
 from coupler.driver.negotiate import Plan, negotiate
 from coupler.driver.places import Elsewhere, place_of, place_problems
@@ -168,7 +169,7 @@ def _draft(case: Case, base: Path, record: Sequence[str]) -> _Draft:
         {n: b.keys() for n, b in draft.boundary.items()},
         draft.failed,
     )
-    draft.problems += _levels(draft, atmosphere)
+    draft.problems += level_problems(draft.components, atmosphere)
     if draft.case.days * 86400.0 < 0.5 * atmosphere.dt:
         draft.problems.append(
             Problem(
@@ -181,34 +182,6 @@ def _draft(case: Case, base: Path, record: Sequence[str]) -> _Draft:
     for name, seconds in _intervals(draft):
         draft.problems += steps_of(seconds, atmosphere.dt, name)[1]
     return draft
-
-
-def _levels(draft: _Draft, atmosphere: Model) -> list[Problem]:
-    """Levels other than an emulator was trained on, and a top that a scheme cannot have."""
-    problems: list[Problem] = []
-    for (process, label), component in draft.components.items():
-        if isinstance(atmosphere, ColumnModel) and isinstance(component, Tendency):
-            problems += _top(f"{process}={label}", component, atmosphere)
-        ask = getattr(component, "host_problems", None)
-        if ask is not None and isinstance(atmosphere, ColumnModel):
-            refuses = getattr(component.p, "levels", "refuse") == "refuse"
-            problems += ask(atmosphere.levels) if refuses else []
-    return problems
-
-
-def _top(who: str, component: Tendency, atmosphere: ColumnModel) -> list[Problem]:
-    top = atmosphere.levels.a[0] + atmosphere.levels.b[0]
-    if not component.needs.closed_top or top > 0.0:
-        return []
-    return [
-        Problem(
-            what="a top at zero pressure",
-            name=who,
-            expected="a pressure above 0 at the uppermost interface, which this scheme needs",
-            found=f"0 Pa with atmosphere.levels = {atmosphere.levels.name}",
-            remedy="list the interfaces as atmosphere.levels: {a: [.. Pa], b: [..]}",
-        )
-    ]
 
 
 def _planet_and_start(draft: _Draft) -> None:
