@@ -20,6 +20,7 @@ from coupler.interface.errors import UnstableError
 from coupler.interface.grid import HybridLevels
 from coupler.interface.parallel import ALONE, Parallel, Rows
 from physics.dynamics.distributed import Share
+from physics.dynamics.hydrostatic import Hydrostatic
 from physics.dynamics.initial import Frame
 from physics.dynamics.leapfrog import Diffusion, Leapfrog, TimeFilter
 from physics.dynamics.moisture import GridMoisture
@@ -146,6 +147,7 @@ class DynamicalCore:
         else:
             self._hus = self._fields.scalars[1] if tracers else zeros(k, *plane)
         self._surface = zeros(*plane)
+        self._hydrostatic = Hydrostatic(vertical=self.vertical, planet=planet)
         self._delta_a = torch.tensor(np.diff(levels.a), device=tr.device)
         self._delta_b = torch.tensor(np.diff(levels.b), device=tr.device)
         self.batches: dict[int, Any] = {}
@@ -360,27 +362,13 @@ class DynamicalCore:
         Full-level pressure is p_{k+1/2} exp(-alpha_k), where the hydrostatic equation puts Phi_k.
         The top half level, at p = 0, is given the height 2 ln 2 R T_v/g above the next one.
         """
-        eq, vert, gas = self.equations, self.vertical, self.planet.gas_constant_dry
+        eq = self.equations
         with torch.no_grad():
             if self.sil3:
                 eq.vertical_motion(self._fields)
-            layers = vert.layers(self._ps)
-            heavy = (eq.virtual_excess(self._fields) + eq.t_ref) * gas
-            weighted = heavy * layers.log_ratio
-            low = vert.sum_below(weighted) + self._surface
-            full = torch.addcmul(low, heavy, layers.alpha)
-            inverse = 1.0 / self.planet.gravity
-            torch.from_numpy(out["phalf"]).copy_(layers.half_pressure)
-            torch.mul(
-                layers.half_pressure[1:],
-                torch.exp(-layers.alpha),
-                out=torch.from_numpy(out["pfull"]),
-            )
-            torch.mul(full, inverse, out=torch.from_numpy(out["zg"]))
-            half = torch.from_numpy(out["zghalf"])
-            torch.mul(low, inverse, out=half[1:])
-            top = 2.0 * full[0] - low[0] if vert.open_top else low[0] + weighted[0]
-            torch.mul(top, inverse, out=half[0])
+            wet = eq.tracers or self.moisture is not None
+            fill = self._hydrostatic.compiled if eq.fused else self._hydrostatic.plain
+            fill(self._ps, self._ta, self._hus if wet else None, self._surface, out)
 
     def integrals(self) -> dict[str, float]:
         """Global means of the state of :meth:`grid_state`, summed in float64.
