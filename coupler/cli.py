@@ -1,4 +1,5 @@
-"""The command line: ``isthmus run | check | schemes | train | compare | plot | data | info``.
+"""The command line: ``isthmus run | check | schemes | train | compare | plot | serve | bridge |
+data | info``.
 
 Heavy packages are imported by the command that needs them, so that ``--help`` is instant. Exit
 status 0: done; 1: the run failed; 2: the request was wrong and nothing was written.
@@ -14,7 +15,7 @@ from typing import Any
 
 import coupler
 from coupler.input import fetch
-from coupler.interface.errors import CouplerError, UnstableError
+from coupler.interface.errors import ConfigError, CouplerError, UnstableError
 from coupler.parallel import threads
 
 _EXAMPLES = """\
@@ -70,8 +71,9 @@ def _parser() -> argparse.ArgumentParser:
             default=[],
             type=_swap,
             metavar="PROCESS=SCHEME",
-            help="use another scheme, bundle folder or FILE.py:NAME for a process; the case's own "
-            "scheme becomes its reference (what acts in mode shadow, and an emulator's fallback)",
+            help="use another scheme, bundle folder, FILE.py:NAME or fortran:LIBRARY:ROUTINE for a "
+            "process; the case's own scheme becomes its reference (what acts in mode shadow, and "
+            "an emulator's fallback)",
         )
         p.add_argument("--days", help="how long to run [day], or with a unit: '36 h'")
         p.add_argument("--out", type=Path, help="folder of the run (default: runs/TITLE)")
@@ -106,6 +108,11 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help="threads of this process (default: $ISTHMUS_THREADS or 1)",
     )
+    run.add_argument(
+        "--timeline",
+        action="store_true",
+        help="write what ran when: timeline.json (for Perfetto) and timeline.png",
+    )
     run.add_argument("--quiet", action="store_true", help="no progress bar")
     check = case_command("check", "say everything that is wrong with a case, without a step")
     check.add_argument("--resume", action="store_true", help=argparse.SUPPRESS)
@@ -122,6 +129,11 @@ def _parser() -> argparse.ArgumentParser:
         "--out", type=Path, help="folder of the bundle (default: as the recipe says)"
     )
     train.add_argument("--work", type=Path, help="folder of recordings and checkpoints")
+
+    replay = commands.add_parser(
+        "replay", help="call a recorded scheme offline: does it give the recorded bits?"
+    )
+    replay.add_argument("recording", type=Path, help="record_PROCESS.nc of a run")
 
     compare = commands.add_parser("compare", help="this run against that one")
     kinds = compare.add_subparsers(dest="kind", required=True, metavar="KIND")
@@ -152,6 +164,55 @@ def _parser() -> argparse.ArgumentParser:
     plot.add_argument(
         "--observed", type=Path, help="table of observed equatorial winds (default: the data store)"
     )
+
+    serve = commands.add_parser(
+        "serve", help="a scheme or emulator for other programs on this node, see docs/channel.md"
+    )
+    serve.add_argument(
+        "what",
+        nargs="?",
+        metavar="SCHEME",
+        help="PROCESS=SCHEME, or the folder or name of a bundle",
+    )
+    serve.add_argument(
+        "--socket", type=Path, help="where to listen (default: a private folder, printed)"
+    )
+    serve.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        type=_pair,
+        metavar="KEY=VALUE",
+        help="a parameter of the scheme",
+    )
+    serve.add_argument(
+        "--fallback", metavar="SCHEME", help="scheme that takes over columns from an emulator"
+    )
+    serve.add_argument("--plugin", action="append", default=[], metavar="FILE.py")
+    serve.add_argument("--threads", type=int, metavar="N", help="threads (default: 1)")
+    serve.add_argument(
+        "--spin",
+        type=float,
+        default=50e-6,
+        metavar="S",
+        help="how long to look for the next call before sleeping [s]",
+    )
+    serve.add_argument(
+        "--lifeline",
+        type=int,
+        metavar="FD",
+        help="an inherited end of a socket pair: the server ends when the other end is closed",
+    )
+    serve.add_argument("--worker", type=int, help=argparse.SUPPRESS)
+
+    bridge = commands.add_parser(
+        "bridge", help="the library for C and Fortran, see docs/fortran.md"
+    )
+    steps = bridge.add_subparsers(dest="step", required=True, metavar="STEP")
+    build = steps.add_parser(
+        "build", help="compile it with $CC and $FC, by default cc and gfortran"
+    )
+    build.add_argument("--to", type=Path, default=Path("isthmus-bridge"), metavar="FOLDER")
 
     data = commands.add_parser("data", help="the observed data that some cases start from")
     fetch.add_arguments(data)
@@ -205,6 +266,7 @@ def _simulation(args: argparse.Namespace) -> Any:
         overwrite=args.overwrite,
         resume=args.resume,
         record=getattr(args, "record", []),
+        timeline=getattr(args, "timeline", False),
     )
 
 
@@ -220,6 +282,11 @@ def _run(args: argparse.Namespace) -> int:
     except Interrupted as stop:
         print(f"isthmus: {stop}", file=sys.stderr)
         return stop.status
+    finally:
+        simulation.close()
+    if not args.quiet:
+        for line in simulation.model.elsewhere.who_waited():
+            print(line)
     return 0
 
 
@@ -243,6 +310,15 @@ def _train(args: argparse.Namespace) -> int:
 
     print(f"bundle written to {train(args.recipe, out=args.out, work=args.work)}")
     return 0
+
+
+def _replay(args: argparse.Namespace) -> int:
+    from coupler.driver.replay import replay
+
+    found = replay(args.recording)
+    for name, d in found.items():
+        print(f"{name:24} {d.different} of {d.values} values differ, by {d.largest:g} at most")
+    return 1 if any(d.different for d in found.values()) else 0
 
 
 def _compare(args: argparse.Namespace) -> int:
@@ -269,6 +345,34 @@ def _plot(args: argparse.Namespace) -> int:
     return 0
 
 
+def _bridge(args: argparse.Namespace) -> int:
+    from coupler.driver.discovery import bridge
+
+    written = bridge().build(args.to, version=coupler.__version__)
+    print("\n".join(map(str, written)))
+    print(f"compile with: gfortran -I{args.to}/include MODEL.f90 {args.to}/lib/libisthmus.a")
+    return 0
+
+
+def _serve(args: argparse.Namespace) -> int:
+    from coupler.config import parse_value
+    from coupler.driver import serving
+
+    if args.worker is not None:
+        return serving.worker(args.worker)
+    if args.what is None:
+        raise ConfigError.of("nothing to serve", "serve", expected="PROCESS=SCHEME, or a bundle")
+    return serving.serve(
+        args.what,
+        path=args.socket,
+        parameters={k: parse_value(v) for k, v in args.set},
+        fallback=args.fallback,
+        plugins=args.plugin,
+        spin=args.spin,
+        lifeline=args.lifeline,
+    )
+
+
 def _data(args: argparse.Namespace) -> int:
     return fetch.run(args)
 
@@ -285,8 +389,11 @@ _COMMANDS = {
     "check": _check,
     "schemes": _schemes,
     "train": _train,
+    "replay": _replay,
     "compare": _compare,
     "plot": _plot,
+    "serve": _serve,
+    "bridge": _bridge,
     "data": _data,
     "info": _info,
 }

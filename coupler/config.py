@@ -30,6 +30,7 @@ from pydantic import (
 
 from coupler.interface.errors import BadValue, ConfigError, Problem, nearest
 from coupler.interface.units import Unit
+from coupler.where import Place
 
 _NUMBER, _RAMP = "a number", "a ramp"
 """Tags of the two forms of a weight; they show up in the locations of pydantic's errors."""
@@ -138,6 +139,9 @@ class SchemeChoice(ModelChoice):
     """For the fluxes of all schemes of the process; default: what each scheme declares."""
     reference: ModelChoice | None = None
     """The scheme that acts in ``shadow``, shares in ``blend`` and is an emulator's fallback."""
+    lag: Literal[0, 1] = 0
+    """Calls by which what is applied is behind. With 1 a scheme in another process computes while
+    the rest of the model goes on; the numbers are the same wherever it runs."""
 
 
 class Source(_Section):
@@ -195,6 +199,8 @@ class Case(_Section):
     atmosphere: ModelChoice
     physics: dict[str, SchemeChoice] = {}
     """Processes in the order in which they act."""
+    where: dict[str, Place] = {}
+    """Processes that do not run inside the run's own process. The numbers do not depend on it."""
     surface: ModelChoice | None = None
     boundary: dict[str, Source] = {}
     initial: InitialState | None = None
@@ -298,7 +304,7 @@ def with_changes(
 def _swapped(old: Any, scheme: str) -> dict[str, Any]:
     if not isinstance(old, Mapping):
         return {"scheme": scheme, "reference": {"scheme": old}}
-    new = {k: v for k, v in old.items() if k in ("mode", "interval", "weight", "top")}
+    new = {k: v for k, v in old.items() if k in ("mode", "interval", "weight", "top", "lag")}
     own = set(SchemeChoice.model_fields) - {"scheme", "parameters"}
     reference = {k: v for k, v in old.items() if k not in own}
     return {"scheme": scheme, **new, "reference": reference}

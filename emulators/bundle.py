@@ -201,6 +201,20 @@ def load_bundle(path: Path | str) -> Bundle:
     return bundle
 
 
+def declared_bundle(path: Path | str) -> Bundle:
+    """A bundle as it describes itself: its network has no memory for weights, no reference is read.
+
+    Raises:
+        DataError: for a description that cannot be read.
+        ContractError: for an unknown architecture or a configuration it does not know.
+    """
+    path = Path(path)
+    spec = read_spec(path)
+    with torch.device("meta"):
+        network = build(spec)
+    return Bundle(path=path, spec=spec, network=network.eval(), reference={})
+
+
 def _replay(bundle: Bundle) -> None:
     inputs = {c.name: bundle.reference.get(f"input.{c.name}") for c in bundle.spec.inputs}
     wanted = {c.name: bundle.reference.get(f"output.{c.name}") for c in bundle.spec.outputs}

@@ -33,7 +33,13 @@ from coupler.interface.component import (
 from coupler.interface.errors import ContractError, Problem
 from coupler.interface.fields import COLUMN, FIELDS, STATE, Field
 from coupler.interface.grid import HybridLevels
-from emulators.bundle import Bundle, check_channels, level_problem, load_bundle
+from emulators.bundle import (
+    Bundle,
+    check_channels,
+    declared_bundle,
+    level_problem,
+    load_bundle,
+)
 from emulators.guard import COUNTS, Guard, check_fallback
 from emulators.regrid import to_interfaces, to_levels
 from emulators.schema import BundleSpec
@@ -78,19 +84,30 @@ class EmulatorTendency(Tendency):
         problem = level_problem(cls.bundle.spec, levels)
         return [problem] if problem else []
 
+    def fit_ports(self, levels: HybridLevels) -> None:
+        """Declares what it also reads on other levels than its own."""
+        if self.host_problems(levels):
+            vars(self)["inputs"] = with_ports(self.inputs, reads("pfull phalf"))
+
     def setup(self, host: Host) -> None:
         """Checks the host and allocates.
 
         Raises:
-            ContractError: for other levels, a network in training mode, or a fallback that does
+            ContractError: for other levels, no weights, a network in training mode, or a fallback
+            that does
                 not fit.
         """
+        if not self.bundle.reference:
+            raise ContractError.of(
+                "a bundle without its weights",
+                self.bundle.spec.name,
+                remedy="load it with them, or let it run in a worker",
+            )
         problems = self.host_problems(host.levels)
         if problems and self.p.levels == "refuse":
             raise ContractError(*problems)
+        self.fit_ports(host.levels)
         self._regrid = _Regrid(self.bundle.spec, host) if problems else None
-        if self._regrid is not None:
-            vars(self)["inputs"] = with_ports(self.inputs, reads("pfull phalf"))
         if self.bundle.network.training:
             raise ContractError.of(
                 "network in training mode", self.bundle.spec.name, remedy="call eval() on it"
@@ -189,18 +206,22 @@ class _Regrid:
             to_interfaces(self._a, self._b, flux, x.phalf, fluxes[name].numpy())
 
 
-def emulator_class(path: Path | str, process: str | None = None) -> type[EmulatorTendency]:
+def emulator_class(
+    path: Path | str, process: str | None = None, *, weights: bool = True
+) -> type[EmulatorTendency]:
     """The scheme that a bundle is, with its declared ports.
 
     Args:
         path: the bundle's folder.
         process: what it is wanted for; None for whatever it is made for.
+        weights: False for a class that only declares: it computes in another process, which alone
+            holds the weights.
 
     Raises:
         DataError: for a bundle that cannot be read or does not reproduce its reference.
         ContractError: for an unknown architecture and every channel that does not fit.
     """
-    bundle = load_bundle(path)
+    bundle = load_bundle(path) if weights else declared_bundle(path)
     spec = bundle.spec
     check_channels(spec)
     if process is not None and process != spec.process:

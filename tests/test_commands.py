@@ -117,7 +117,7 @@ def test_the_list_of_data_has_state_meaning_and_licence(
             [
                 "CASE.yaml the case, see cases/",
                 "--set KEY=VALUE change a key of the case, dotted: atmosphere.dt='15 min'",
-                "--swap PROCESS=SCHEME use another scheme, bundle folder or FILE.py:NAME",
+                "--swap PROCESS=SCHEME use another scheme, bundle folder, FILE.py:NAME or",
                 "--resume go on from the newest good restart in the folder, or begin if it is",
                 "--overwrite replace the run that is in --out",
                 "--plugin FILE.py a Python file with schemes, see",

@@ -24,11 +24,14 @@ from coupler.config import (
     problems_of,
     validate,
 )
+from coupler.driver.bound import Bound
 from coupler.driver.clock import Clock, parse_date, steps_of
 from coupler.driver.discovery import bundle_path, discover, find_scheme
 from coupler.driver.links import Coupling
 from coupler.driver.negotiate import Plan, negotiate
-from coupler.driver.suite import Bound, Process, Suite, flat
+from coupler.driver.places import Elsewhere, place_of, place_problems
+from coupler.driver.suite import Process, Suite, flat
+from coupler.input.fetch import locate
 from coupler.interface.component import (
     Array,
     ColumnModel,
@@ -58,6 +61,8 @@ class Assembly:
     suite: Suite
     couplings: dict[str, Coupling]
     steps_per_day: float
+    elsewhere: Elsewhere
+    """What runs in other processes."""
     advice: Sequence[Problem] = ()
     """What a user should hear although nothing is wrong."""
 
@@ -80,10 +85,10 @@ class _Draft:
     said: list[Problem] = field(default_factory=list)
     """What a user should hear about the start."""
 
-    def build(self, process: str, choice: ModelChoice) -> Component | None:
+    def build(self, process: str, choice: ModelChoice, *, weights: bool = True) -> Component | None:
         """The component of a choice, or None with the problem noted."""
         try:
-            cls = find_scheme(process, choice.scheme, self.base)
+            cls = find_scheme(process, choice.scheme, self.base, choice.parameters, weights=weights)
             return cls(cls.Parameters.model_validate(choice.parameters))
         except ValidationError as error:
             for p in problems_of(error, cls.Parameters, (process,)):
@@ -104,16 +109,22 @@ def _choice_keys(choice: ModelChoice) -> list[str]:
 def check(raw: Mapping[str, Any], base: Path) -> list[Problem]:
     """Everything that can be wrong with a case, found without building or writing anything."""
     case, problems = validate(raw)
-    return problems if case is None else problems + _draft(case, base).problems
+    return problems if case is None else problems + _draft(case, base, ()).problems
 
 
-def assemble(raw: Mapping[str, Any], base: Path, problems: list[Problem] | None = None) -> Assembly:
+def assemble(
+    raw: Mapping[str, Any],
+    base: Path,
+    problems: list[Problem] | None = None,
+    record: Sequence[str] = (),
+) -> Assembly:
     """Builds the models, schemes and couplings of a case.
 
     Args:
         raw: the case as read, with its changes.
         base: folder that relative file names are relative to.
         problems: what is already known to be wrong.
+        record: processes whose scheme is to be recorded.
 
     Raises:
         ConfigError: with everything that is wrong.
@@ -122,14 +133,14 @@ def assemble(raw: Mapping[str, Any], base: Path, problems: list[Problem] | None 
     problems = [*(problems or []), *found]
     if case is None:
         raise ConfigError(*problems)
-    draft = _draft(case, base)
+    draft = _draft(case, base, record)
     problems += draft.problems
     if problems:
         raise ConfigError(*problems)
     return _bind(draft)
 
 
-def _draft(case: Case, base: Path) -> _Draft:
+def _draft(case: Case, base: Path, record: Sequence[str]) -> _Draft:
     draft = _Draft(case=case, base=base)
     draft.problems += discover(case.plugins, base)
     _planet_and_start(draft)
@@ -139,8 +150,12 @@ def _draft(case: Case, base: Path) -> _Draft:
             model = draft.build(name, choice)
             if isinstance(model, Model):
                 draft.models[name] = model
+            if isinstance(model, ColumnModel):
+                model.place(draft.planet)
     for process, choice in case.physics.items():
         _plan(draft, process, choice)
+    own = {p.process: draft.components[p.process, p.label] for p in reversed(draft.plans)}
+    draft.problems += place_problems(case, own, record)
     _read_files(draft)
     atmosphere = draft.models.get("atmosphere")
     if atmosphere is None:
@@ -196,7 +211,8 @@ def _planet_and_start(draft: _Draft) -> None:
                     found=f"{draft.case.planet[name]:g}",
                 )
             )
-    draft.planet = Planet(**{k: v for k, v in draft.case.planet.items() if k in known})
+    possible = {k: v for k, v in draft.case.planet.items() if v > 0.0 or k == "rotation_rate"}
+    draft.planet = Planet(**{k: v for k, v in possible.items() if k in known})
     try:
         draft.start = parse_date(draft.case.start, draft.case.calendar)
     except ValueError:
@@ -223,7 +239,8 @@ def _plan(draft: _Draft, process: str, choice: SchemeChoice) -> None:
             )
         )
     acts = choice.mode == "apply"
-    own = _add_plan(draft, process, choice, plain=acts, called=True)
+    away = place_of(draft.case, process) is not None
+    own = _add_plan(draft, process, choice, plain=acts, called=True, weights=not away)
     if choice.top is not None and isinstance(own, Tendency) and not own.fluxes:
         draft.problems.append(
             Problem(
@@ -241,9 +258,15 @@ def _plan(draft: _Draft, process: str, choice: SchemeChoice) -> None:
 
 
 def _add_plan(
-    draft: _Draft, process: str, choice: ModelChoice, *, plain: bool, called: bool
+    draft: _Draft,
+    process: str,
+    choice: ModelChoice,
+    *,
+    plain: bool,
+    called: bool,
+    weights: bool = True,
 ) -> Component | None:
-    component = draft.build(process, choice)
+    component = draft.build(process, choice, weights=weights)
     if component is None:
         return None
     if not isinstance(component, Tendency | Diagnostic):
@@ -286,7 +309,9 @@ def _intervals(draft: _Draft) -> list[tuple[str, float]]:
 def _interval(draft: _Draft, plan: Plan) -> float | None:
     chosen = draft.case.physics[plan.process].interval
     if chosen is None and issubclass(plan.cls, Tendency):
-        return plan.cls.interval
+        own, atmosphere = plan.cls.interval, draft.models.get("atmosphere")
+        # Its own interval says how rarely a scheme may be called: a longer step calls it each time.
+        return None if own and atmosphere and own < atmosphere.dt else own
     return chosen
 
 
@@ -314,7 +339,7 @@ def _read_files(draft: _Draft) -> None:
     ground = draft.boundary.get("atmosphere", {}).get("orog")
     try:
         # A missing file is said even where a wrong atmosphere leaves nothing to interpolate to.
-        find_file(draft.case.initial.file, draft.base)
+        locate(draft.case.initial.file, beside=draft.base)
         if isinstance(atmosphere, ColumnModel) and (start := _initial(draft, atmosphere)):
             start(np.zeros(atmosphere.grid.shape) if ground is None else ground)
     except CouplerError as error:
@@ -328,19 +353,12 @@ def _read_boundary(draft: _Draft, model: str, name: str, source: Source) -> None
     grid = draft.models[model].grid
     read = read_boundary if source.statistic == "mean" else read_deviation
     try:
-        path = find_file(source.file, draft.base)
+        path = locate(source.file, beside=draft.base)
         array = read(path, source.variable, grid, FIELDS[name], file_units=source.units)
     except CouplerError as error:
         draft.problems += (p for p in error.problems if p not in draft.problems)
     else:
         draft.boundary.setdefault(model, {})[name] = array
-
-
-def find_file(file: str, base: Path) -> Path:
-    """A file named by a case: as given, beside the case, or in the data store."""
-    from coupler.input.fetch import locate
-
-    return locate(file, beside=base)
 
 
 def _bind(draft: _Draft) -> Assembly:
@@ -351,6 +369,7 @@ def _bind(draft: _Draft) -> Assembly:
         raise ConfigError.of(
             "cannot host parameterizations", f"atmosphere={case.atmosphere.scheme}"
         )
+    elsewhere = Elsewhere(case, draft.base)
     for name, model in draft.models.items():
         model.setup(
             Site(
@@ -377,7 +396,8 @@ def _bind(draft: _Draft) -> Assembly:
     for model in others.values():
         for f in model.provides:
             suite.pool.setdefault(f.name, host.empty("column"))
-    _bind_schemes(draft, suite, host, atmosphere.dt)
+    _bind_schemes(draft, suite, host, atmosphere.dt, elsewhere)
+    elsewhere.complete()
     couplings = {
         name: Coupling(
             model,
@@ -396,6 +416,7 @@ def _bind(draft: _Draft) -> Assembly:
         couplings=couplings,
         steps_per_day=86400.0 / atmosphere.dt,
         advice=[*(a for model in draft.models.values() for a in model.advice()), *draft.said],
+        elsewhere=elsewhere,
     )
 
 
@@ -411,13 +432,8 @@ def _initial(
     grid, levels, planet = atmosphere.grid, atmosphere.levels, draft.planet
 
     def read(orog: Array) -> Mapping[str, Array]:
-        start = Start(
-            path=find_file(initial.file, draft.base),
-            time=initial.time,
-            variables=initial.variables,
-            units=initial.units,
-            ground=initial.ground,
-        )
+        path = locate(initial.file, beside=draft.base)
+        start = Start(path=path, **initial.model_dump(exclude={"file"}))
         draft.said.clear()  # the model's ground as it was truncated has the last word
         return initial_state(start, grid, levels, orog, planet=planet, say=draft.said)
 
@@ -438,7 +454,7 @@ def _static(
     return {n: flat(np.ascontiguousarray(a, dtype=dtype)) for n, a in fields.items()}
 
 
-def _bind_schemes(draft: _Draft, suite: Suite, host: Host, dt: float) -> None:
+def _bind_schemes(draft: _Draft, suite: Suite, host: Host, dt: float, elsewhere: Elsewhere) -> None:
     by_process: dict[str, list[Plan]] = {}
     for plan in draft.plans:
         if plan.called:
@@ -449,6 +465,14 @@ def _bind_schemes(draft: _Draft, suite: Suite, host: Host, dt: float) -> None:
         weights: list[float | Ramp] = []
         for plan in plans:
             component = draft.components[process, plan.label]
+            if plan is plans[0] and isinstance(component, Tendency):
+                component = elsewhere.place(
+                    component,
+                    process,
+                    levels=host.levels,
+                    available=suite.pool,
+                    reference=draft.build(process, choice.reference) if choice.reference else None,
+                )
             component.setup(host)
             seconds = _interval(draft, plan)
             every = steps_of(seconds, dt, process)[0] if seconds else 1

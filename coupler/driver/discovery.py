@@ -1,4 +1,4 @@
-"""Finding schemes: our own packages, installed plugins, files named by a case, and bundles."""
+"""Finding schemes: our own packages, plugins, files named by a case, bundles, Fortran routines."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import importlib.util
 import pkgutil
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
+from typing import Any
 
 from coupler.interface.component import Component
 from coupler.interface.errors import ConfigError, CouplerError, Problem, nearest
@@ -81,6 +82,11 @@ def _what_python_said(error: Exception, path: Path) -> str:
     return f"{type(error).__name__}: {message}" + (f" (line {line})" if line else "")
 
 
+def bridge() -> Any:
+    """The module that builds the C and Fortran library."""
+    return import_module("fortran_bridge.build")
+
+
 def bundle_folder() -> Path:
     """Where the bundles that come with Isthmus lie."""
     return Path(next(iter(import_module("emulators").__path__))) / "bundles"
@@ -101,13 +107,31 @@ def bundle_path(scheme: str, base: Path) -> Path | None:
     return None
 
 
-def find_scheme(process: str, scheme: str, base: Path) -> type[Component]:
-    """The class that `scheme` of `process` names: registered, in a file, or a bundle.
+def find_scheme(
+    process: str,
+    scheme: str,
+    base: Path,
+    parameters: Mapping[str, Any] | None = None,
+    *,
+    weights: bool = True,
+) -> type[Component]:
+    """The class that `scheme` of `process` names: registered, in a file, a bundle, or Fortran.
+
+    Args:
+        process: its process.
+        scheme: a name, a bundle's folder, ``FILE.py:NAME`` or ``fortran:LIBRARY:ROUTINE``.
+        base: folder that relative file names are relative to.
+        parameters: what the case says beside it; a Fortran routine's tell where its declaration is.
+        weights: without them a bundle's class declares what it is and cannot compute.
 
     Raises:
         ConfigError: for an unknown process or scheme, with the near ones.
         DataError: for a bundle that is damaged.
     """
+    if scheme.startswith("fortran:"):
+        from_routine = import_module("fortran_bridge.component").fortran_class
+        routine: type[Component] = from_routine(scheme, base, process, parameters or {})
+        return routine
     if ".py:" in scheme:
         return _in_file(process, scheme, base)
     known = SCHEMES.get(process)
@@ -118,14 +142,16 @@ def find_scheme(process: str, scheme: str, base: Path) -> type[Component]:
     folder = bundle_path(scheme, base)
     if folder is not None:
         from_bundle = import_module("emulators.component").emulator_class
-        cls: type[Component] = from_bundle(folder, process)
+        cls: type[Component] = from_bundle(folder, process, weights=weights)
         return cls
     bundles = list(shipped_bundles()) if process == "gravity_wave" else []
     remedy = nearest(scheme, [*known, *bundles])
     if "/" in scheme:
         remedy = f"there is no bundle in such a folder either; {remedy}"
     elif process not in ("atmosphere", "surface"):
-        remedy += " (or the path of a folder with a bundle, or FILE.py:NAME)"
+        remedy += (
+            " (or the path of a folder with a bundle, FILE.py:NAME or fortran:LIBRARY:ROUTINE)"
+        )
     raise ConfigError.of("unknown scheme", f"{process}={scheme}", remedy=remedy)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -32,6 +33,11 @@ _PACKAGES = (
 
 def versions() -> dict[str, str]:
     """Versions of Isthmus, Python and the packages that results depend on."""
+    return dict(_versions())
+
+
+@cache
+def _versions() -> dict[str, str]:
     found = {"isthmus": coupler.__version__, "python": platform.python_version()}
     for package in _PACKAGES:
         try:

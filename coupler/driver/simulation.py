@@ -8,6 +8,7 @@ ds = sim.dataset()
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 import time
@@ -28,6 +29,7 @@ from coupler.driver.info import machine, versions
 from coupler.driver.signals import Asked, Interrupted, listening
 from coupler.driver.state import Memory, Snapshot, differences
 from coupler.driver.suite import NOT_FINITE
+from coupler.driver.timeline import Timeline
 from coupler.driver.watch import BLEW_UP, WATCHED, Watch
 from coupler.interface.component import Array
 from coupler.interface.errors import ConfigError, CouplerError, Problem, UnstableError, nearest
@@ -35,6 +37,7 @@ from coupler.interface.fields import FIELDS, Field
 from coupler.output import restart
 from coupler.output.folder import RunFolder, write_json, write_whole
 from coupler.output.netcdf import run_attributes
+from coupler.output.patient import PatientFile
 from coupler.output.progress import RunProgress
 from coupler.output.record import RecordFile
 from coupler.output.series import SeriesFile
@@ -43,6 +46,8 @@ from coupler.parallel import threads
 
 _log = logging.getLogger(__name__)
 
+_PATIENCE = 1.0
+"""Wall time for which finished records may wait in memory while others are made [s]."""
 _SNAPSHOT = 21600.0
 """Time between copies of the state kept in memory for the case of a blow-up [s]."""
 _SNAPSHOT_STEPS = 20
@@ -60,6 +65,7 @@ class Simulation:
         resume: bool = False,
         record: Sequence[str] = (),
         record_columns: int = 512,
+        timeline: bool = False,
     ) -> None:
         """Use `from_case`."""
         self.model, self.folder = model, folder
@@ -70,6 +76,7 @@ class Simulation:
         self._surface_live = self._surface_fields()
         self._files: list[Averages] = []
         self._series: SeriesFile | None = None
+        self._written: list[PatientFile] = []
         columns = model.atmosphere.columns()
         self._watched = {n: columns[n] for n in WATCHED if n in columns}
         suite = model.suite
@@ -80,6 +87,11 @@ class Simulation:
         self._wall = 0.0
         self._begun = False
         self._first_step = 0
+        self._timeline: Timeline | None = None
+        if timeline:
+            self._timeline = Timeline(model)
+            for method, name in (("_write", "output"), ("_remember", "copy"), ("_save", "restart")):
+                self._timeline.wrap(self, method, name)
 
     # -- making one ---------------------------------------------------------------------------
 
@@ -96,6 +108,7 @@ class Simulation:
         resume: bool = False,
         record: Sequence[str] = (),
         record_columns: int = 512,
+        timeline: bool = False,
     ) -> Simulation:
         """Checks a case and builds its models; nothing is written yet.
 
@@ -109,6 +122,7 @@ class Simulation:
             resume: go on from the newest good restart in the folder.
             record: processes whose inputs and outputs are stored.
             record_columns: columns stored at each call of a recorded scheme.
+            timeline: note what ran when, and write it to the folder at the end of `run`.
 
         Raises:
             ConfigError: with everything that is wrong.
@@ -126,8 +140,15 @@ class Simulation:
         folder = RunFolder(Path(out) if out is not None else _default_folder(raw))
         problems += _folder_problems(folder, resume=resume, overwrite=overwrite)
         problems += _record_problems(raw, record)
-        model = assemble(raw, base, problems)
-        simulation = cls(model, folder, resume=resume, record=record, record_columns=record_columns)
+        model = assemble(raw, base, problems, record)
+        simulation = cls(
+            model,
+            folder,
+            resume=resume,
+            record=record,
+            record_columns=record_columns,
+            timeline=timeline,
+        )
         if resume and folder.has_restart():
             simulation._found = simulation._restart()
         for advice in model.advice:
@@ -180,6 +201,7 @@ class Simulation:
         with RunProgress(start=start, end=end, silent=quiet) as bar, listening() as asked:
             try:
                 loop.run(self.model, steps, lambda _: self._after_step(bar, asked))
+                self._flush()
                 self._outcome = f"stopped by {asked.signal.name}" if asked.signal else "complete"
             except UnstableError as error:
                 # The older one: the newest may hold what went wrong but did not show yet.
@@ -194,11 +216,22 @@ class Simulation:
                 raise
             finally:
                 self._wall += time.perf_counter() - began
+                if self._outcome == "failed":
+                    with contextlib.suppress(OSError, RuntimeError):  # what failed may be the disk
+                        self._flush()
                 self._report()
             path = self._save(self._memory.take())
+        for line in self.model.elsewhere.who_waited():
+            _log.info("isthmus: %s", line)
+        if self._timeline is not None:
+            self._timeline.write(self.folder.path)
         if asked.signal is not None and clock.now.seconds < end:
             raise Interrupted(asked.signal, clock.now.date, path)
         return self
+
+    def close(self) -> None:
+        """Ends the worker processes of the run; otherwise they end with this object."""
+        self.model.elsewhere.close()
 
     def _explained(self, error: UnstableError) -> Sequence[Problem]:
         """Problems of an unstable step, with the component when the dynamics could not know it."""
@@ -241,6 +274,7 @@ class Simulation:
             attrs=attrs,
             planet=planet,
             resume_at=at,
+            patience=_PATIENCE,
         )
         self._files = [new]
         self._memory.keep("output.atmosphere", new.sums, found)
@@ -258,29 +292,30 @@ class Simulation:
                 planet=planet,
                 area="areacello",
                 resume_at=at,
+                patience=_PATIENCE,
             )
             self._files.append(new)
             self._memory.keep(f"output.{name}", new.sums, found)
+        path = self.folder.budgets
         if at is None:
-            self._series = SeriesFile(
-                self.folder.budgets, start.strftime("%Y-%m-%d %H:%M:%S"), start.calendar, attrs
-            )
+            since = start.strftime("%Y-%m-%d %H:%M:%S")
+            self._series = SeriesFile(path, since, start.calendar, attrs, patience=_PATIENCE)
         else:
-            self._series = SeriesFile.reopen(self.folder.budgets, at / 86400.0)
+            self._series = SeriesFile.reopen(path, at / 86400.0, patience=_PATIENCE)
+        self._written = [*(a.file for a in self._files), self._series]
         for process in self._record:
             self._open_record(process, attrs, at)
 
     def _open_record(self, process: str, attrs: Mapping[str, str], at: float | None) -> None:
         bound = self._recorded(process)
-        component = bound.component
-        outputs = [f.field for f in bound.fluxes]
-        start = self.model.clock.start
-        # Latitude is what an emulator sees of a scheme's static fields.
-        static = {"lat": self.model.suite.host.static["lat"]}
-        inputs = {p.name: p.field for p in component.inputs if p.name in bound.x}
+        suite, start = self.model.suite, self.model.clock.start
+        # Where a column is, and the state that an emulator of the scheme may want to see.
+        extra = {n: suite.host.static[n] for n in ("lat", "lon")}
+        extra |= {n: suite.pool[n] for n in ("ua", "va", "ta", "pfull") if n in suite.pool}
+        fields = {n: FIELDS[n] for n in extra} | bound.described()
         file = RecordFile(
             self.folder.record(process),
-            [*({n: FIELDS[n] for n in static} | inputs).values(), *outputs],
+            list(fields.values()),
             self.model.atmosphere.levels,
             self.model.atmosphere.grid.ncol,
             columns=self._record_columns,
@@ -288,11 +323,13 @@ class Simulation:
             time_units=f"days since {start.strftime('%Y-%m-%d %H:%M:%S')}",
             calendar=start.calendar,
             attrs={**attrs, "process": process, "scheme": bound.label, "seed": str(self.case.seed)},
+            dtype=f"f{suite.host.dtype.itemsize}",
             resume_at=None if at is None else at / 86400.0,
+            patience=_PATIENCE,
         )
-        bound.on_call = lambda now: file.append(
-            now.seconds / 86400.0, static | dict(bound.x.items()) | dict(bound.flux.items())
-        )
+        self._written.append(file)
+        arrays = extra | bound.arrays()
+        bound.on_call = lambda now: file.append(now.seconds / 86400.0, now.dt, arrays)
 
     def _recorded(self, process: str) -> Any:
         return next(p for p in self.model.suite.processes if p.name == process).schemes[0]
@@ -306,7 +343,11 @@ class Simulation:
         self._if_due(self.case.output.interval, self._write)
         self._if_due(max(_SNAPSHOT / 86400.0, _SNAPSHOT_STEPS / m.steps_per_day), self._remember)
         self._if_due(self.case.restart.interval, self._checkpoint)
+        for file in self._written:
+            file.flush_if_due()
         bar.update(clock.now.date, clock.now.seconds, self._max_wind)
+        if self._timeline is not None:
+            self._timeline.stepped()
         return asked.signal is None
 
     def _max_wind(self) -> float:
@@ -329,13 +370,19 @@ class Simulation:
         numbers |= area_means(self._files[0].means, self._live, self.model.atmosphere.grid)
         for name, value in self._residuals.close(state, numbers, t1 - t0).items():
             numbers[name] = (value, *RESIDUALS[name])
+        numbers |= self.model.suite.budgets()
         if self._series is not None:
             self._series.append(t1 / 86400.0, numbers)
 
     def _remember(self, _: int) -> None:
         self._good.append(self._memory.take())
 
+    def _flush(self) -> None:
+        for file in self._written:
+            file.flush()
+
     def _checkpoint(self, _: int) -> None:
+        self._flush()  # a restart must find all that is before it
         self._save(self._memory.take())
 
     def _save(self, snapshot: Snapshot) -> Path:
@@ -375,6 +422,7 @@ class Simulation:
                     for b in p.schemes
                     if (counts := b.component.counts())
                 },
+                "waits": self.model.elsewhere.waits(),
                 "budgets": {
                     **{n: v for n, (v, _, _) in self.model.atmosphere.budgets().items()},
                     **self._residuals.mean(),

@@ -89,9 +89,9 @@ class Memory:
 
 
 def _decisive(case: Case) -> dict[str, Any]:
-    """What decides whether a restart belongs to a case: all but length and title."""
+    """What decides whether a restart belongs to a case: all but length, title and transport."""
     data: dict[str, Any] = case.model_dump(mode="json")
-    for name in ("title", "description", "days", "restart"):
+    for name in ("title", "description", "days", "restart", "where"):
         data.pop(name)
     data["physics_order"] = list(data["physics"])
     return data

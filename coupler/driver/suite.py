@@ -8,200 +8,21 @@ schemes goes to the dynamics.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from coupler.config import Ramp, TopPolicy
-from coupler.driver.flux import add_scaled, dissipative_heating, flux_tendency
-from coupler.interface.component import (
-    Array,
-    Arrays,
-    Diagnostic,
-    Flux,
-    Host,
-    Now,
-    Port,
-    Tendency,
-)
+from coupler.config import Ramp
+from coupler.diagnostics.momentum import MomentumBudget
+from coupler.driver.bound import MOMENTUM, Bound
+from coupler.driver.flux import add_scaled, dissipative_heating
+from coupler.interface.component import Array, Flux, Host, Now
 from coupler.interface.errors import UnstableError
 from coupler.interface.fields import COLUMN, STATE, Field, tendency_field
-from coupler.interface.units import conversion
 
 NOT_FINITE = "a tendency is not finite"
-_MOMENTUM = ("ua", "va")
-
-
-@dataclass(kw_only=True)
-class Converted:
-    """An input that the scheme wants in a unit of its own: converted before each call."""
-
-    source: Array
-    target: Array
-    factor: float
-    offset: float
-
-    def refresh(self) -> None:
-        np.multiply(self.source, self.factor, out=self.target, casting="same_kind")
-        if self.offset:
-            np.add(self.target, self.offset, out=self.target, casting="same_kind")
-
-
-class Bound:
-    """One scheme with its inputs, outputs and the rate that it last gave."""
-
-    def __init__(
-        self,
-        component: Tendency | Diagnostic,
-        label: str,
-        every: int,
-        pool: Mapping[str, Array],
-        host: Host,
-        *,
-        span: float = 0.0,
-        top: TopPolicy | None = None,
-    ) -> None:
-        """Binds a scheme.
-
-        Args:
-            component: the scheme, already set up.
-            label: its name in messages and in the output.
-            every: steps from one call to the next.
-            pool: arrays that inputs are taken from, by name.
-            host: the column model.
-            span: time from one call to the next [s]; 0 where every step has a call.
-            top: policy at the model top for its fluxes; None: what it declares.
-        """
-        self.component, self.label, self.every, self.host = component, label, every, host
-        self.span = span
-        self.on_call: Callable[[Now], None] | None = None
-        """Called right after the scheme, while its inputs still are what it saw."""
-        self.tendencies: tuple[str, ...] = ()
-        self.fluxes: tuple[Flux, ...] = ()
-        if isinstance(component, Tendency):
-            self.tendencies = component.tendencies
-            self.fluxes = tuple(_with_top(f, top) for f in component.fluxes)
-        self.converted: list[Converted] = []
-        inputs = {p.name: self._input(p, pool) for p in component.inputs}
-        self.x = Arrays(**{name: a for name, a in inputs.items() if a is not None})
-        self.tend = Arrays(**{of: host.empty("level", "column") for of in self.tendencies})
-        self.flux = Arrays(**{f.name: host.empty("interface", "column") for f in self.fluxes})
-        self.diag = Arrays(**{f.name: host.empty(*f.dims) for f in component.diagnostics})
-        self.escaped = {f.name: np.zeros(host.ncol) for f in self.fluxes}
-        changed = dict.fromkeys((*self.tendencies, *(f.of for f in self.fluxes)))
-        self.heats = "ta" not in changed and any(f.of in _MOMENTUM for f in self.fluxes)
-        self.rate: dict[str, Array] = {
-            of: self.tend.__dict__[of] if of in self.tend else host.empty("level", "column")
-            for of in changed
-        }
-        if self.heats:
-            self.rate["ta"] = host.empty("level", "column")
-        self._scratch = host.empty("level", "column")
-
-    def _input(self, port: Port, pool: Mapping[str, Array]) -> Array | None:
-        source = pool.get(port.name)
-        if source is None or port.units == port.field.units:
-            return source
-        factor, offset = conversion(port.field.units, port.units)
-        target = np.empty_like(source)
-        self.converted.append(Converted(source=source, target=target, factor=factor, offset=offset))
-        return target
-
-    def call(self, now: Now, phalf: Array | None) -> None:
-        """Calls the scheme and brings its rate up to date.
-
-        Args:
-            now: when.
-            phalf: pressure at the interfaces [Pa], ``[interface, column]``; a host without it has
-                no scheme with fluxes (`negotiate` sees to that).
-        """
-        for conversion_ in self.converted:
-            conversion_.refresh()
-        for _, array in (*self.tend.items(), *self.flux.items(), *self.diag.items()):
-            array.fill(0.0)
-        # What is held until the next call is applied for that long, not for one step: a scheme
-        # that adjusts would otherwise adjust once in each step.
-        step = now.dt
-        now.dt = max(step, self.span)
-        try:
-            if isinstance(self.component, Diagnostic):
-                self.component.compute(self.x, self.diag, now)
-            else:
-                self.component.compute(self.x, self.tend, self.flux, self.diag, now)
-            if self.on_call is not None:
-                self.on_call(now)
-        finally:
-            now.dt = step
-        fresh = set(self.tendencies)
-        if phalf is None:
-            return
-        for f in self.fluxes:
-            self._diverge(f, phalf, add=f.of in fresh)
-            fresh.add(f.of)
-
-    def hold(self, phalf: Array | None) -> None:
-        """Between calls: the held fluxes meet the layers of the present step.
-
-        Layer masses follow the surface pressure. A held tendency would give a column a momentum
-        that its fluxes do not have (some 1e-4 of the drag in three hours); held fluxes give none.
-        """
-        fresh: set[str] = set()
-        if phalf is None:
-            return
-        for f in self.fluxes:
-            if f.of not in self.tendencies:
-                self._diverge(f, phalf, add=f.of in fresh)
-                fresh.add(f.of)
-
-    def _diverge(self, f: Flux, phalf: Array, *, add: bool) -> None:
-        planet = self.host.planet
-        scale = planet.gravity / (planet.cp_dry if f.of == "ta" else 1.0)
-        out = self._scratch if add else self.rate[f.of]
-        flux_tendency(
-            getattr(self.flux, f.name),
-            phalf,
-            scale=scale,
-            top=f.top,
-            dump_above=f.dump_above,
-            out=out,
-            escaped=self.escaped[f.name],
-        )
-        if add:
-            self.rate[f.of] += out
-
-    def heat(self, state: Mapping[str, Array], dt: float) -> None:
-        """Kinetic energy that the drag takes from the flow over `dt` becomes heat."""
-        if self.heats:
-            zero = self._scratch
-            zero.fill(0.0)
-            dissipative_heating(
-                state["ua"],
-                state["va"],
-                self.rate.get("ua", zero),
-                self.rate.get("va", zero),
-                dt=dt,
-                cp=self.host.planet.cp_dry,
-                out=self.rate["ta"],
-            )
-
-    def memory(self) -> dict[str, Array]:
-        own = {f"component.{k}": v for k, v in self.component.memory().items()}
-        held = {f"rate.{k}": v for k, v in self.rate.items()}
-        flux = {f"flux.{k}": v for k, v in self.flux.items()}
-        diag = {f"diag.{k}": v for k, v in self.diag.items()}
-        escaped = {f"escaped.{k}": v for k, v in self.escaped.items()}
-        return {**own, **held, **flux, **diag, **escaped}
-
-    def restore(self, memory: Mapping[str, Array]) -> None:
-        lead = "component."
-        own = {k.removeprefix(lead): v for k, v in memory.items() if k.startswith(lead)}
-        if own:
-            self.component.restore(own)
-        for name, array in self.memory().items():
-            if not name.startswith(lead):
-                array[...] = memory[name]
 
 
 @dataclass(kw_only=True)
@@ -215,6 +36,10 @@ class Process:
     """Share of each scheme in what is applied; 0 for a shadow."""
     applied: dict[str, Array] = field(default_factory=dict)
     """The rate that the dynamics receives."""
+    budgets: dict[str, MomentumBudget] = field(default_factory=dict)
+    """Of each wind component that a flux changes."""
+    heating_drag: dict[str, Array] = field(default_factory=dict)
+    """Where schemes are mixed: the common drag that heats, and the heat of its kinetic energy."""
 
     def weight(self, index: int, seconds: float) -> float:
         w = self.weights[index]
@@ -224,6 +49,18 @@ class Process:
     def mixes(self) -> bool:
         """Whether what is applied is not simply one scheme's rate."""
         return sum(w != 0.0 for w in self.weights) > 1
+
+    def balance(self, seconds: float) -> None:
+        """Holds what is applied against the fluxes at both ends of the columns."""
+        for of, budget in self.budgets.items():
+            budget.add(
+                [
+                    (self.weight(n, seconds), getattr(b.flux, f.name), b.escaped[f.name])
+                    for n, b in enumerate(self.schemes)
+                    for f in b.fluxes
+                    if f.of == of
+                ]
+            )
 
 
 class Suite:
@@ -248,10 +85,18 @@ class Suite:
             for bound in process.schemes:
                 for of in bound.rate:
                     process.applied.setdefault(of, self.host.empty("level", "column"))
+            if any(bound.heats for bound in process.schemes):
+                empty = self.host.empty
+                process.heating_drag = {of: empty("level", "column") for of in (*MOMENTUM, "ta")}
         else:
             acting = [b for b, w in zip(process.schemes, process.weights, strict=True) if w != 0.0]
             for bound in acting:
                 process.applied.update(bound.rate)
+        driven = {f.of for b in process.schemes for f in b.fluxes} & process.applied.keys()
+        for of in MOMENTUM:
+            if of in driven and self.phalf is not None:
+                rate, gravity = process.applied[of], self.host.planet.gravity
+                process.budgets[of] = MomentumBudget(process.name, of, rate, self.phalf, gravity)
         self.processes.append(process)
 
     def run(self, now: Now) -> dict[str, Array]:
@@ -288,7 +133,8 @@ class Suite:
                     bound.hold(self.phalf)
                 bound.heat(self.state, now.dt)
             if process.mixes:
-                self._mix(process, now.seconds)
+                self._mix(process, now)
+            process.balance(now.seconds)
             for of, rate in process.applied.items():
                 add_scaled(self.state[of], rate, now.dt)
                 add_scaled(self.total[of], rate, 1.0)
@@ -314,13 +160,34 @@ class Suite:
                     "back on",
                 )
 
-    def _mix(self, process: Process, seconds: float) -> None:
-        for array in process.applied.values():
+    def _mix(self, process: Process, now: Now) -> None:
+        """What is applied of several schemes: heat follows from their common drag.
+
+        Kinetic energy is quadratic in the wind: the sum of each scheme's own heat would be that of
+        steps that nobody takes.
+        """
+        drag = process.heating_drag
+        for array in (*process.applied.values(), *drag.values()):
             array.fill(0.0)
         for index, bound in enumerate(process.schemes):
-            weight = process.weight(index, seconds)
+            weight = process.weight(index, now.seconds)
             for of, rate in bound.rate.items():
+                if bound.heats and of == "ta":
+                    continue
                 add_scaled(process.applied[of], rate, weight)
+                if bound.heats and of in drag:
+                    add_scaled(drag[of], rate, weight)
+        if drag:
+            dissipative_heating(
+                self.state["ua"],
+                self.state["va"],
+                drag["ua"],
+                drag["va"],
+                dt=now.dt,
+                cp=self.host.planet.cp_dry,
+                out=drag["ta"],
+            )
+            add_scaled(process.applied["ta"], drag["ta"], 1.0)
 
     def outputs(self) -> dict[str, tuple[Field, Array]]:
         """Everything the schemes give to the output, by its name there.
@@ -342,7 +209,7 @@ class Suite:
                 for fx in bound.fluxes:
                     f = _renamed(fx.field, tail)
                     found[f.name] = (f, getattr(bound.flux, fx.name))
-                    if fx.of in _MOMENTUM:
+                    if fx.of in MOMENTUM:
                         f = _renamed(_escaped(fx), tail)
                         found[f.name] = (f, bound.escaped[fx.name])
                 for d in bound.component.diagnostics:
@@ -359,6 +226,16 @@ class Suite:
             if w != 0.0
         }
 
+    def budgets(self) -> dict[str, tuple[float, str, str]]:
+        """Momentum budget of every process since the last time: value, units, long name."""
+        found: dict[str, tuple[float, str, str]] = {}
+        for budget in self._budgets().values():
+            found |= budget.take(self.host.grid)
+        return found
+
+    def _budgets(self) -> dict[str, MomentumBudget]:
+        return {f"budget.{b.key}.": b for p in self.processes for b in p.budgets.values()}
+
     def memory(self) -> dict[str, Array]:
         """What a restart needs of the suite."""
         return {
@@ -366,21 +243,19 @@ class Suite:
             for p in self.processes
             for b in p.schemes
             for k, v in b.memory().items()
-        }
+        } | {lead + k: v for lead, b in self._budgets().items() for k, v in b.memory().items()}
 
     def restore(self, memory: Mapping[str, Array]) -> None:
         for p in self.processes:
             for b in p.schemes:
                 lead = f"{p.name}.{b.label}."
-                b.restore(
-                    {k.removeprefix(lead): v for k, v in memory.items() if k.startswith(lead)}
-                )
+                b.restore(_below(lead, memory))
+        for lead, budget in self._budgets().items():
+            budget.restore(_below(lead, memory))
 
 
-def _with_top(flux: Flux, top: TopPolicy | None) -> Flux:
-    if top is None:
-        return flux
-    return replace(flux, top=top.policy, dump_above=top.above or flux.dump_above)
+def _below(lead: str, memory: Mapping[str, Array]) -> dict[str, Array]:
+    return {k.removeprefix(lead): v for k, v in memory.items() if k.startswith(lead)}
 
 
 def _escaped(flux: Flux) -> Field:

@@ -280,8 +280,8 @@ def _check_holes(values: F64, p: F64, coordinates: Mapping[str, F64], where: str
     """
     missing = np.asarray(~np.isfinite(values))
     known_below = np.cumsum(~missing[::-1], axis=0)[::-1] > 0
-    inside = np.asarray(missing & known_below)
-    inside |= missing.all(axis=0)[None]
+    inside: NDArray[np.bool_] = np.asarray(missing & known_below, np.bool_)
+    inside |= missing.all(axis=0, keepdims=True)
     if not inside.any():
         return
     k, j, i = np.argwhere(inside)[0]

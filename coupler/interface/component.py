@@ -317,6 +317,9 @@ class ColumnModel(Model):
     planet: Planet
     dtype: np.dtype[Any]
 
+    def place(self, planet: Planet) -> None:
+        """Told before it is checked on which planet it is: its levels may depend on that."""
+
     @abstractmethod
     def columns(self) -> Mapping[str, Array]:
         """State that physics starts from, ``[level|interface, lat, lon]`` or ``[lat, lon]``.

@@ -8,19 +8,22 @@ from typing import Any, TypeVar
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
-def njit(*, parallel: bool = False, fastmath: bool = False) -> Callable[[_F], _F]:
+def njit(
+    *, parallel: bool = False, fastmath: bool = False, nogil: bool = False
+) -> Callable[[_F], _F]:
     """Compiles a function with numba (no Python objects, cached); its signature stays the same.
 
     Division by zero gives inf or nan as in numpy: the check that would raise costs a branch per
-    division and keeps loops from being vectorized.
+    division and keeps loops from being vectorized. With `nogil` other Python threads go on
+    meanwhile.
     """
     import numba
 
     compiler: Any = numba.njit
 
     def compile_it(function: _F) -> _F:
-        options = {"parallel": parallel, "fastmath": fastmath, "error_model": "numpy"}
-        compiled: _F = compiler(cache=True, **options)(function)
+        options = {"parallel": parallel, "fastmath": fastmath, "nogil": nogil}
+        compiled: _F = compiler(cache=True, error_model="numpy", **options)(function)
         return compiled
 
     return compile_it

@@ -109,6 +109,7 @@ class RunFolder:
         """Removes the files of the run that was here, and nothing else."""
         files = [self.case, self.report, self.atmosphere, self.surface, self.budgets]
         files += self.path.glob("record_*.nc")
+        files += self.path.glob("timeline.*")
         files += self.restart.glob("*.safetensors")
         for file in files:
             file.unlink(missing_ok=True)

@@ -5,9 +5,9 @@ levels k and half levels k+1/2 are ``p = ap + b ps`` with the interface coeffici
 the full levels' coefficients are the means of their interfaces', which is what CF can express (the
 model's own full-level pressure is the field ``pfull``).
 
-The file is open only while a record is written, and on disk when `OutputFile.append` returns: a run
-that dies leaves a file that opens and ends with the last whole record, others may read it while
-the run goes on, and `OutputFile.reopen` continues it.
+The file is open only while records are written, which `OutputFile.append` does at once, or with
+`patience` a little later (see `patient`): a run that dies leaves a file that opens and ends with a
+whole record, others may read it while the run goes on, and `OutputFile.reopen` continues it.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from coupler.interface.constants import SECONDS_PER_DAY, Planet
 from coupler.interface.errors import ContractError, DataError, nearest
 from coupler.interface.fields import COLUMN, FIELDS, LEVEL, Field
 from coupler.interface.grid import Grid, HybridLevels
+from coupler.output.patient import PatientFile
 
 Array = NDArray[Any]
 
@@ -59,7 +60,7 @@ def run_attributes(
     }
 
 
-class OutputFile:
+class OutputFile(PatientFile):
     """A CF file of one grid to which records of time means are appended."""
 
     def __init__(
@@ -74,6 +75,7 @@ class OutputFile:
         static: Mapping[str, Array] | None = None,
         planet: Planet | None = None,
         area: str = "areacella",
+        patience: float = 0.0,
     ) -> None:
         """Creates the file with its coordinates and no record.
 
@@ -89,10 +91,12 @@ class OutputFile:
             static: fields of the table that never change, shape [lat, lon], by name.
             planet: gives the radius for the cell areas and p0 for the level numbers.
             area: CMIP name of the cell areas: ``areacella`` or ``areacello``.
+            patience: see `PatientFile`.
 
         Raises:
             ContractError: for two fields of one name, or fields on levels without levels.
         """
+        super().__init__(patience)
         planet = planet or Planet()
         if levels is not None and levels.is_layer:
             fields, levels = [_of_layer(f) for f in fields], None
@@ -116,13 +120,21 @@ class OutputFile:
         self._prepare()
 
     @classmethod
-    def reopen(cls, path: Path, upto: float, fields: Sequence[Field] | None = None) -> OutputFile:
+    def reopen(
+        cls,
+        path: Path,
+        upto: float,
+        fields: Sequence[Field] | None = None,
+        *,
+        patience: float = 0.0,
+    ) -> OutputFile:
         """Opens an existing file to append to it; records that end after `upto` are dropped.
 
         Args:
             path: the file of an earlier run.
             upto: time since the file's start up to which records are kept [s].
             fields: what the caller is going to append; None: whatever the file holds.
+            patience: see `PatientFile`.
 
         Raises:
             DataError: when the file is missing, damaged or holds other fields.
@@ -135,6 +147,7 @@ class OutputFile:
                 remedy="run without --resume, or give the folder of the run to continue",
             )
         self = cls.__new__(cls)
+        PatientFile.__init__(self, patience)
         self.path = path
         try:
             with netCDF4.Dataset(path) as nc:
@@ -169,16 +182,17 @@ class OutputFile:
         return self
 
     def _prepare(self) -> None:
-        self._buffers = {s: np.empty(s, np.float32) for s in set(self._shapes.values())}
-        _fsync(self.path)
+        self._records: list[dict[str, Array]] = []
+        self._bounds: list[tuple[float, float]] = []
+        fsync(self.path)
 
     @property
     def records(self) -> int:
-        """Number of records in the file."""
+        """Number of records, those that wait to be written among them."""
         return self._count
 
     def append(self, arrays: Mapping[str, Array], t0: float, t1: float) -> None:
-        """Writes means over one interval; they are on disk when this returns.
+        """Takes means over one interval; they are on disk when this returns, or see `patient`.
 
         Args:
             arrays: every field by name, ``[level|interface, lat, lon]`` or ``[lat, lon]``, or the
@@ -210,22 +224,36 @@ class OutputFile:
                     expected=f"{shape} or {columns}",
                     found=str(arrays[name].shape),
                 )
-        record, begin, end = self._count, t0 / SECONDS_PER_DAY, t1 / SECONDS_PER_DAY
+        record = {n: _stored(arrays[n].reshape(shape)) for n, shape in self._shapes.items()}
+        self._records.append(record)
+        self._bounds.append((t0 / SECONDS_PER_DAY, t1 / SECONDS_PER_DAY))
+        self._count, self._last = self._count + 1, t1
+        self._wait(sum(a.nbytes for a in record.values()))
+
+    def _write_waiting(self) -> None:
+        last, bounds = self._count, np.array(self._bounds)
+        new = slice(last - len(self._records), last)
         with netCDF4.Dataset(self.path, "a") as nc:
             nc.set_fill_off()
             nc.set_auto_mask(False)
-            for name, shape in self._shapes.items():
-                buffer = self._buffers[shape]
-                np.copyto(buffer, arrays[name].reshape(shape), casting="same_kind")
-                np.copyto(buffer, FILL, where=np.isnan(buffer))
-                nc[name][record] = buffer
-            nc["time"][record] = 0.5 * (begin + end)
-            nc["time_bnds"][record] = (begin, end)
-        _fsync(self.path)
-        self._count, self._last = record + 1, t1
+            for name in self._shapes:
+                nc[name][new] = np.stack([record[name] for record in self._records])
+            nc["time"][new] = bounds.mean(axis=1)
+            nc["time_bnds"][new] = bounds
+        fsync(self.path)
+        self._records.clear()
+        self._bounds.clear()
 
 
-def _fsync(path: Path) -> None:
+def _stored(array: Array) -> Array:
+    """A copy as the file holds it."""
+    copy = array.astype(np.float32)
+    np.copyto(copy, FILL, where=np.isnan(copy))
+    return copy
+
+
+def fsync(path: Path) -> None:
+    """Returns when a closed file is on disk."""
     with path.open("rb") as handle:
         os.fsync(handle.fileno())
 
@@ -427,5 +455,5 @@ def keep_records(path: Path, keep: int) -> None:
                 continue
             for record in range(keep):
                 target[record] = source[record]
-    _fsync(beside)
+    fsync(beside)
     beside.replace(path)

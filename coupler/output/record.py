@@ -1,8 +1,10 @@
 """Recordings: what a scheme really saw and gave, to train an emulator of it.
 
 One netCDF file per process with dimensions time, lev, ilev and column. The columns are a sample
-drawn anew at every call from the run's seed; inputs are as the scheme received them, in its units.
-The file is open only while a call is written: it can be read at any time. A resumed run goes on
+drawn anew at every call from the run's seed; inputs are as the scheme received them, in its units
+and in the precision of the run, and so are the fluxes, tendencies and diagnostics that it gave, so
+that the same scheme gives the same bits offline (`coupler.driver.replay`).
+The file is open only while calls are written: it can be read at any time. A resumed run goes on
 with the file, and what it draws does not depend on where it was interrupted.
 """
 
@@ -18,12 +20,13 @@ from coupler.interface.component import Array
 from coupler.interface.errors import DataError
 from coupler.interface.fields import Field
 from coupler.interface.grid import HybridLevels
-from coupler.output.netcdf import keep_records
+from coupler.output.netcdf import fsync, keep_records
+from coupler.output.patient import PatientFile
 
 _DIM = {"level": "lev", "interface": "ilev", "column": "column"}
 
 
-class RecordFile:
+class RecordFile(PatientFile):
     """Appends the sampled columns of one call after another."""
 
     def __init__(
@@ -38,13 +41,15 @@ class RecordFile:
         time_units: str,
         calendar: str,
         attrs: Mapping[str, str],
+        dtype: str = "f4",
         resume_at: float | None = None,
+        patience: float = 0.0,
     ) -> None:
         """Creates the file, or goes on with it.
 
         Args:
             path: where.
-            fields: what is stored: the scheme's inputs, fluxes and tendencies.
+            fields: what is stored: the scheme's inputs and outputs, in its units.
             levels: levels of the host; a and b are stored.
             ncol: columns of the host.
             columns: how many of them are stored at each call.
@@ -52,12 +57,16 @@ class RecordFile:
             time_units: CF units of time.
             calendar: CF calendar.
             attrs: global attributes.
+            dtype: of the stored values, ``f4`` or ``f8``.
             resume_at: time up to which calls in an existing file are kept, in its units; None makes
                 a new file. A call at that time belongs to the step that is still to come.
+            patience: see `PatientFile`.
 
         Raises:
             DataError: for an existing file with other fields or another number of columns.
         """
+        super().__init__(patience)
+        self._records: list[tuple[float, float, Array, dict[str, Array]]] = []
         self._path, self._ncol, self._n = path, ncol, min(columns, ncol)
         self._seed = seed
         self._calls = 0
@@ -73,6 +82,8 @@ class RecordFile:
             f.createDimension("column", self._n)
             time = f.createVariable("time", "f8", ("time",))
             time.setncatts({"standard_name": "time", "units": time_units, "calendar": calendar})
+            length = f.createVariable("dt", "f8", ("time",))
+            length.setncatts({"long_name": "time over which the result is applied", "units": "s"})
             for name, values, units in (("ap", levels.a, "Pa"), ("b", levels.b, "1")):
                 v = f.createVariable(name, "f8", ("ilev",))
                 v.units = units
@@ -81,13 +92,13 @@ class RecordFile:
             index.long_name = "position of the column in the host's grid, latitude first"
             for field in self._fields:
                 dims = ("time", *(_DIM[d] for d in field.dims))
-                v = f.createVariable(field.name, "f4", dims, zlib=True, complevel=1, shuffle=True)
+                v = f.createVariable(field.name, dtype, dims, zlib=True, complevel=1, shuffle=True)
                 v.setncatts({"long_name": field.long_name, "units": field.units})
 
     def _reopen(self, upto: float) -> None:
         with netCDF4.Dataset(self._path) as f:
             times = np.asarray(f["time"][:])
-            names = {f.name for f in self._fields} | {"time", "ap", "b", "index"}
+            names = {f.name for f in self._fields} | {"time", "dt", "ap", "b", "index"}
             if set(f.variables) != names or f.dimensions["column"].size != self._n:
                 raise DataError.of(
                     "recording holds something else",
@@ -101,19 +112,28 @@ class RecordFile:
         if self._calls < times.size:
             keep_records(self._path, self._calls)
 
-    def append(self, days: float, arrays: Mapping[str, Array]) -> None:
+    def append(self, days: float, dt: float, arrays: Mapping[str, Array]) -> None:
         """Stores one call.
 
         Args:
             days: time of the call, in the file's units.
+            dt: time over which its result is applied [s].
             arrays: every field, ``[..., column]`` over all columns of the host.
         """
         generator = np.random.default_rng((self._seed, self._calls))
         chosen = np.sort(generator.choice(self._ncol, self._n, replace=False))
-        n = self._calls
-        with netCDF4.Dataset(self._path, "a") as f:
-            f["time"][n] = days
-            f["index"][n] = chosen
-            for field in self._fields:
-                f[field.name][n] = arrays[field.name][..., chosen]
+        sample = {f.name: arrays[f.name][..., chosen] for f in self._fields}
+        self._records.append((days, dt, chosen, sample))
         self._calls += 1
+        self._wait(sum(a.nbytes for a in sample.values()))
+
+    def _write_waiting(self) -> None:
+        new = slice(self._calls - len(self._records), self._calls)
+        with netCDF4.Dataset(self._path, "a") as f:
+            f["time"][new] = [days for days, _, _, _ in self._records]
+            f["dt"][new] = [dt for _, dt, _, _ in self._records]
+            f["index"][new] = np.stack([chosen for _, _, chosen, _ in self._records])
+            for field in self._fields:
+                f[field.name][new] = np.stack([a[field.name] for _, _, _, a in self._records])
+        fsync(self._path)
+        self._records.clear()

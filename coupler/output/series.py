@@ -8,15 +8,27 @@ from pathlib import Path
 import netCDF4
 import numpy as np
 
-from coupler.output.netcdf import global_attributes, keep_records
+from coupler.output.netcdf import fsync, global_attributes, keep_records
+from coupler.output.patient import PatientFile
 
 TIME_UNITS = "days since {start}"
 
 
-class SeriesFile:
-    """Scalars against time. The file is open only while a record is written."""
+Numbers = Mapping[str, tuple[float, str, str]]
 
-    def __init__(self, path: Path, start: str, calendar: str, attrs: Mapping[str, str]) -> None:
+
+class SeriesFile(PatientFile):
+    """Scalars against time. The file is open only while records are written."""
+
+    def __init__(
+        self,
+        path: Path,
+        start: str,
+        calendar: str,
+        attrs: Mapping[str, str],
+        *,
+        patience: float = 0.0,
+    ) -> None:
         """Creates the file.
 
         Args:
@@ -24,8 +36,11 @@ class SeriesFile:
             start: ISO date that times count from.
             calendar: CF calendar name.
             attrs: global attributes.
+            patience: see `PatientFile`.
         """
+        super().__init__(patience)
         self._path, self._next = path, 0
+        self._records: list[tuple[float, Numbers]] = []
         with netCDF4.Dataset(path, "w") as file:
             file.setncatts(global_attributes(attrs))
             file.createDimension("time", None)
@@ -41,9 +56,11 @@ class SeriesFile:
             )
 
     @classmethod
-    def reopen(cls, path: Path, upto: float) -> SeriesFile:
+    def reopen(cls, path: Path, upto: float, *, patience: float = 0.0) -> SeriesFile:
         """Goes on with a file after `upto` [days]; later records are dropped."""
         self = cls.__new__(cls)
+        PatientFile.__init__(self, patience)
+        self._records = []
         with netCDF4.Dataset(path) as file:
             times = np.asarray(file["time"][:])
         keep = int(np.count_nonzero(times <= upto + 1e-9))
@@ -52,19 +69,26 @@ class SeriesFile:
         self._path, self._next = path, keep
         return self
 
-    def append(self, days: float, values: Mapping[str, tuple[float, str, str]]) -> None:
-        """Adds one record.
+    def append(self, days: float, values: Numbers) -> None:
+        """Adds one record; it is on disk when this returns, or see `patient`.
 
         Args:
             days: end of the interval [days since the start].
             values: number, units and long name by variable name.
         """
-        n = self._next
+        self._records.append((days, dict(values)))
+        self._wait(8 * (len(values) + 1))
+
+    def _write_waiting(self) -> None:
+        new = slice(self._next, self._next + len(self._records))
+        about = {n: v for _, values in self._records for n, v in values.items()}
         with netCDF4.Dataset(self._path, "a") as file:
-            for name, (value, units, long_name) in values.items():
+            for name, (_, units, long_name) in about.items():
                 if name not in file.variables:
                     variable = file.createVariable(name, "f8", ("time",), fill_value=np.nan)
                     variable.setncatts({"units": units, "long_name": long_name})
-                file[name][n] = value
-            file["time"][n] = days
-        self._next += 1
+                file[name][new] = [v[name][0] if name in v else np.nan for _, v in self._records]
+            file["time"][new] = [days for days, _ in self._records]
+        fsync(self._path)
+        self._next = new.stop
+        self._records.clear()

@@ -69,6 +69,7 @@ class Averages:
         planet: Planet,
         area: str = "areacella",
         resume_at: float | None = None,
+        patience: float = 0.0,
     ) -> None:
         """Opens the file.
 
@@ -82,6 +83,7 @@ class Averages:
             planet: for the cell areas.
             area: name of the cell area variable.
             resume_at: time up to which an existing file is kept [s]; None makes a new one.
+            patience: see `PatientFile`.
         """
         fields = [f for f, _ in live.values()]
         self._arrays = {n: a for n, (_, a) in live.items()}
@@ -89,11 +91,19 @@ class Averages:
         self.sums = Accumulator(shapes)
         self.means: dict[str, Array] = {n: np.zeros(s) for n, s in shapes.items()}
         if resume_at is None:
-            self._file = OutputFile(
-                path, grid, levels, fields, start, attrs=attrs, planet=planet, area=area
+            self.file = OutputFile(
+                path,
+                grid,
+                levels,
+                fields,
+                start,
+                attrs=attrs,
+                planet=planet,
+                area=area,
+                patience=patience,
             )
         else:
-            self._file = OutputFile.reopen(path, resume_at, fields)
+            self.file = OutputFile.reopen(path, resume_at, fields, patience=patience)
 
     def add(self, dt: float) -> None:
         """Adds the present values for `dt` [s]."""
@@ -102,7 +112,7 @@ class Averages:
     def write(self, t0: float, t1: float) -> None:
         """Writes the means over ``[t0, t1]`` [s since the start] and begins a new interval."""
         self.sums.mean(self.means)
-        self._file.append(self.means, t0, t1)
+        self.file.append(self.means, t0, t1)
         self.sums.reset()
 
 

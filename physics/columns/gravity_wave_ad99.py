@@ -45,9 +45,7 @@ from coupler.interface.component import (
     Host,
     Now,
     Params,
-    Tendency,
     flux_of,
-    reads,
     tendencies_of,
 )
 from coupler.interface.fields import COLUMN, Field
@@ -55,6 +53,7 @@ from coupler.interface.registry import scheme
 from coupler.interface.units import Unit
 from physics.columns import blocks
 from physics.columns import gravity_wave_ad99_kernel as kernel
+from physics.columns.momentum_flux import MomentumFlux
 from physics.columns.streams import column_streams, log_normal_factors
 
 _Speed = Annotated[float, Unit("m s-1"), Check(gt=0)]
@@ -72,20 +71,26 @@ class AD99Parameters(Params):
     k(lat) = int(K + 1 - (K + 1 - k_src) cos(lat) - 1/2) counted from 1 at the top, as in MiMA
     (on the equator one layer above that of ``pressure``)."""
     phase_speed_max: _Speed = 99.6
+    """Of the fastest wave, in the frame of `grid`."""
     phase_speed_step: _Speed = 1.2
+    """Between neighbouring waves; 167 of them by default."""
     grid: Literal["intrinsic", "ground"] = "intrinsic"
     """Phase speeds are symmetric about the wind at the source or about zero. Only the first
     launches no net flux; the other cuts one side of the spectrum short."""
     frame: Literal["intrinsic", "ground"] = "intrinsic"
     """The Gaussian is one in c - u_s or in c."""
     wide_amplitude: Annotated[float, Unit("m2 s-2"), Check(ge=0)] = 0.4
+    """B_w."""
     wide_half_width: _Speed = 35.0
-    """Half width at half maximum."""
+    """c_w, half width at half maximum."""
     wide_half_width_tropics: _Speed = 35.0
     """The same where abs(lat) <= `transition_width`."""
     narrow_amplitude: Annotated[float, Unit("m2 s-2"), Check(ge=0)] = 0.0
+    """B_n."""
     narrow_half_width: _Speed = 2.0
+    """The same of the narrow Gaussian, at all latitudes."""
     wavelength: Annotated[float, Unit("m"), Check(gt=0)] = 3.0e5
+    """Horizontal, of all waves; k = 2 pi / wavelength."""
     stress: _Stress = 0.0043
     """Launched stress, sum of abs(F), of one wind component poleward of the transition."""
     stress_equator: _Stress = 0.0043
@@ -94,10 +99,15 @@ class AD99Parameters(Params):
     """Standard deviation of the launched stress over its mean. Above 0, every column draws its
     stress anew at every call from a log-normal distribution; the mean stays what it is."""
     stress_extra_north: Annotated[float, Unit("Pa")] = 0.0
+    """Added far north of `transition_north`, half of it there (tanh)."""
     stress_extra_south: Annotated[float, Unit("Pa")] = 0.0
+    """Added far south of `transition_south`."""
     transition_north: _Latitude = 15.0
+    """Where the tropical stress ends in the north."""
     transition_south: _Latitude = -15.0
+    """Where it ends in the south."""
     transition_width: Annotated[float, Unit("degrees_north"), Check(gt=0)] = 10.0
+    """Half width of the tropical band, and scale of the extra stress."""
     buoyancy_floor: Annotated[float, Unit("s-2"), Check(gt=0)] = 2.5e-5
     """Smallest N^2."""
     deposition: Literal["layer", "split"] = "layer"
@@ -168,26 +178,24 @@ _DIAGNOSTICS = tuple(
 )
 
 
-class _AlexanderDunkerton(Tendency):
+class _AlexanderDunkerton(MomentumFlux):
     """What both schemes share: everything but what happens to a broken wave."""
 
-    inputs = reads("ua va ta pfull phalf zg")
     diagnostics = _DIAGNOSTICS
     interval = 10800.0
     kind: ClassVar[int]
 
     def setup(self, host: Host) -> None:
         p: AD99Parameters = self.p
-        name = f"{self.process}.{self.scheme}"
-        above = blocks.layers_above(host, p.source_pressure, f"{name}.source_pressure")
-        lat = blocks.latitudes(host, name)
-        nlev, ncol = host.nlev, lat.size
+        self.prepare(host, kernel.FIELDS)
+        above = blocks.layers_above(host, p.source_pressure, f"{self._name}.source_pressure")
+        lat, nlev, ncol = self._lat, host.nlev, self._lat.size
         source = np.full(ncol, -1)
         if p.source_level == "cos_lat":
             height = (nlev - above) * np.cos(np.radians(lat))
             source = np.clip((nlev + 1 - (height + 0.5)).astype(int), 2, nlev - 1) - 1
         speeds = p.speeds()
-        nworker = blocks.workers(ncol)
+        nworker = self._work.shape[0]
         self._waves = np.zeros((nworker, 3, 2, speeds.size))
         self._widths = np.array([p.wide_half_width, p.wide_half_width_tropics])
         self._settings = (
@@ -206,22 +214,15 @@ class _AlexanderDunkerton(Tendency):
         self._mean_stress = p.stress_at(lat)
         self._stress = self._mean_stress.copy()
         if p.stress_deviation > 0.0:
-            self._streams = column_streams(host.seed, lat, blocks.longitudes(host, name))
+            self._streams = column_streams(host.seed, lat, blocks.longitudes(host, self._name))
         self._columns = (
             source,
             self._stress,
             (np.abs(lat) <= p.transition_width).astype(np.int64),
             speeds,
         )
-        self._planet = (host.planet.gravity, host.planet.gas_constant_dry, host.planet.cp_dry)
-        self._scratch = (
-            np.zeros((nworker, kernel.FIELDS, blocks.BLOCK, nlev)),
-            self._waves,
-            np.zeros((nworker, speeds.size), np.int64),
-        )
+        self._scratch = (self._work, self._waves, np.zeros((nworker, speeds.size), np.int64))
         self._sums = np.zeros((2, 3, ncol))
-        self._bad = np.zeros(ncol, np.int64)
-        self._lat = lat
 
     def _shared_spectrum(self, speeds: Array) -> tuple[Array, Array, Array]:
         """Speeds and spectra of a family, if no column's wind enters them; else empty arrays."""
@@ -248,13 +249,11 @@ class _AlexanderDunkerton(Tendency):
             number = round(now.seconds)  # calls are seconds apart at the least
             log_normal_factors(self._streams, number, self.p.stress_deviation, self._stress)
             self._stress *= self._mean_stress
-        fields = (x.ua, x.va, x.ta, x.pfull, x.zg)
         kernel.columns(
-            self.kind, fields, x.phalf, *self._columns, self._tables, self._widths,
+            self.kind, self.state(x), x.phalf, *self._columns, self._tables, self._widths,
             self._settings, self._planet, *self._scratch, out, self._sums, self._bad,
         )  # fmt: skip
-        if self._bad.any():
-            raise blocks.complaint(f"{self.process}.{self.scheme}", self._bad, x, self._lat)
+        self.complain(x)
         for axis, sums in zip("xy", self._sums, strict=True):
             for name, values in zip(("launch", "abs", "refl"), sums, strict=True):
                 getattr(diag, f"{axis}gwd{name}")[...] = values

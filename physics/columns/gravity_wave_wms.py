@@ -16,6 +16,14 @@ with D the span of X and B1 = D / (exp(D/G) - 1),
 
     1/c = B1 (exp((X - X_min)/G) - 1) + X_min,    dc = c^2 (B1/G) exp((X - X_min)/G) dX.
 
+Between two interfaces saturation and critical levels take the flux d from the waves of an azimuth.
+A limiter keeps it from accelerating the flow past them: with c_d the mean of c weighted by d, and U
+the smaller of the wind of the layer and that at its lower edge, the layer takes at most
+
+    max(c_d - U, 0) dp / (g dt),
+
+and the rest is handed to the layer above, with its c_d. It acts in thin layers and at long steps.
+
 Everything sits on interfaces: wind and temperature are means of the neighbouring layers,
 rho = p/(R T), N^2 = (g/T)(dT/dz + g/c_p). Azimuths are summed as vectors with weight
 2 / sum|cos|. All azimuths launch the same flux, so that no net momentum leaves the source; what
@@ -39,15 +47,23 @@ from coupler.interface.component import (
     Host,
     Now,
     Params,
-    Tendency,
     flux_of,
-    reads,
 )
+from coupler.interface.fields import COLUMN, Field
 from coupler.interface.registry import scheme
 from coupler.interface.units import Unit
 from physics.columns import blocks
 from physics.columns.blocks import BLOCK, State, gather, scatter, senseless
 from physics.columns.jit import njit
+from physics.columns.momentum_flux import MomentumFlux
+
+MOVED = Field(
+    name="nogwdlimit",
+    standard_name=None,
+    long_name="Gravity-wave Momentum Flux that Limits on Drag Moved Up",
+    units="Pa",
+    dims=COLUMN,
+)
 
 
 class WMSParameters(Params):
@@ -71,6 +87,8 @@ class WMSParameters(Params):
     """C*."""
     buoyancy_floor: Annotated[float, Unit("s-2"), Check(gt=0)] = 2.5e-5
     """Smallest N^2."""
+    limited: bool = True
+    """Whether what a layer cannot take is handed to the one above."""
 
     @model_validator(mode="after")
     def _possible(self) -> WMSParameters:
@@ -92,13 +110,30 @@ class WMSParameters(Params):
 
 @njit()
 def _azimuth(
-    cos: float, sin: float, u: Array, v: Array, ratio: Array, launch: int, level: float, cap: float,
-    c: Array, dc: Array, shape: Array, f: Array, fx: Array, fy: Array,
-) -> None:  # fmt: skip
+    cos: float, sin: float, wind: Array, middle: Array, room: Array, ratio: Array, launch: int,
+    level: float, cap: float, c: Array, dc: Array, shape: Array, f: Array, fx: Array, fy: Array,
+) -> float:  # fmt: skip
     """Adds the fluxes of one azimuth to `fx` and `fy` on interfaces 1 .. launch.
 
-    `ratio` is rho/N, `shape` the launched spectrum before normalization, `level` the constant
-    that normalizes it, `cap` the one of saturation.
+    Args:
+        cos: Eastward part of the azimuth.
+        sin: Northward part.
+        wind: Along the azimuth, minus that at the launch, at interfaces [m s-1], shape [level].
+        middle: The same of the layers [m s-1], shape [level].
+        room: dp / (g dt) of the layers [Pa s m-1], shape [level]; infinite where nothing limits.
+        ratio: rho/N at interfaces, shape [level].
+        launch: The launch interface.
+        level: The constant that normalizes the spectrum.
+        cap: The one of saturation.
+        c: Phase speeds [m s-1], shape [bin], descending.
+        dc: Their widths [m s-1].
+        shape: The launched spectrum before normalization, shape [bin].
+        f: Scratch, shape [bin].
+        fx: Eastward flux [Pa], shape [level].
+        fy: Northward flux [Pa], shape [level].
+
+    Returns:
+        The largest flux that was handed up [Pa].
     """
     n = c.size  # speeds descend: the active bins are the first n
     total = 0.0
@@ -107,21 +142,35 @@ def _azimuth(
         total += f[j] * dc[j]
     fx[launch] += cos * total
     fy[launch] += sin * total
-    base = cos * u[launch] + sin * v[launch]
     highest = 0.0
+    excess = speed = moved = 0.0  # handed up, its mean phase speed, and the largest so far
     for i in range(launch - 1, 0, -1):
-        wind = cos * u[i] + sin * v[i] - base
-        highest = max(highest, wind)
+        highest = max(highest, wind[i])
+        lost, moment = excess, excess * speed
         while n > 0 and c[n - 1] < highest:
             n -= 1
-        if n == 0:
+            lost += f[n] * dc[n]
+            moment += f[n] * dc[n] * c[n]
+        if n == 0 and lost == 0.0:
             break
         total = 0.0
         for j in range(n):
-            f[j] = min(f[j], cap * ratio[i] * (c[j] - wind) ** 2 / c[j])
+            most = cap * ratio[i] * (c[j] - wind[i]) ** 2 / c[j]
+            if f[j] > most:
+                lost += (f[j] - most) * dc[j]
+                moment += (f[j] - most) * dc[j] * c[j]
+                f[j] = most
             total += f[j] * dc[j]
-        fx[i] += cos * total
-        fy[i] += sin * total
+        excess = 0.0
+        if lost > 0.0:
+            speed = moment / lost
+            most = max(speed - min(wind[i + 1], middle[i]), 0.0) * room[i]
+            if lost > most:
+                excess = lost - most
+                moved = max(moved, excess)
+        fx[i] += cos * (total + excess)
+        fy[i] += sin * (total + excess)
+    return moved
 
 
 @njit(parallel=True)
@@ -130,15 +179,17 @@ def _columns(
     phalf: Array,
     flux: Array,
     directions: Array,
+    dt: float,
     bins: tuple[Array, Array, Array],
     settings: Any,
     planet: Any,
     work: Array,
     spectra: Array,
     out: tuple[Array, Array],
+    moved: Array,
     bad: Array,
 ) -> None:
-    """All columns. `directions` cos and sin of the azimuths."""
+    """All columns. `directions` are cos and sin of the azimuths; `dt` is 0 without a limiter."""
     launch_pressure, weight, saturation, floor = settings
     g, r, cp = planet
     c, dc, bend = bins
@@ -147,6 +198,7 @@ def _columns(
     for w in numba.prange(nworker):
         f, shape = spectra[w, 0], spectra[w, 1]
         ui, vi, ratio = work[w, 5, 0], work[w, 6, 0], work[w, 7, 0]
+        wind, middle, room = work[w, 10, 0], work[w, 11, 0], work[w, 12, 0]
         for block in range(w, nblock, nworker):
             start, stop = block * BLOCK, min((block + 1) * BLOCK, ncol)
             gather(state, start, stop, work[w])
@@ -157,6 +209,7 @@ def _columns(
                 fx, fy = work[w, 8, m], work[w, 9, m]
                 fx[:] = 0.0
                 fy[:] = 0.0
+                moved[i] = 0.0
                 bad[i] = senseless(work[w], m)
                 if bad[i]:
                     continue
@@ -172,39 +225,48 @@ def _columns(
                     vi[k] = 0.5 * (v[k - 1] + v[k])
                     ratio[k] = phalf[k, i] / (r * ti * np.sqrt(n2))
                     n4 = n2 * n2
+                    room[k] = np.inf
+                    if dt > 0.0:
+                        dp = np.float64(phalf[k + 1, i]) - np.float64(phalf[k, i])
+                        room[k] = dp / (g * dt)
                 total = 0.0
                 for j in range(c.size):
                     shape[j] = c[j] / (1.0 + bend[j] / n4)
                     total += shape[j] * dc[j]
                 level = weight * flux[i] / (total * ratio[launch])
                 for d in range(directions.shape[1]):
-                    _azimuth(
-                        directions[0, d], directions[1, d], ui, vi, ratio, launch, level,
+                    cos, sin = directions[0, d], directions[1, d]
+                    base = cos * ui[launch] + sin * vi[launch]
+                    for k in range(1, launch + 1):
+                        wind[k] = cos * ui[k] + sin * vi[k] - base
+                        middle[k] = cos * u[k] + sin * v[k] - base
+                    up = _azimuth(
+                        cos, sin, wind, middle, room, ratio, launch, level,
                         saturation * level, c, dc, shape, f, fx, fy,
                     )  # fmt: skip
+                    moved[i] = max(moved[i], up)
                 fx[0], fy[0] = fx[1], fy[1]
             scatter(work[w, 8], start, stop, out[0])
             scatter(work[w, 9], start, stop, out[1])
 
 
 @scheme("gravity_wave", "wms")
-class WarnerMcIntyreScinocca(Tendency):
+class WarnerMcIntyreScinocca(MomentumFlux):
     """Momentum fluxes of the hydrostatic spectral scheme; columns close to round-off."""
 
     Parameters = WMSParameters
-    inputs = reads("ua va ta pfull phalf zg")
     fluxes: ClassVar[tuple[Flux, ...]] = (
         flux_of("ua", "xgwdparam", top="zero"),
         flux_of("va", "ygwdparam", top="zero"),
     )
+    diagnostics = (MOVED,)
     conserves = (Conserves(quantity="momentum"),)
     interval = 3600.0
 
     def setup(self, host: Host) -> None:
         p: WMSParameters = self.p
-        name = f"{self.process}.{self.scheme}"
-        blocks.layers_above(host, p.launch_pressure, f"{name}.launch_pressure")
-        self._lat = blocks.latitudes(host, name)
+        self.prepare(host, 13)
+        blocks.layers_above(host, p.launch_pressure, f"{self._name}.launch_pressure")
         angle = 2.0 * np.pi * np.arange(p.azimuths) / p.azimuths
         # Rounded, so that the four main directions are exact and opposite pairs cancel exactly.
         self._directions = np.round(np.stack([np.cos(angle), np.sin(angle)]), 15)
@@ -215,17 +277,13 @@ class WarnerMcIntyreScinocca(Tendency):
         )
         weight = 2.0 / float(np.abs(self._directions[0]).sum())
         self._settings = (p.launch_pressure, weight, p.saturation, p.buoyancy_floor)
-        self._planet = (host.planet.gravity, host.planet.gas_constant_dry, host.planet.cp_dry)
-        nworker = blocks.workers(self._lat.size)
-        self._work = np.zeros((nworker, 10, BLOCK, host.nlev))
-        self._spectra = np.zeros((nworker, 2, p.bins))
-        self._bad = np.zeros(self._lat.size, np.int64)
+        self._spectra = np.zeros((self._work.shape[0], 2, p.bins))
 
     def compute(self, x: Arrays, tend: Arrays, flux: Arrays, diag: Arrays, now: Now) -> None:
+        dt = now.dt if self.p.limited else 0.0
         _columns(
-            (x.ua, x.va, x.ta, x.pfull, x.zg), x.phalf, self._flux, self._directions, self._bins,
-            self._settings, self._planet, self._work, self._spectra,
-            (flux.xgwdparam, flux.ygwdparam), self._bad,
+            self.state(x), x.phalf, self._flux, self._directions, dt, self._bins, self._settings,
+            self._planet, self._work, self._spectra, (flux.xgwdparam, flux.ygwdparam),
+            diag.nogwdlimit, self._bad,
         )  # fmt: skip
-        if self._bad.any():
-            raise blocks.complaint(f"{self.process}.{self.scheme}", self._bad, x, self._lat)
+        self.complain(x)

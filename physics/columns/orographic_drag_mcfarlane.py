@@ -13,46 +13,29 @@ and above it, on interfaces, tau is the smaller of its value below and the satur
 
     tau_sat = k Fc^2 rho |u|^3 / (2 N),    0 from where u changes sign (critical level).
 
-An efficiency multiplies it, and the limits of `orographic_limit` move what a layer cannot take down
+An efficiency multiplies it, and the limits of `orographic_drag` move what a layer cannot take down
 to the next one.
-
-The returned flux, positive upward, is -tau along U; at the ground it is the force of the mountains
-on the air. What is left at the top leaves the column.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 
 import numba
 import numpy as np
 from pydantic import Field as Check
 
-from coupler.interface.component import (
-    Array,
-    Arrays,
-    Conserves,
-    Flux,
-    Host,
-    Now,
-    Params,
-    Tendency,
-    flux_of,
-    reads,
-)
-from coupler.interface.constants import SECONDS_PER_DAY
+from coupler.interface.component import Array
 from coupler.interface.registry import scheme
 from coupler.interface.units import Unit
-from physics.columns import blocks
 from physics.columns.blocks import BLOCK, State, gather, scatter, senseless
 from physics.columns.jit import njit
-from physics.columns.orographic_limit import MOVED, limit_downward
+from physics.columns.orographic_drag import MountainDrag, MountainParameters, limit_downward
 
 
-class McFarlaneParameters(Params):
+class McFarlaneParameters(MountainParameters):
     """Defaults of the Community Atmosphere Model."""
 
-    wavelength: Annotated[float, Unit("m"), Check(gt=0)] = 1.0e5
     critical_froude: Annotated[float, Check(gt=0)] = 1.0
     """Fc."""
     efficiency: Annotated[float, Check(gt=0, le=1)] = 0.125
@@ -62,9 +45,6 @@ class McFarlaneParameters(Params):
     """Smallest N^2."""
     stress_floor: Annotated[float, Unit("Pa"), Check(ge=0)] = 1.0e-10
     """Saturated stress below this counts as zero."""
-    wind_share: Annotated[float, Check(gt=0, le=1)] = 0.5
-    """Largest part of its wind that a layer may lose in one step."""
-    largest_drag: Annotated[float, Unit("m s-2"), Check(gt=0)] = 400.0 / SECONDS_PER_DAY
 
 
 @njit()
@@ -80,7 +60,7 @@ def _buoyancy(
 def _columns(
     state: State,
     phalf: Array,
-    ground: Array,
+    zghalf: Array,
     sgh: Array,
     dt: float,
     settings: Any,
@@ -90,7 +70,7 @@ def _columns(
     moved: Array,
     bad: Array,
 ) -> None:
-    """All columns: momentum fluxes on interfaces; `ground` is the surface altitude [m]."""
+    """All columns: momentum fluxes on interfaces."""
     (k_wave, froude2, efficiency, h_min, u_min, n2_min, tau_min, share, drag_max) = settings
     g, r, cp = planet
     nlev, ncol = state[0].shape
@@ -117,7 +97,7 @@ def _columns(
 
                 # The source: layers from the ground up to h, averaged by mass.
                 s = nlev - 1
-                zs = ground[i]
+                zs = zghalf[nlev, i]
                 while s > 1 and h * h > (z[s - 1] - zs) * (z[s] - zs):
                     s -= 1
                 mass = us = vs = rhos = ns = 0.0
@@ -165,22 +145,16 @@ def _columns(
 
 
 @scheme("orographic_drag", "mcfarlane1987")
-class McFarlane1987(Tendency):
+class McFarlane1987(MountainDrag):
     """Momentum flux of one stationary wave that breaks by saturation."""
 
     Parameters = McFarlaneParameters
-    inputs = reads("ua va ta pfull phalf zg zghalf sgh")
-    fluxes: ClassVar[tuple[Flux, ...]] = (
-        flux_of("ua", "xogwd", top="escape"),
-        flux_of("va", "yogwd", top="escape"),
-    )
-    diagnostics = (MOVED,)
-    conserves = (Conserves(quantity="momentum"),)
+    columns = _columns
 
-    def setup(self, host: Host) -> None:
+    def settings(self) -> tuple[float, ...]:
+        """As the kernel takes them."""
         p: McFarlaneParameters = self.p
-        self._lat = blocks.latitudes(host, f"{self.process}.{self.scheme}")
-        self._settings = (
+        return (
             2.0 * np.pi / p.wavelength,
             p.critical_froude**2,
             p.efficiency,
@@ -188,19 +162,4 @@ class McFarlane1987(Tendency):
             p.smallest_wind,
             p.buoyancy_floor,
             p.stress_floor,
-            p.wind_share,
-            p.largest_drag,
         )
-        self._planet = (host.planet.gravity, host.planet.gas_constant_dry, host.planet.cp_dry)
-        ncol = self._lat.size
-        self._work = np.zeros((blocks.workers(ncol), 9, BLOCK, host.nlev))
-        self._bad = np.zeros(ncol, np.int64)
-
-    def compute(self, x: Arrays, tend: Arrays, flux: Arrays, diag: Arrays, now: Now) -> None:
-        _columns(
-            (x.ua, x.va, x.ta, x.pfull, x.zg), x.phalf, x.zghalf[-1], x.sgh, now.dt,
-            self._settings, self._planet, self._work, (flux.xogwd, flux.yogwd),
-            diag.ogwdlimit, self._bad,
-        )  # fmt: skip
-        if self._bad.any():
-            raise blocks.complaint(f"{self.process}.{self.scheme}", self._bad, x, self._lat)

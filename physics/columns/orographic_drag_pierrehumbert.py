@@ -21,43 +21,28 @@ between the layers t above and b below, T the mean of theirs. D is unbounded whe
 vanishes, 0 where u is, and an unstable interface limits nothing. The top interface has the stress
 of the next one: what reaches it leaves the column.
 
-The original has no limits on the drag; here those of `orographic_limit` act.
+The original has no limits on the drag; here those of `orographic_drag` act.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 
 import numba
 import numpy as np
 from pydantic import Field as Check
 
-from coupler.interface.component import (
-    Array,
-    Arrays,
-    Conserves,
-    Flux,
-    Host,
-    Now,
-    Params,
-    Tendency,
-    flux_of,
-    reads,
-)
-from coupler.interface.constants import SECONDS_PER_DAY
+from coupler.interface.component import Array
 from coupler.interface.registry import scheme
 from coupler.interface.units import Unit
-from physics.columns import blocks
 from physics.columns.blocks import BLOCK, State, gather, scatter, senseless
 from physics.columns.jit import njit
-from physics.columns.orographic_limit import MOVED, limit_downward
+from physics.columns.orographic_drag import MountainDrag, MountainParameters, limit_downward
 
 
-class PierrehumbertParameters(Params):
+class PierrehumbertParameters(MountainParameters):
     """Defaults of the GFDL models, and the limits of `mcfarlane1987`."""
 
-    wavelength: Annotated[float, Unit("m"), Check(gt=0)] = 1.0e5
-    """L, distance between mountains."""
     largest_flux: Annotated[float, Check(gt=0)] = 2.0
     """G_max; older versions have 1."""
     froude_scale: Annotated[float, Check(gt=0)] = 1.0
@@ -66,9 +51,6 @@ class PierrehumbertParameters(Params):
     """rho_0."""
     low_level: Annotated[float, Check(gt=0, lt=1)] = 0.23
     """Share of the surface pressure that the low-level layer takes."""
-    wind_share: Annotated[float, Check(gt=0, le=1)] = 0.5
-    """Largest part of its wind that a layer may lose in one step."""
-    largest_drag: Annotated[float, Unit("m s-2"), Check(gt=0)] = 400.0 / SECONDS_PER_DAY
 
 
 @njit()
@@ -98,7 +80,8 @@ def _columns(
 ) -> None:
     """All columns: momentum fluxes on interfaces."""
     (length, gmax, a2, rho0, low_level, share, drag_max) = settings
-    g, r, kappa = planet
+    g, r, cp = planet
+    kappa = r / cp
     nlev, ncol = state[0].shape
     nworker, nblock = work.shape[0], (ncol + BLOCK - 1) // BLOCK
     for w in numba.prange(nworker):
@@ -175,40 +158,19 @@ def _columns(
 
 
 @scheme("orographic_drag", "pierrehumbert1986")
-class Pierrehumbert1986(Tendency):
+class Pierrehumbert1986(MountainDrag):
     """Momentum flux of one stationary wave whose launch saturates with the Froude number."""
 
     Parameters = PierrehumbertParameters
-    inputs = reads("ua va ta pfull phalf zg zghalf sgh")
-    fluxes: ClassVar[tuple[Flux, ...]] = (
-        flux_of("ua", "xogwd", top="escape"),
-        flux_of("va", "yogwd", top="escape"),
-    )
-    diagnostics = (MOVED,)
-    conserves = (Conserves(quantity="momentum"),)
+    columns = _columns
 
-    def setup(self, host: Host) -> None:
+    def settings(self) -> tuple[float, ...]:
+        """As the kernel takes them."""
         p: PierrehumbertParameters = self.p
-        self._lat = blocks.latitudes(host, f"{self.process}.{self.scheme}")
-        self._settings = (
+        return (
             p.wavelength,
             p.largest_flux,
             p.froude_scale**2,
             p.density,
             p.low_level,
-            p.wind_share,
-            p.largest_drag,
         )
-        self._planet = (host.planet.gravity, host.planet.gas_constant_dry, host.planet.kappa)
-        ncol = self._lat.size
-        self._work = np.zeros((blocks.workers(ncol), 10, BLOCK, host.nlev))
-        self._bad = np.zeros(ncol, np.int64)
-
-    def compute(self, x: Arrays, tend: Arrays, flux: Arrays, diag: Arrays, now: Now) -> None:
-        _columns(
-            (x.ua, x.va, x.ta, x.pfull, x.zg), x.phalf, x.zghalf, x.sgh, now.dt,
-            self._settings, self._planet, self._work, (flux.xogwd, flux.yogwd),
-            diag.ogwdlimit, self._bad,
-        )  # fmt: skip
-        if self._bad.any():
-            raise blocks.complaint(f"{self.process}.{self.scheme}", self._bad, x, self._lat)

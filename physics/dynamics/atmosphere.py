@@ -65,6 +65,9 @@ class SpectralParameters(Params):
     moist: bool = True
     moisture: Literal["grid", "spectral"] = "grid"
     """Transport of humidity: monotone and conserving on the grid, or spectral, which rings."""
+    stepper: Literal["leapfrog", "sil3"] = "leapfrog"
+    """Semi-implicit leapfrog with a filter, or SIL3 (Whitaker and Kar 2013): a Runge-Kutta scheme
+    of one time level, second order, about three times the cost of a step."""
     diffusion_power: int = Limit(default=4, ge=1, le=16)
     """Half the order of the horizontal diffusion: 4 is del^8."""
     diffusion_time: Annotated[float, Unit("s"), Positive] | None = None
@@ -121,7 +124,7 @@ def advective_limit(truncation: int, top: float, radius: float) -> tuple[float, 
 
 @scheme("atmosphere", "spectral")
 class SpectralAtmosphere(ColumnModel):
-    """Spectral hydrostatic dynamical core on hybrid levels, semi-implicit leapfrog."""
+    """Spectral hydrostatic dynamical core on hybrid levels, semi-implicit leapfrog or SIL3."""
 
     Parameters = SpectralParameters
     boundary: ClassVar[tuple[Port, ...]] = reads("", optional="orog sftlf sgh")
@@ -154,6 +157,7 @@ class SpectralAtmosphere(ColumnModel):
             dtype=torch.float64 if self.dtype == np.float64 else torch.float32,
             tracers=1 if p.moist else 0,
             moisture=p.moisture,
+            stepper=p.stepper,
             diffusion=Diffusion(
                 power=p.diffusion_power,
                 timescale=p.diffusion_time or 8640.0 * (42.0 / p.truncation) ** 2,
@@ -251,7 +255,7 @@ class SpectralAtmosphere(ColumnModel):
         ]
 
     def physics_dt(self) -> float:
-        """2 dt of the leapfrog step; dt for the first one [s]."""
+        """2 dt of the leapfrog step, dt for the first one and for SIL3 [s]."""
         return self.core.physics_dt()
 
     def advance(self, tendencies: Mapping[str, Array]) -> None:
@@ -285,7 +289,7 @@ class SpectralAtmosphere(ColumnModel):
         return found
 
     def memory(self) -> dict[str, Any]:
-        """Both spectral time levels, the grid fields physics starts from, counters."""
+        """The spectral time levels, the grid fields physics starts from, counters."""
         return self.core.memory()
 
     def restore(self, memory: Mapping[str, Array]) -> None:

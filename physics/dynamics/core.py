@@ -2,7 +2,8 @@
 
 Physics starts from the older time level of the leapfrog pair. Its grid fields are those the
 previous step transformed as its centre (before the time filter), so they cost no transform: one
-step is one synthesis and one analysis. ``ua va ta hus ps`` are numpy views of fixed memory.
+step is one synthesis and one analysis. With SIL3 there is one time level, on the grid too after
+every step: three syntheses and three analyses. ``ua va ta hus ps`` are numpy views of fixed memory.
 """
 
 from __future__ import annotations
@@ -17,11 +18,14 @@ from numpy.typing import NDArray
 from coupler.interface.constants import Planet
 from coupler.interface.errors import UnstableError
 from coupler.interface.grid import HybridLevels
+from coupler.interface.parallel import ALONE, Parallel, Rows
+from physics.dynamics.distributed import Share
 from physics.dynamics.initial import Frame
 from physics.dynamics.leapfrog import Diffusion, Leapfrog, TimeFilter
 from physics.dynamics.moisture import GridMoisture
 from physics.dynamics.primitive import PrimitiveEquations
 from physics.dynamics.semi_implicit import SemiImplicit
+from physics.dynamics.sil3 import Sil3
 from physics.dynamics.transform import SpectralTransform
 from physics.dynamics.vertical import VerticalGrid
 
@@ -42,12 +46,14 @@ class DynamicalCore:
         tracers: advected tracers, the first is specific humidity; 0 is a dry model.
         moisture: transport of the tracers: with the other spectral unknowns, or on the grid, see
             ``moisture`` and ``transport`` (not differentiable).
-        diffusion, time_filter: see ``leapfrog``.
+        stepper: ``leapfrog`` (semi-implicit, filtered) or ``sil3`` (Runge-Kutta, see ``sil3``).
+        diffusion, time_filter: see ``leapfrog``; SIL3 has no filter.
         t_ref: semi-implicit reference temperature [K].
         ps_ref: semi-implicit reference surface pressure [Pa].
         off_centring: of the semi-implicit terms [1].
         fix_mass: keep the global mass of dry air.
         device: torch device.
+        parallel: the ranks that share the globe; arrays are this rank's rows and wavenumbers.
     """
 
     def __init__(
@@ -62,6 +68,7 @@ class DynamicalCore:
         dtype: torch.dtype = torch.float32,
         tracers: int = 1,
         moisture: Literal["grid", "spectral"] = "spectral",
+        stepper: Literal["leapfrog", "sil3"] = "leapfrog",
         diffusion: Diffusion | None = None,
         time_filter: TimeFilter | None = None,
         t_ref: float = 300.0,
@@ -69,16 +76,24 @@ class DynamicalCore:
         off_centring: float = 0.0,
         fix_mass: bool = True,
         device: torch.device | str = "cpu",
+        parallel: Parallel = ALONE,
     ) -> None:
         default_nlat, default_nlon = quadratic_grid(truncation)
         self.dt, self.planet, self.levels, self.fix_mass = dt, planet, levels, fix_mass
+        nlat = nlat or default_nlat
+        share = None
+        if parallel.size > 1:
+            share = Share(parallel=parallel, truncation=truncation, nlat=nlat)
+        self.rows = share.rows if share else Rows(parallel=parallel, nlat=nlat)
+        """Which latitudes of the globe the arrays hold."""
         self.transform = SpectralTransform(
             truncation=truncation,
-            nlat=nlat or default_nlat,
+            nlat=nlat,
             nlon=nlon or default_nlon,
             radius=planet.radius,
             dtype=dtype,
             device=device,
+            share=share,
         )
         self.vertical = VerticalGrid(a=levels.a, b=levels.b, dtype=dtype, device=device)
         self.equations = PrimitiveEquations(
@@ -88,14 +103,17 @@ class DynamicalCore:
             tracers=0 if moisture == "grid" else tracers,
             t_ref=t_ref,
         )
+        implicit = SemiImplicit(equations=self.equations, ps_ref=ps_ref, off_centring=off_centring)
+        damping = diffusion or Diffusion()
         self.leapfrog = Leapfrog(
             equations=self.equations,
-            implicit=SemiImplicit(
-                equations=self.equations, ps_ref=ps_ref, off_centring=off_centring
-            ),
-            diffusion=diffusion or Diffusion(),
+            implicit=implicit,
+            diffusion=damping,
             time_filter=time_filter or TimeFilter(),
         )
+        self.sil3: Sil3 | None = None
+        if stepper == "sil3":
+            self.sil3 = Sil3(equations=self.equations, implicit=implicit, diffusion=damping)
         eq, tr, k = self.equations, self.transform, self.equations.levels
         self._before, self._now = tr.zeros(eq.fields), tr.zeros(eq.fields)
         self.surface_geopotential = tr.zeros(1)
@@ -110,16 +128,16 @@ class DynamicalCore:
         self.moisture: GridMoisture | None = None
         if tracers and moisture == "grid":
             self.moisture = GridMoisture(
-                transform=tr, vertical=self.vertical, planet=planet, tracers=tracers
+                transform=tr,
+                vertical=self.vertical,
+                planet=planet,
+                tracers=tracers,
+                rows=self.rows,
             )
             self._hus = eq.humidity = self.moisture.fields[0]
         else:
             self._hus = self._fields.scalars[1] if tracers else zeros(k, *plane)
         self._surface = zeros(*plane)
-        self._weights = torch.tensor(
-            np.repeat(0.5 * tr.gauss_weights[:, None] / tr.nlon, tr.nlon, axis=1).ravel(),
-            device=tr.device,
-        )
         self._delta_a = torch.tensor(np.diff(levels.a), device=tr.device)
         self._delta_b = torch.tensor(np.diff(levels.b), device=tr.device)
         self.steps = 0
@@ -132,11 +150,11 @@ class DynamicalCore:
 
     @property
     def frame(self) -> Frame:
-        """What an initial state is built on."""
+        """What an initial state is built on: the whole globe, on every rank."""
         tr = self.transform
-        surface = self.surface_grid().astype(np.float64)
+        surface = self.rows.globe(self.surface_grid().astype(np.float64))
         return Frame(
-            sin_lat=tr.sin_lat,
+            sin_lat=tr.all_sin_lat,
             nlon=tr.nlon,
             a=self.vertical.a,
             b=self.vertical.b,
@@ -200,7 +218,7 @@ class DynamicalCore:
 
     def physics_dt(self) -> float:
         """Time over which the next step applies physics tendencies [s]."""
-        return self.dt if self.steps == 0 else 2.0 * self.dt
+        return self.dt if self.sil3 or self.steps == 0 else 2.0 * self.dt
 
     def step(self, tendencies: Mapping[str, Array] | None = None) -> None:
         """Advances by dt with physics tendencies of ``ua va ta hus`` [SI s-1], [K, lat, lon].
@@ -210,7 +228,9 @@ class DynamicalCore:
         """
         forcing = {name: torch.from_numpy(array) for name, array in (tendencies or {}).items()}
         with torch.no_grad():
-            if self.steps == 0:
+            if self.sil3:
+                self._sil3_step(self.sil3, forcing)
+            elif self.steps == 0:
                 self._first_step(forcing)
             else:
                 self._move_moisture(forcing)
@@ -228,6 +248,23 @@ class DynamicalCore:
         self._before.copy_(start)
         self._now.copy_(after)
         self._grid.copy_(exposed)
+
+    def _sil3_step(self, sil3: Sil3, forcing: Mapping[str, Tensor]) -> None:
+        now, water = self._now, None
+        flow = (self._fields.ua.numpy(), self._fields.va.numpy(), self._ps.numpy())
+        if self.moisture is not None:
+            rate = forcing["hus"].numpy() if "hus" in forcing else None
+            water = self.moisture.leave(*flow, rate, self.dt)
+
+        def tendency(spec: Tensor) -> Tensor:
+            self.equations.to_grid(spec, self._grid)
+            return self._tendency(spec, forcing)
+
+        # The grid holds X already, fixer included: what physics saw.
+        now.copy_(sil3.advance(now, self._tendency(now, forcing), tendency, self.dt))
+        self._center(now, water)
+        if self.moisture is not None:
+            self.moisture.arrive(*flow, self.dt, reverse=self.steps % 2 == 0)
 
     def _move_moisture(self, forcing: Mapping[str, Tensor]) -> None:
         """Centres the state; moisture on the grid goes with it."""
@@ -255,7 +292,8 @@ class DynamicalCore:
         factor = (self.dry_mass + fixed) / scaled
         self.mass_fix = factor - 1.0
         shift = float(np.log(factor))
-        spec[0, 0, -1, 0] += shift
+        if self.transform.wavenumbers[0] == 0:
+            spec[0, 0, -1, 0] += shift
         self._fields.ln_ps.add_(shift)
         self._ps *= factor
 
@@ -268,17 +306,27 @@ class DynamicalCore:
         Dry pressure = ps - sum_k q_k (dA_k + ps dB_k): the first minus the second value.
         Moisture on the grid keeps its `water` [Pa] whatever ps becomes.
         """
-        ps = self._ps.double().view(-1)
+        ps = self._ps.double()
         if self.moisture is not None:
             water = self.moisture.water(self._ps.numpy()) if water is None else water
-            return float(torch.dot(ps, self._weights)), water
+            return self.mean(ps)[0], water
         if not self.equations.tracers:
-            return float(torch.dot(ps, self._weights)), 0.0
-        q = self._hus.double().view(self.equations.levels, -1)
-        carried = 1.0 - torch.mv(q.t(), self._delta_b)
-        scaled = torch.dot(ps * carried, self._weights)
-        fixed = torch.dot(torch.mv(q.t(), self._delta_a), self._weights)
-        return float(scaled), float(fixed)
+            return self.mean(ps)[0], 0.0
+        on_ps, fixed = self.water_weights(self._hus.double())
+        scaled, above = self.mean(ps * (1.0 - on_ps), fixed)
+        return scaled, above
+
+    def water_weights(self, q: Tensor) -> tuple[Tensor, Tensor]:
+        """sum_k q_k dB_k [1] and sum_k q_k dA_k [Pa] of humidity [K, lat, lon], [lat, lon]."""
+        on_ps = column_sum(self._delta_b[:, None, None] * q)
+        return on_ps, column_sum(self._delta_a[:, None, None] * q)
+
+    def mean(self, *fields: Tensor) -> list[float]:
+        """Global means of float64 fields [lat, lon]; the same for any number of ranks."""
+        with _blown_up():
+            sums = np.stack([f.cpu().numpy().sum(axis=1) for f in fields])
+        tr = self.transform
+        return row_means(self.rows.each(sums), tr.all_weights, tr.nlon)
 
     # -- derived fields and integrals ----------------------------------------------------------
 
@@ -290,6 +338,8 @@ class DynamicalCore:
         """
         eq, vert, gas = self.equations, self.vertical, self.planet.gas_constant_dry
         with torch.no_grad():
+            if self.sil3:
+                eq.vertical_motion(self._fields)
             layers = vert.layers(self._ps)
             heavy = (eq.virtual_excess(self._fields) + eq.t_ref) * gas
             weighted = heavy * layers.log_ratio
@@ -322,19 +372,21 @@ class DynamicalCore:
             mass = self._delta_a[:, None, None] + self._delta_b[:, None, None] * ps
             mass = mass / planet.gravity
             u, v = g.ua.double(), g.va.double()
-            weights = self._weights.view(tr.nlat, tr.nlon)
             kinetic = 0.5 * (u * u + v * v)
-            energy = (mass * (planet.cp_dry * self._ta.double() + kinetic)).sum(0)
+            energy = column_sum(mass * (planet.cp_dry * self._ta.double() + kinetic))
             energy = energy + self._surface.double() * ps / planet.gravity
             arm = torch.tensor(tr.cos_lat * planet.radius, device=tr.device)[:, None]
-            spin = (mass * (u + planet.rotation_rate * arm) * arm).sum(0)
+            spin = column_sum(mass * (u + planet.rotation_rate * arm) * arm)
             scaled, fixed = self._dry_mass_terms()
+            water = column_sum(mass * self._hus.double())
+            means = self.mean(water, energy, spin)
+            fastest = self.rows.each(kinetic.amax(dim=(0, 2)).cpu().numpy())
             return {
                 "dry_mass": scaled - fixed,
-                "water": float(((mass * self._hus.double()).sum(0) * weights).sum()),
-                "energy": float((energy * weights).sum()),
-                "angular_momentum": float((spin * weights).sum()),
-                "max_wind": float((2.0 * kinetic).max().sqrt()),
+                "water": means[0],
+                "energy": means[1],
+                "angular_momentum": means[2],
+                "max_wind": float(np.sqrt(2.0 * fastest.max())),
                 "mass_fix": self.mass_fix,
             }
 
@@ -343,9 +395,12 @@ class DynamicalCore:
     def memory(self) -> dict[str, Array]:
         """Everything a bit-for-bit restart needs. Not copied: the next step overwrites it."""
         f = self._fields
-        on_grid = {} if self.moisture is None else {"tracers": self.moisture.fields.numpy()}
-        return on_grid | {
-            "spectral_before": self._before.numpy(),
+        own = {} if self.moisture is None else {"tracers": self.moisture.fields.numpy()}
+        if self.sil3:
+            own["ln_ps"] = f.ln_ps.numpy()
+        else:
+            own["spectral_before"] = self._before.numpy()
+        return own | {
             "spectral_now": self._now.numpy(),
             "surface_geopotential": self.surface_geopotential.numpy(),
             "ua": f.ua.numpy(),
@@ -362,6 +417,9 @@ class DynamicalCore:
     def restore(self, memory: Mapping[str, Array]) -> None:
         """Continues from what :meth:`memory` gave."""
         with torch.no_grad():
+            if self.sil3:  # winds, vorticity, gradients of the one time level
+                self._now.copy_(torch.from_numpy(np.asarray(memory["spectral_now"])))
+                self.equations.to_grid(self._now, self._grid)
             for name, own in self.memory().items():
                 if own.ndim:
                     own[...] = memory[name]
@@ -382,3 +440,28 @@ def quadratic_grid(truncation: int) -> tuple[int, int]:
         if rest == 1 and nlon % 4 == 0:
             return nlon // 2, nlon
         nlon += 1
+
+
+def row_means(sums: Array, weights: Array, nlon: int) -> list[float]:
+    """Global means from sums over the rows of the globe, added from south to north.
+
+    Args:
+        sums: over each row, [quantity, lat].
+        weights: Gaussian weights, sum 2, [lat].
+        nlon: numbers in each row.
+    """
+    return [0.5 / nlon * float(np.cumsum(weights * row)[-1]) for row in sums]
+
+
+def column_sum(layers: Tensor) -> Tensor:
+    """Sum over levels of [K, lat, lon], level after level for every column alike.
+
+    The sum of torch takes columns at the end of an array in another order than the others.
+    """
+    with _blown_up():
+        return torch.from_numpy(layers.cpu().numpy().sum(axis=0)).to(layers.device)
+
+
+def _blown_up() -> np.errstate:
+    """A state that is not finite any more is summed in silence: it is reported elsewhere."""
+    return np.errstate(invalid="ignore", over="ignore")

@@ -185,13 +185,13 @@ def finish_step(
         now: X^0 in, X^+ out.
         tendency: F(X^0).
         change_d, change_t, change_p: increments of divergence, temperature [T+1, 2, K, T+2] and
-            ln ps [T+1, 2, 1, T+2].
+            ln ps [T+1, 2, 1, T+2]; with members, so many times as many rows of everything.
         factor: damping factor [T+1, 1, (3+n) K + 1, T+2].
         span: length of the step [s].
         half_strength: half the filter's strength [1]. alpha: its alpha [1].
     """
     size_m, _, fields, size_l = before.shape
-    levels = change_d.shape[2]
+    levels, last = change_d.shape[2], fields - change_p.shape[2]
     one = before.dtype.type(1.0)
     two = before.dtype.type(2.0)
     for m in range(size_m):
@@ -199,8 +199,8 @@ def finish_step(
             for f in range(fields):
                 old, centre, damp = before[m, part, f], now[m, part, f], factor[m, 0, f]
                 scale = one
-                if f == fields - 1:
-                    change = change_p[m, part, 0]
+                if f >= last:
+                    change = change_p[m, part, f - last]
                 elif levels <= f < 2 * levels:
                     change = change_d[m, part, f - levels]
                 elif 2 * levels <= f < 3 * levels:

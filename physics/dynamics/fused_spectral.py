@@ -97,25 +97,27 @@ def assemble_tendency(
     Args:
         batch: A/cos, B/cos, energy, scalars, ln ps, [T+1, 2, (4+n) K + 1, T+2].
         spec: state, for ln ps.
-        surface: Phi_s [m2 s-2], [T+1, 2, 1, T+2].
+        surface: Phi_s [m2 s-2], [T+1, 2, 1, T+2]; as many rows as there are members.
         surface_factor: R T_r [J kg-1].
         east_factor, up, down: as for :func:`synthesis_batch`.
         eigenvalue: of the Laplacian [m-2], [T+1, T+2].
         inside: 1 for n <= T, else 0, [T+1, T+2].
-        levels: K.
+        levels: K, times the members; rows of a field lie as [level, member].
         out: [T+1, 2, (3+n) K + 1, T+2].
     """
     size_m, _, fields, size = out.shape
+    members = surface.shape[2]
     for m in range(size_m):
         factor, m_up, m_down = east_factor[m], up[m], down[m]
         square, keep = eigenvalue[m], inside[m]
         for part in range(2):
             sign = out.dtype.type(2 * part - 1)
-            bottom, ln_ps = surface[m, part, 0], spec[m, part, fields - 1]
             for k in range(levels):
                 a, b = batch[m, part, k], batch[m, part, levels + k]
                 a_other, b_other = batch[m, 1 - part, k], batch[m, 1 - part, levels + k]
                 energy = batch[m, part, 2 * levels + k]
+                member = k % members
+                bottom, ln_ps = surface[m, part, member], spec[m, part, fields - members + member]
                 curl, div = out[m, part, k], out[m, part, levels + k]
                 for i in range(size):
                     height = energy[i] + (bottom[i] + surface_factor * ln_ps[i])

@@ -61,6 +61,18 @@ class Diffusion:
             rate[:, k] += relative / (self.sponge_timescale * 2.0**k)
         return rate
 
+    def state_rate(self, equations: PrimitiveEquations) -> Float64:
+        """Damping rate of every coefficient of the state [s-1], [T+1, 1, (3+n) K + 1, T+2].
+
+        Global means and ln ps have none; with members, each has the same.
+        """
+        tr = equations.transform
+        rate = self.rate(tr.degree, tr.truncation, equations.levels)
+        rate[tr.wavenumbers == 0, :, 0] = 0.0  # global means
+        variables = np.concatenate([rate] * (3 + equations.tracers), axis=1)
+        state = np.concatenate([variables, np.zeros_like(variables[:, :1])], axis=1)
+        return np.repeat(state, equations.members, axis=1)[:, None]
+
 
 @dataclass(frozen=True, kw_only=True)
 class TimeFilter:
@@ -100,13 +112,9 @@ class Leapfrog:
     def damping_factor(self, span: float) -> Tensor:
         """1 / (1 + span nu), shape [T+1, 1, (3+n) K + 1, T+2], for a step of `span` seconds."""
         if span not in self._factors:
-            tr, eq = self.equations.transform, self.equations
-            rate = self.diffusion.rate(tr.degree, tr.truncation, eq.levels)
-            rate[:, :, 0][0] = 0.0  # global means
-            variables = np.concatenate([rate] * (3 + eq.tracers), axis=1)
-            none = np.zeros_like(variables[:, :1])
-            factor = 1.0 / (1.0 + span * np.concatenate([variables, none], axis=1))
-            self._factors[span] = torch.tensor(factor[:, None], dtype=tr.dtype, device=tr.device)
+            tr = self.equations.transform
+            factor = 1.0 / (1.0 + span * self.diffusion.state_rate(self.equations))
+            self._factors[span] = torch.tensor(factor, dtype=tr.dtype, device=tr.device)
         return self._factors[span]
 
     def advance(self, before: Tensor, now: Tensor, tendency: Tensor, span: float) -> Tensor:

@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from coupler.interface.constants import Planet
+from coupler.interface.parallel import Rows
 from physics.dynamics.transform import SpectralTransform
 from physics.dynamics.transport import GridTransport
 from physics.dynamics.vertical import VerticalGrid
@@ -31,6 +32,7 @@ class GridMoisture:
     Args:
         transform, vertical, planet: of the core.
         tracers: number of tracers, at least 1.
+        rows: latitudes of the transform's part of the globe; None: all.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class GridMoisture:
         vertical: VerticalGrid,
         planet: Planet,
         tracers: int,
+        rows: Rows | None = None,
     ) -> None:
         if tracers < 1 or transform.device.type != "cpu":
             raise ValueError(
@@ -51,13 +54,14 @@ class GridMoisture:
         """Mixing ratios [1], [tracer, K, lat, lon]."""
         self._q: Array = self.fields.numpy()
         self.transport = GridTransport(
-            sin_lat=transform.sin_lat,
-            weights=transform.gauss_weights,
+            sin_lat=transform.all_sin_lat,
+            weights=transform.all_weights,
             nlon=transform.nlon,
             a=vertical.a,
             b=vertical.b,
             radius=planet.radius,
             dtype=self._q.dtype,
+            rows=rows,
         )
         self._ps_before = np.zeros(plane, self._q.dtype)
         self._gravity = planet.gravity

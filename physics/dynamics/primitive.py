@@ -67,6 +67,9 @@ class PrimitiveEquations:
         planet: constants.
         tracers: number of advected tracers; the first, if any, is specific humidity.
         t_ref: T_r [K].
+        members: flows stepped in one batch. Rows of coefficients lie as [field, level, member], so
+            that the transform sees more fields; grid arrays are [K, member x lat, lon], so that
+            everything of a column sees more columns.
     """
 
     def __init__(
@@ -77,21 +80,26 @@ class PrimitiveEquations:
         planet: Planet,
         tracers: int = 1,
         t_ref: float = 300.0,
+        members: int = 1,
     ) -> None:
         self.transform, self.vertical, self.planet = transform, vertical, planet
-        self.tracers, self.t_ref = tracers, t_ref
+        self.tracers, self.t_ref, self.members = tracers, t_ref, members
         k = vertical.levels
         self.levels = k
-        self.fields = (3 + tracers) * k + 1
-        self.vorticity_slice, self.divergence_slice = slice(0, k), slice(k, 2 * k)
-        self.temperature_slice = slice(2 * k, 3 * k)
-        self.tracer_slice = slice(3 * k, (3 + tracers) * k)
-        coriolis = 2.0 * planet.rotation_rate * transform.sin_lat
+        rows = k * members
+        self.fields = (3 + tracers) * rows + members
+        self.vorticity_slice, self.divergence_slice = slice(0, rows), slice(rows, 2 * rows)
+        self.temperature_slice = slice(2 * rows, 3 * rows)
+        self.tracer_slice = slice(3 * rows, (3 + tracers) * rows)
+        self._plane_of_one = (transform.nlat, transform.nlon)
+        self._plane = (members * transform.nlat, transform.nlon)
+        self._secant = transform.secant.repeat(members, 1)
+        coriolis = np.tile(2.0 * planet.rotation_rate * transform.sin_lat, members)
         self._coriolis = torch.tensor(coriolis, dtype=transform.dtype, device=transform.device)[
             :, None
         ]
         self._scalars = (1 + tracers) * k + 1
-        self._batch = 2 * k + 2 * self._scalars + self.fields
+        self._batch = 2 * rows + 2 * self._scalars * members + self.fields
         self._spec_batch: Tensor | None = None
         self.fused = transform.device.type == "cpu"
         """Use the compiled pass when gradients are disabled."""
@@ -100,7 +108,7 @@ class PrimitiveEquations:
         self.humidity: Tensor | None = None
         """Specific humidity [1], [K, lat, lon], where it is not one of the spectral tracers."""
         self.omega_p = torch.zeros(
-            (k, transform.nlat, transform.nlon), dtype=transform.dtype, device=transform.device
+            (k, *self._plane), dtype=transform.dtype, device=transform.device
         )
         """omega / p [s-1] of the last tendency computed, [K, lat, lon]."""
 
@@ -113,7 +121,8 @@ class PrimitiveEquations:
             spec: state, shape [T+1, 2, (3+n) K + 1, T+2].
             out: optional storage, shape ``batch_shape``.
         """
-        tr, k, s = self.transform, self.levels, self._scalars
+        tr, k = self.transform, self.levels * self.members
+        s = self._scalars * self.members
         if torch.is_grad_enabled() or self._spec_batch is None:
             batch = tr.zeros(self._batch)
             self._spec_batch = None if torch.is_grad_enabled() else batch
@@ -136,8 +145,8 @@ class PrimitiveEquations:
 
     def _fill_batch(self, spec: Tensor, batch: Tensor) -> None:
         """Wind, derivatives of the scalars, and the state itself, as coefficients."""
-        tr, k = self.transform, self.levels
-        vectors = 2 * k + 2 * self._scalars
+        tr, k = self.transform, self.levels * self.members
+        vectors = 2 * k + 2 * self._scalars * self.members
         tr.wind(
             spec[:, :, self.vorticity_slice],
             spec[:, :, self.divergence_slice],
@@ -154,6 +163,7 @@ class PrimitiveEquations:
     def views(self, grid: Tensor) -> GridFields:
         """Names for the parts of the grid storage."""
         k, s, n = self.levels, self._scalars, self.tracers
+        grid = grid.view(-1, *self._plane)
         first = 2 * k + 2 * s
         state = grid[first:]
         return GridFields(
@@ -202,10 +212,17 @@ class PrimitiveEquations:
             shape of `spec`.
         """
         if not self.fused or torch.is_grad_enabled():
-            batch = self.transform.analysis(self.grid_tendency(g, forcing or {}), extended=True)
+            rates = self.grid_tendency(g, forcing or {}).view(-1, *self._plane_of_one)
+            batch = self.transform.analysis(rates, extended=True)
             return self._assemble(spec, batch, surface_geopotential)
-        batch = self.transform.analysis(self._fused_tendency(g, forcing or {}), extended=True)
+        rates = self._fused_tendency(g, forcing or {}).view(-1, *self._plane_of_one)
+        batch = self.transform.analysis(rates, extended=True)
         return self._fused_assemble(spec, batch, surface_geopotential)
+
+    def vertical_motion(self, g: GridFields) -> None:
+        """Brings `omega_p` to the state `g`, which costs a grid-point part of :meth:`tendency`."""
+        part = self._fused_tendency if self.fused else self.grid_tendency
+        part(g, {})
 
     def grid_tendency(self, g: GridFields, forcing: Mapping[str, Tensor]) -> Tensor:
         """The grid-point part: what :meth:`tendency` analyses.
@@ -214,7 +231,7 @@ class PrimitiveEquations:
             A/cos(lat), B/cos(lat), KE + Phi(T'_v), tendencies of T', tracers and ln ps, shape
             [(4+n) K + 1, lat, lon].
         """
-        tr, vert, k, n = self.transform, self.vertical, self.levels, self.tracers
+        vert, k, n = self.vertical, self.levels, self.tracers
         ps = self.surface_pressure(g.ln_ps)
         layers = vert.layers(ps)
         inverse_dp = 1.0 / layers.thickness
@@ -241,7 +258,7 @@ class PrimitiveEquations:
         conversion = layers.log_ratio * above + layers.alpha * flux_div
         omega_p = layers.gradient_weight * pressure_wind - conversion * inverse_dp
         self.omega_p.copy_(omega_p.detach())
-        slopes = (1 + n, k, tr.nlat, tr.nlon)
+        slopes = (1 + n, k, *self._plane)
         change = -(
             g.ua * g.east[:-1].view(slopes)
             + g.va * g.north[:-1].view(slopes)
@@ -258,10 +275,10 @@ class PrimitiveEquations:
         change = change + torch.stack(sources)
         return torch.cat(
             [
-                east * tr.secant,
-                north * tr.secant,
+                east * self._secant,
+                north * self._secant,
                 energy,
-                change.view((1 + n) * k, tr.nlat, tr.nlon),
+                change.view((1 + n) * k, *self._plane),
                 -partial[-1:] / ps,
             ]
         )
@@ -278,13 +295,13 @@ class PrimitiveEquations:
         if self._fused_arguments is None:
             dtype = self.omega_p.numpy().dtype
             real = dtype.type
-            self._batch_out = torch.zeros(((4 + n) * k + 1, tr.nlat, tr.nlon), dtype=tr.dtype)
+            self._batch_out = torch.zeros(((4 + n) * k + 1, *self._plane), dtype=tr.dtype)
             self._fused_arguments = (
                 vert.a.astype(dtype),
                 vert.b.astype(dtype),
                 vert.cross.numpy()[:, 0, 0].copy(),
                 self._coriolis.numpy()[:, 0].copy(),
-                tr.secant.numpy()[:, 0].copy(),
+                self._secant.numpy()[:, 0].copy(),
                 real(planet.gas_constant_dry),
                 real(planet.kappa),
                 real(planet.virtual_factor),
@@ -293,7 +310,7 @@ class PrimitiveEquations:
             )
             self._no_forcing = np.zeros((0, 0, 0), dtype), np.zeros((0, 0, 0, 0), dtype)
             self._scratch = np.zeros((2, max(k + 1, 8), tr.nlon), dtype)
-            self._scalar_force = torch.zeros((1 + n, k, tr.nlat, tr.nlon), dtype=tr.dtype)
+            self._scalar_force = torch.zeros((1 + n, k, *self._plane), dtype=tr.dtype)
         ps = self.surface_pressure(g.ln_ps)
         log_ratio = vert.log_ratio(vert.half_pressure(ps))
         no_force, no_scalar_force = self._no_forcing
@@ -347,16 +364,17 @@ class PrimitiveEquations:
             x["down"],
             x["eigenvalue"],
             x["inside"],
-            self.levels,
+            self.levels * self.members,
             out.numpy(),
         )
         return out
 
     def _assemble(self, spec: Tensor, batch: Tensor, surface_geopotential: Tensor) -> Tensor:
-        tr, k = self.transform, self.levels
+        tr, k = self.transform, self.levels * self.members
         curl, div = tr.vorticity_divergence(batch[:, :, :k], batch[:, :, k : 2 * k])
-        bottom = (
-            surface_geopotential + (self.planet.gas_constant_dry * self.t_ref) * spec[:, :, -1:]
-        )
-        div = div - tr.eigenvalue * (batch[:, :, 2 * k : 3 * k] + bottom)
+        pressure = (self.planet.gas_constant_dry * self.t_ref) * spec[:, :, -self.members :]
+        bottom = (surface_geopotential + pressure)[:, :, None]
+        energy = batch[:, :, 2 * k : 3 * k]
+        energy = energy.view(*energy.shape[:2], self.levels, self.members, energy.shape[3])
+        div = div - tr.eigenvalue * (energy + bottom).flatten(2, 3)
         return torch.cat([curl, div, batch[:, :, 3 * k :] * tr.inside], dim=2)

@@ -50,7 +50,7 @@ class SemiImplicit:
         ps_ref: float = 1.0e5,
         off_centring: float = 0.0,
     ) -> None:
-        self.equations, self.off_centring = equations, off_centring
+        self.equations, self.off_centring, self.ps_ref = equations, off_centring, ps_ref
         planet, vert, tr = equations.planet, equations.vertical, equations.transform
         gamma, tau, nu, dp = reference_matrices(
             a=vert.a,
@@ -70,7 +70,10 @@ class SemiImplicit:
         def tensor(array: Float64) -> Tensor:
             return torch.tensor(np.ascontiguousarray(array), dtype=tr.dtype, device=tr.device)
 
+        self.members = equations.members
         self._gamma, self._tau, self._nu = tensor(gamma), tensor(tau), tensor(nu[None, :])
+        self._one_by_one = self.members > 1 and tr.device.type == "cpu"
+        self._eigenvalue = tr.eigenvalue.repeat(1, 1, 1, self.members)
         self._to_modes = tensor(vectors.T * root[None, :])
         self._from_modes = tensor(vectors / root[:, None])
         self._squares = squares
@@ -79,10 +82,61 @@ class SemiImplicit:
     def _table(self, eta: float) -> Tensor:
         if eta not in self._tables:
             tr = self.equations.transform
-            wavenumber = -tr.eigenvalue.double()
+            wavenumber = -self._eigenvalue.double()
             squares = torch.tensor(self._squares, device=tr.device)[None, None, :, None]
             self._tables[eta] = (1.0 / (1.0 + eta**2 * wavenumber * squares)).to(tr.dtype)
         return self._tables[eta]
+
+    def _product(self, matrix: Tensor, columns: Tensor) -> Tensor:
+        """`matrix` [any, K] times [T+1, 2, K, member x (T+2)].
+
+        On a CPU member by member: the order in which BLAS sums depends on the size here, and a
+        member shall not depend on how many others there are.
+        """
+        if not self._one_by_one:
+            return torch.matmul(matrix, columns)
+        members = columns.chunk(self.members, dim=3)
+        return torch.cat([torch.matmul(matrix, member) for member in members], dim=3)
+
+    def _columns(self, part: Tensor) -> Tensor:
+        """[T+1, 2, K x member, T+2] as [T+1, 2, K, member x (T+2)]: a matrix per m, no copy."""
+        m, two, rows, size = part.shape
+        return part.view(m, two, rows // self.members, self.members, size).flatten(3)
+
+    def rows(self, part: Tensor) -> Tensor:
+        """Inverse of :meth:`_columns`."""
+        m, two, levels, size = part.shape
+        return part.reshape(m, two, levels * self.members, size // self.members)
+
+    def parts(self, state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Divergence, temperature and ln ps of a state, [T+1, 2, K or 1, member x (T+2)]."""
+        eq = self.equations
+        return (
+            self._columns(state[:, :, eq.divergence_slice]),
+            self._columns(state[:, :, eq.temperature_slice]),
+            self._columns(state[:, :, -self.members :]),
+        )
+
+    def linear(self, state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """L of a state [unit s-1]: its parts as :meth:`parts` has them."""
+        div, temp, pressure = self.parts(state)
+        warm = self._product(self._gamma, temp) + self.surface_factor * pressure
+        return (
+            -self._eigenvalue * warm,
+            -self._product(self._tau, div),
+            -self._product(self._nu, div),
+        )
+
+    def invert(
+        self, rhs_d: Tensor, rhs_t: Tensor, rhs_p: Tensor, eta: float
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """d of (1 - eta L) d = r, all as :meth:`parts` has them; eta [s]."""
+        warm = self._product(self._gamma, rhs_t) + self.surface_factor * rhs_p
+        modes = self._product(self._to_modes, rhs_d - self._eigenvalue * (eta * warm))
+        change_d = self._product(self._from_modes, modes * self._table(eta))
+        change_t = rhs_t - eta * self._product(self._tau, change_d)
+        change_p = rhs_p - eta * self._product(self._nu, change_d)
+        return change_d, change_t, change_p
 
     def solve(
         self, before: Tensor, now: Tensor, tendency: Tensor, dt: float
@@ -94,31 +148,31 @@ class SemiImplicit:
             dt: half the length of the step [s].
 
         Returns:
-            shapes [T+1, 2, K, T+2], the same, and [T+1, 2, 1, T+2].
+            shapes [T+1, 2, K, T+2], the same, and [T+1, 2, 1, T+2] (times the members).
         """
-        eq, tr = self.equations, self.equations.transform
-        div, temp = eq.divergence_slice, eq.temperature_slice
         eta, span = dt * (1.0 + self.off_centring), 2.0 * dt
-        lag_d = before[:, :, div] - now[:, :, div]
-        lag_t = before[:, :, temp] - now[:, :, temp]
-        lag_p = before[:, :, -1:] - now[:, :, -1:]
-        rhs_t = span * (tendency[:, :, temp] - torch.matmul(self._tau, lag_d))
-        rhs_p = span * (tendency[:, :, -1:] - torch.matmul(self._nu, lag_d))
+        old, centre, rate = self.parts(before), self.parts(now), self.parts(tendency)
+        lag_d, lag_t, lag_p = (a - b for a, b in zip(old, centre, strict=True))
+        rhs_t = span * (rate[1] - self._product(self._tau, lag_d))
+        rhs_p = span * (rate[2] - self._product(self._nu, lag_d))
         # b (gamma (span lag_t + eta rhs_t) + R T_r (span lag_p + eta rhs_p)) with b = -eigenvalue
-        warm = torch.matmul(self._gamma, span * lag_t + eta * rhs_t)
+        warm = self._product(self._gamma, span * lag_t + eta * rhs_t)
         warm = warm + self.surface_factor * (span * lag_p + eta * rhs_p)
-        rhs_d = span * tendency[:, :, div] - tr.eigenvalue * warm
-        modes = torch.matmul(self._to_modes, rhs_d) * self._table(eta)
-        change_d = torch.matmul(self._from_modes, modes)
-        change_t = rhs_t - eta * torch.matmul(self._tau, change_d)
-        change_p = rhs_p - eta * torch.matmul(self._nu, change_d)
-        return change_d, change_t, change_p
+        rhs_d = span * rate[0] - self._eigenvalue * warm
+        modes = self._product(self._to_modes, rhs_d) * self._table(eta)
+        change_d = self._product(self._from_modes, modes)
+        change_t = rhs_t - eta * self._product(self._tau, change_d)
+        change_p = rhs_p - eta * self._product(self._nu, change_d)
+        return self.rows(change_d), self.rows(change_t), self.rows(change_p)
 
     def step(self, before: Tensor, now: Tensor, tendency: Tensor, dt: float) -> Tensor:
         """The increment X^+ - X^- of the whole state; arguments as for :meth:`solve`."""
+        return self.joined(2.0 * dt * tendency, *self.solve(before, now, tendency, dt))
+
+    def joined(self, other: Tensor, div: Tensor, temp: Tensor, pressure: Tensor) -> Tensor:
+        """A state: vorticity and tracers of `other`, the rest as :meth:`solve` returns it."""
         eq = self.equations
-        change_d, change_t, change_p = self.solve(before, now, tendency, dt)
-        parts = [2.0 * dt * tendency[:, :, eq.vorticity_slice], change_d, change_t]
+        parts = [other[:, :, eq.vorticity_slice], div, temp]
         if eq.tracers:
-            parts.append(2.0 * dt * tendency[:, :, eq.tracer_slice])
-        return torch.cat([*parts, change_p], dim=2)
+            parts.append(other[:, :, eq.tracer_slice])
+        return torch.cat([*parts, pressure], dim=2)

@@ -2,12 +2,18 @@ r"""Spherical harmonic transform of many fields at once, as two batched matrix p
 
 A real field is f = sum_{n<=T} sum_{|m|<=n} f_n^m P_n^m(sin phi) exp(i m lambda). Spectral arrays
 are real tensors ``[T+1 (m), 2 (real, imaginary), field, T+2 (l = n - m)]``: with m outermost and l
-innermost, the Legendre stage is one ``bmm`` over m on the array as it lies in memory, and its
-result ``[m, 2, field, lat]`` is, without a copy, the matrix the longitude stage multiplies: for
-small grids the Fourier sum is one more matrix product that writes ``[field, lat, lon]`` directly
-(no transposition anywhere), for larger grids an FFT after one transposing copy. The crossover and
-the reason why the north-south parity split is *not* used (its extra pass over memory costs more
-than the products it saves, up to T85 at least) are measured in ``benchmarks/transform.py``.
+innermost, the Legendre stage is one ``bmm`` over m on the array as it lies in memory. It writes
+``[lat, m, 2, field]``, and each latitude of that is, without a copy, the matrix that the longitude
+stage multiplies: for small grids the Fourier sum is one more matrix product that writes a row of
+``[field, lat, lon]`` directly (no transposition anywhere), for larger grids an FFT after one
+transposing copy. The crossover and the reason why the north-south parity split is *not* used (its
+extra pass over memory costs more than the products it saves, up to T85 at least) are measured in
+``benchmarks/transform.py``.
+
+No product spans wavenumbers or latitudes: BLAS rounds an element differently in matrices of
+different sizes, and a rank that holds a part of the rows must find the same bits as one that holds
+all. With a `share`, ``size_m``, ``nlat`` and every table are those of this rank's wavenumbers and
+rows, and the Fourier coefficients change hands between the two stages.
 
 Derivatives act on coefficients (a: radius, eps: see ``legendre``):
 
@@ -29,6 +35,7 @@ import numpy.typing as npt
 import torch
 
 from physics.dynamics import fused_spectral
+from physics.dynamics.distributed import Share
 from physics.dynamics.legendre import epsilon, gaussian_nodes, legendre_functions
 
 Tensor = torch.Tensor
@@ -49,6 +56,8 @@ class SpectralTransform:
         dtype: torch.float32 or torch.float64; tables are computed in float64 and rounded once.
         device: torch device.
         longitude: "matrix", "fft", or "auto" (by size).
+        share: this rank's part, see ``distributed``; None: everything. For the CPU without
+            gradients.
     """
 
     def __init__(
@@ -61,32 +70,41 @@ class SpectralTransform:
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
         longitude: Literal["auto", "matrix", "fft"] = "auto",
+        share: Share | None = None,
     ) -> None:
         if nlat < truncation + 1 or nlon < 2 * truncation + 1:
             raise ValueError(
                 f"grid too small for the truncation: T{truncation} needs nlat >= {truncation + 1}, "
                 f"nlon >= {2 * truncation + 1}, got nlat = {nlat}, nlon = {nlon}"
             )
-        self.truncation, self.nlat, self.nlon = truncation, nlat, nlon
+        self.truncation, self.nlat, self.nlon, self.share = truncation, nlat, nlon, share
         self.radius, self.dtype, self.device = radius, dtype, torch.device(device)
         limit = 150 if dtype == torch.float32 else 100
         self.longitude = (
             ("matrix" if nlon <= limit else "fft") if longitude == "auto" else longitude
         )
-        self.size_m, self.size_l = truncation + 1, truncation + 2
+        self.size_l = truncation + 2
 
         mu, weights = gaussian_nodes(nlat)
-        self.sin_lat, self.gauss_weights = mu, weights
-        self.cos_lat = np.sqrt(1.0 - mu * mu)
+        self.all_sin_lat, self.all_weights = mu, weights
+        """Sine of latitude and Gaussian weight of every row of the globe [1]."""
+        self.wavenumbers = np.arange(truncation + 1) if share is None else share.wavenumbers
+        """m of this rank, ascending."""
+        self.rows = np.arange(nlat) if share is None else share.rows.own
+        """Latitude rows of this rank, south to north."""
+        self.size_m, self.nlat = self.wavenumbers.size, self.rows.size
         table = legendre_functions(truncation, mu)
         if dtype == torch.float32:
             table[np.abs(table) < _NEGLIGIBLE * np.abs(table).max()] = 0.0
-        self._synthesis_table = self._tensor(table)
-        self._analysis_table = self._tensor(np.swapaxes(table, 1, 2) * (0.5 * weights[:, None]))
+        table = table[self.wavenumbers]
+        by_latitude = np.ascontiguousarray(np.swapaxes(table, 1, 2))
+        self._synthesis_table = self._tensor(by_latitude)
+        self._analysis_table = self._tensor(by_latitude * (0.5 * weights[:, None]))
+        self.sin_lat, self.gauss_weights = mu[self.rows], weights[self.rows]
+        self.cos_lat = np.sqrt(1.0 - self.sin_lat**2)
         self.secant = self._tensor(1.0 / self.cos_lat)[:, None]
         self._make_fourier_tables()
         self._make_derivative_tables()
-        self._chunk = max(1, 2**16 // nlon)  # rows of an FFT call: half a megabyte or so
         self._scratch: dict[tuple[str, int], Tensor] = {}
 
     def _tensor(self, array: Float64) -> Tensor:
@@ -94,19 +112,19 @@ class SpectralTransform:
         return tensor.to(dtype=self.dtype, device=self.device)
 
     def _make_fourier_tables(self) -> None:
-        m = np.arange(self.size_m)
+        m = np.arange(self.truncation + 1)
         angle = 2.0 * np.pi * ((m[:, None] * np.arange(self.nlon)[None, :]) % self.nlon) / self.nlon
         factor = np.where(m == 0, 1.0, 2.0)[:, None]
         to_grid = np.stack([factor * np.cos(angle), -factor * np.sin(angle)], axis=1)
         from_grid = np.stack([np.cos(angle), -np.sin(angle)], axis=1) / self.nlon
-        self._to_grid = self._tensor(to_grid.reshape(2 * self.size_m, self.nlon))
-        self._from_grid = self._tensor(from_grid.reshape(2 * self.size_m, self.nlon))
+        self._to_grid = self._tensor(to_grid.reshape(2 * m.size, self.nlon))
+        self._from_grid = self._tensor(from_grid.reshape(2 * m.size, self.nlon))
 
     def _make_derivative_tables(self) -> None:
         size_m, size_l, a = self.size_m, self.size_l, self.radius
-        m = np.arange(size_m, dtype=np.float64)[:, None]
+        m = self.wavenumbers.astype(np.float64)[:, None]
         n = m + np.arange(size_l, dtype=np.float64)[None, :]
-        eps = epsilon(self.truncation)
+        eps = epsilon(self.truncation)[self.wavenumbers]
         inside = n <= self.truncation
         n_safe = np.maximum(n, 1.0)
 
@@ -200,29 +218,39 @@ class SpectralTransform:
         Returns:
             shape [field, lat, lon].
         """
+        if torch.is_grad_enabled() or self.device.type != "cpu":
+            return self._synthesis_whole(spec, out)
+        fields, size = spec.shape[2], 2 * spec.shape[2]
+        nlat = self.all_sin_lat.size
+        by_m = self._buffer("by_m", (nlat, self.size_m, size))
+        flat = spec.reshape(self.size_m, size, self.size_l)
+        torch.bmm(self._synthesis_table, flat.mT, out=by_m.transpose(0, 1))
+        if self.share is None:
+            fourier = by_m
+        else:
+            fourier = self._buffer("fourier", (self.nlat, self.truncation + 1, size))
+            self.share.to_rows(by_m.numpy(), fourier.numpy())
+        if out is None:
+            out = torch.empty((fields, self.nlat, self.nlon), dtype=self.dtype, device=self.device)
+        self._rows_from_fourier(fourier.view(self.nlat, -1, fields), out)
+        return out
+
+    def _synthesis_whole(self, spec: Tensor, out: Tensor | None) -> Tensor:
+        """:meth:`synthesis` in differentiable products over all latitudes at once."""
+        self._refuse_share()
         fields = spec.shape[2]
         flat = spec.reshape(self.size_m, 2 * fields, self.size_l)
-        if torch.is_grad_enabled():
-            fourier = torch.bmm(flat, self._synthesis_table)
-        else:
-            fourier = self._buffer("fourier", (self.size_m, 2 * fields, self.nlat))
-            torch.bmm(flat, self._synthesis_table, out=fourier)
+        fourier = torch.bmm(flat, self._synthesis_table.mT)
         rows = fields * self.nlat
         if self.longitude == "matrix":
             matrix = fourier.view(2 * self.size_m, rows).t()
-            if out is None or torch.is_grad_enabled():
-                return torch.mm(matrix, self._to_grid).view(fields, self.nlat, self.nlon)
-            torch.mm(matrix, self._to_grid, out=out.view(rows, self.nlon))
-            return out
-        if not torch.is_grad_enabled() and self.device.type == "cpu":
-            return self._rows_from_fourier(fourier, fields, out)
-        half = self._buffer("half", (rows, self.nlon // 2 + 1, 2))
-        half[:, : self.size_m] = fourier.view(self.size_m, 2, rows).permute(2, 0, 1)
-        grid: Tensor = torch.fft.irfft(torch.view_as_complex(half), n=self.nlon, norm="forward")
+            grid = torch.mm(matrix, self._to_grid)
+        else:
+            half = torch.zeros((rows, self.nlon // 2 + 1, 2), dtype=self.dtype, device=self.device)
+            half[:, : self.size_m] = fourier.view(self.size_m, 2, rows).permute(2, 0, 1)
+            grid = torch.fft.irfft(torch.view_as_complex(half), n=self.nlon, norm="forward")
         grid = grid.view(fields, self.nlat, self.nlon)
-        if out is None:
-            return grid
-        return out.copy_(grid)
+        return grid if out is None or torch.is_grad_enabled() else out.copy_(grid)
 
     def analysis(self, grid: Tensor, *, extended: bool = False) -> Tensor:
         """Grid to coefficients by Gaussian quadrature.
@@ -235,47 +263,62 @@ class SpectralTransform:
             shape [T+1, 2, field, T+2].
         """
         fields = grid.shape[0]
-        rows = fields * self.nlat
-        flat = grid.reshape(rows, self.nlon)
-        if self.longitude == "matrix":
-            if torch.is_grad_enabled():
-                fourier = torch.mm(self._from_grid, flat.t())
-            else:
-                fourier = self._buffer("fourier", (2 * self.size_m, rows))
-                torch.mm(self._from_grid, flat.t(), out=fourier)
-        elif not torch.is_grad_enabled() and self.device.type == "cpu":
-            fourier = self._fourier_from_rows(flat)
+        if torch.is_grad_enabled() or self.device.type != "cpu":
+            matrix = self._fourier_whole(grid)
         else:
-            pairs = torch.view_as_real(torch.fft.rfft(flat, norm="forward"))[:, : self.size_m]
-            fourier = self._buffer("fourier", (self.size_m, 2, rows))
-            fourier.copy_(pairs.permute(1, 2, 0))
-        matrix = fourier.view(self.size_m, 2 * fields, self.nlat)
+            size, whole = 2 * fields, self.truncation + 1
+            fourier = self._buffer("fourier", (self.nlat, whole, size))
+            self._fourier_from_rows(grid, fourier.view(self.nlat, 2 * whole, fields))
+            by_m = fourier
+            if self.share is not None:
+                by_m = self._buffer("by_m", (self.all_sin_lat.size, self.size_m, size))
+                self.share.to_wavenumbers(fourier.numpy(), by_m.numpy())
+            matrix = by_m.permute(1, 2, 0)
         spec = torch.bmm(matrix, self._analysis_table).view(self.spectral_shape(fields))
         return spec if extended else spec * self.inside
 
-    def _rows_from_fourier(self, fourier: Tensor, fields: int, out: Tensor | None) -> Tensor:
-        """Inverse FFT, a cacheful of rows at a time."""
-        rows = fields * self.nlat
-        if out is None:
-            out = torch.empty((fields, self.nlat, self.nlon), dtype=self.dtype, device=self.device)
-        grid, source = out.view(rows, self.nlon), fourier.view(self.size_m, 2, rows).numpy()
-        half = self._buffer("half", (self._chunk, self.nlon // 2 + 1, 2))
-        for first in range(0, rows, self._chunk):
-            part = half[: min(self._chunk, rows - first)]
-            fused_spectral.to_rows(source, first, part.shape[0], part.numpy())
-            row = torch.fft.irfft(torch.view_as_complex(part), n=self.nlon, norm="forward")
-            grid[first : first + part.shape[0]] = row
-        return out
+    def _fourier_whole(self, grid: Tensor) -> Tensor:
+        """Fourier coefficients [T+1, 2 field, lat], differentiable."""
+        self._refuse_share()
+        rows = grid.shape[0] * self.nlat
+        flat = grid.reshape(rows, self.nlon)
+        if self.longitude == "matrix":
+            fourier = torch.mm(self._from_grid, flat.t())
+        else:
+            pairs = torch.view_as_real(torch.fft.rfft(flat, norm="forward"))[:, : self.size_m]
+            fourier = pairs.permute(1, 2, 0).reshape(2 * self.size_m, rows)
+        return fourier.reshape(self.size_m, -1, self.nlat)
 
-    def _fourier_from_rows(self, flat: Tensor) -> Tensor:
-        """FFT, a cacheful of rows at a time."""
-        rows = flat.shape[0]
-        fourier = self._buffer("fourier", (self.size_m, 2, rows))
-        target = fourier.numpy()
-        for first in range(0, rows, self._chunk):
-            part = torch.fft.rfft(flat[first : first + self._chunk], norm="forward")
-            fused_spectral.from_rows(torch.view_as_real(part).numpy(), first, target)
-        return fourier
+    def _refuse_share(self) -> None:
+        if self.share is not None:
+            raise ValueError(
+                "transform: expected the CPU without gradients for a transform that ranks share, "
+                f"got {self.device.type} with gradients {torch.is_grad_enabled()}; use one rank"
+            )
+
+    def _rows_from_fourier(self, fourier: Tensor, out: Tensor) -> None:
+        """Row after row of `out` [field, lat, lon] from `fourier` [lat, 2 (T+1), field]."""
+        nlat, size, fields = fourier.shape
+        if self.longitude == "matrix":
+            table = self._to_grid.expand(nlat, size, self.nlon)
+            torch.bmm(fourier.mT, table, out=out.transpose(0, 1))
+            return
+        half = self._buffer("half", (fields, self.nlon // 2 + 1, 2))
+        rows, packed = half.numpy(), torch.view_as_complex(half)
+        for j, source in enumerate(fourier.view(nlat, -1, 2, fields).numpy()):
+            fused_spectral.to_rows(source, 0, fields, rows)
+            out[:, j] = torch.fft.irfft(packed, n=self.nlon, norm="forward")
+
+    def _fourier_from_rows(self, grid: Tensor, out: Tensor) -> None:
+        """`out` [lat, 2 (T+1), field] from row after row of `grid` [field, lat, lon]."""
+        nlat, size, fields = out.shape
+        if self.longitude == "matrix":
+            table = self._from_grid.expand(nlat, size, self.nlon)
+            torch.bmm(table, grid.permute(1, 2, 0), out=out)
+            return
+        for j, target in enumerate(out.view(nlat, -1, 2, fields).numpy()):
+            part = torch.fft.rfft(grid[:, j], norm="forward")
+            fused_spectral.from_rows(torch.view_as_real(part).numpy(), 0, target)
 
     # -- derivatives on coefficients ----------------------------------------------------------
 

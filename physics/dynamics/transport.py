@@ -33,8 +33,10 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from coupler.interface.errors import UnstableError
+from coupler.interface.parallel import ALONE, Rows
 from physics.dynamics import transport_air as air
 from physics.dynamics import transport_kernels as kernels
+from physics.dynamics.exchanged_rows import Halo, Levels
 
 Array = NDArray[Any]
 Float64 = NDArray[np.float64]
@@ -81,6 +83,7 @@ class GridTransport:
         a, b: half-level coefficients [Pa], [1], [K+1].
         radius: of the planet [m].
         dtype: float32 or float64, of all arrays given later.
+        rows: latitudes that the arrays given later hold; None: all.
     """
 
     def __init__(
@@ -93,14 +96,17 @@ class GridTransport:
         b: ArrayLike,
         radius: float,
         dtype: DTypeLike,
+        rows: Rows | None = None,
     ) -> None:
         if nlon % 2:
             raise ValueError(f"transport: expected an even number of longitudes, got {nlon}")
         self.dtype = np.dtype(dtype)
         self._real: Any = self.dtype.type
         a64, b64 = np.asarray(a, np.float64), np.asarray(b, np.float64)
+        self.rows = rows = rows or Rows(parallel=ALONE, nlat=sin_lat.size)
         levels, nlat, dlon = a64.size - 1, sin_lat.size, 2.0 * np.pi / nlon
-        self.shape = (levels, nlat, nlon)
+        own_rows = rows.own
+        self.shape = (levels, own_rows.size, nlon)
         cos_lat = np.sqrt(1.0 - sin_lat**2)
         edge = np.clip(-1.0 + np.concatenate([[0.0], np.cumsum(weights)]), -1.0, 1.0)
         cos_edge = np.sqrt(1.0 - edge**2)
@@ -113,23 +119,35 @@ class GridTransport:
         thickness = np.diff(a64 + 1.0e5 * b64)
         self._share = (thickness / thickness.sum()).astype(self.dtype)
         self._radius, self._weights64 = radius, weights
-        self._east_factor = weights / (radius * cos_lat * dlon)
+        self._east_factor = (weights / (radius * cos_lat * dlon))[own_rows]
         own = self.dtype
-        self._a, self._b, self._weights = a64.astype(own), b64.astype(own), weights.astype(own)
+        self._a, self._b = a64.astype(own), b64.astype(own)
+        self._weights = weights[own_rows].astype(own)
         self._cos_lat, self._cos_edge = cos_lat.astype(own), cos_edge.astype(own)
+        self._cos_own = self._cos_lat[own_rows]
+        self._halo, self._levels = Halo(rows, 2), Levels(rows, levels)
+        blocks = rows.blocks[rows.parallel.rank]
+        self._edge = np.concatenate([np.arange(a, b + 1) for a, b in blocks])
+        """Numbers of the edges around own rows; each block of rows has one more than rows."""
+        block = np.repeat(np.arange(len(blocks)), [b - a for a, b in blocks])
+        self._south = np.arange(own_rows.size) + block
         self._fx = np.zeros(self.shape, own)
-        self._fy = np.zeros((levels, nlat + 1, nlon), own)
-        self._fz = np.zeros((levels + 1, nlat, nlon), own)
+        self._fy = np.zeros((levels, self._edge.size, nlon), own)
+        self._fz = np.zeros((levels + 1, *self.shape[1:]), own)
         self._mass = np.zeros(self.shape, own)
         self._rows = np.zeros((7, nlon + 6), own)
         self._planes = np.zeros((8, max(levels + 1, nlat + 4), nlon), own)
-        self._residual = np.zeros((nlat, nlon))
+        self._carried = np.zeros((levels, self._halo.count, nlon), own)
+        self._by_level = np.zeros((0, 0, 0, 0), own)
+        self._residual = np.zeros(self.shape[1:])
+        self._sums = np.zeros((3, self.shape[1]))
         self._shift = (
             (1.0 / self._east_factor)[:, None],
-            radius / np.maximum(cos_edge, 1e-6)[:-1, None],
+            radius / np.maximum(cos_edge, 1e-6)[self._edge][self._south, None],
         )
         self.closing_shift = 0.0
-        """Largest distance by which the closing flux moved a column in the last step [m]."""
+        """Largest distance by which the closing flux moved a column of these rows in the last step
+        [m]."""
         self.air_change = 0.0
         """Relative change of the global mass of air in the last step [1]."""
 
@@ -145,19 +163,26 @@ class GridTransport:
             ua, va: [m s-1], [K, lat, lon]. ps: [Pa], [lat, lon].
             dt: [s].
         """
-        air.add_air_flux(
+        air.add_east_flux(
             ua,
             va,
             ps,
             self._a,
             self._b,
             (self._east_factor * dt).astype(self.dtype),
+            self._cos_own,
+            self._rows,
+            self._fx,
+            self._carried,
+        )
+        self._halo.fill(self._carried)
+        air.add_north_flux(
+            self._carried,
+            self._halo.place,
+            self._edge,
             self._cos_lat,
             self._cos_edge,
             self._real(dt / self._radius),
-            self._rows,
-            self._planes[0],
-            self._fx,
             self._fy,
         )
 
@@ -172,16 +197,25 @@ class GridTransport:
         Raises:
             UnstableError: when more air leaves a cell than it has.
         """
-        weights, share = self._weights64, 0.5 / self.shape[2]
-        total = share * float(weights @ before.sum(1, dtype=np.float64))
-        factor = total / (share * float(weights @ after.sum(1, dtype=np.float64)))
+        given = np.stack([before.sum(1, dtype=np.float64), after.sum(1, dtype=np.float64)])
+        total, then = (self._weights64 * self.rows.each(given)).cumsum(axis=1)[:, -1]
+        factor = float(total / then)
         self.air_change = 1.0 / factor - 1.0
-        air.column_residual(self._fx, self._fy, before, after, weights, factor, self._residual)
+        air.column_residual(
+            self._fx,
+            self._fy,
+            self._south,
+            before,
+            after,
+            self._weights64[self.rows.own],
+            factor,
+            self._residual,
+        )
         east, north = self._closing_flux()
         self.closing_shift = float(
             max(
                 np.abs(self._shift[0] * east / before).max(),
-                np.abs(self._shift[1] * north[:-1] / before).max(),
+                np.abs(self._shift[1] * north[self._south] / before).max(),
             )
         )
         air.close_columns(
@@ -194,37 +228,62 @@ class GridTransport:
             self._a,
             self._b,
             self._weights,
+            self._south,
             self._fx,
             self._fy,
             self._fz,
             self._mass,
         )
         sweeps = (self._east, self._north, self._down)
-        for sweep in reversed(sweeps) if reverse else sweeps:
-            least = sweep(q)
-            if not least > 0.0:
-                raise UnstableError.of(
-                    "more air leaves a cell than it has",
-                    sweep.__name__.strip("_"),
-                    expected="a positive part left",
-                    found=f"{least:g}",
-                    remedy="shorten dt",
-                )
+        self._refuse_emptied({s.__name__: s(q) for s in (sweeps[::-1] if reverse else sweeps)})
         kernels.settle(q, self._mass, after, self._a, self._b, self._weights)
 
+    def _refuse_emptied(self, least: dict[str, float]) -> None:
+        """Raises on every rank when a sweep left a cell on any of them without air."""
+        ranks = self.rows.parallel.size
+        all_of_them = np.zeros((ranks, len(least)))
+        own = np.array([list(least.values())])
+        self.rows.parallel.allgather(own, all_of_them, [len(least)] * ranks)
+        for sweep, smallest in zip(least, all_of_them.min(axis=0), strict=True):
+            if not smallest > 0.0:
+                raise UnstableError.of(
+                    "more air leaves a cell than it has",
+                    sweep.strip("_"),
+                    expected="a positive part left",
+                    found=f"{smallest:g}",
+                    remedy="shorten dt",
+                )
+
     def _closing_flux(self) -> tuple[Float64, Float64]:
-        """Flux of whole columns [Pa] with the missing divergence, [lat, lon], [lat+1, lon]."""
-        potential, (east_slope, north_slope) = self._solver(self._residual), self._slopes
-        east = east_slope[:, None] * (np.roll(potential, -1, axis=1) - potential)
-        north = np.zeros((self.shape[1] + 1, self.shape[2]))
-        north[1:-1] = north_slope[1:-1, None] * np.diff(potential, axis=0)
+        """Flux of whole columns [Pa] with the missing divergence, [lat, lon], [edge, lon]."""
+        rows, (east_slope, north_slope) = self.rows, self._slopes
+        # Two dimensions only: every rank solves for the globe and keeps what is around its rows.
+        potential = self._solver(rows.globe(self._residual))
+        own = potential[rows.own]
+        east = east_slope[rows.own, None] * (np.roll(own, -1, axis=1) - own)
+        north = np.zeros((self._edge.size, self.shape[2]))
+        inner = (self._edge > 0) & (self._edge < rows.nlat)
+        edge = self._edge[inner]
+        north[inner] = north_slope[edge, None] * (potential[edge] - potential[edge - 1])
         return east, north
 
     def _east(self, q: Array) -> float:
         return kernels.sweep_east(q, self._mass, self._fx, self._rows)
 
     def _north(self, q: Array) -> float:
-        return kernels.sweep_north(q, self._mass, self._fy, self._planes)
+        if self.rows.parallel.size == 1:
+            return kernels.sweep_north(q, self._mass, self._fy, self._planes)
+        tracers, nlat, count = q.shape[0], self.rows.nlat, self._levels.count
+        if self._by_level.shape[0] != tracers + 2:
+            self._by_level = np.zeros((tracers + 2, count, nlat, self.shape[2]), self.dtype)
+            self._over_edges = np.zeros((count, nlat + 1, self.shape[2]), self.dtype)
+        self._levels.to_levels([*q, self._mass, self._fy[:, self._south]], self._by_level)
+        self._over_edges[:, :-1] = self._by_level[-1]
+        least = kernels.sweep_north(
+            self._by_level[:tracers], self._by_level[tracers], self._over_edges, self._planes
+        )
+        self._levels.to_rows(self._by_level[:-1], [*q, self._mass])
+        return least
 
     def _down(self, q: Array) -> float:
         return kernels.sweep_down(q, self._mass, self._fz, self._planes)
@@ -239,11 +298,17 @@ class GridTransport:
             what had to be made because a whole column was negative.
         """
         given = np.zeros((0, 0, 0), self.dtype) if rate is None else rate
-        return kernels.add_source(q, given, ps, self._a, self._b, self._weights, dt)
+        kernels.add_source(q, given, ps, self._a, self._b, dt, self._sums)
+        mass, moved, made = self._means(self._sums)
+        return mass, moved, made
 
     def mass(self, q: Array, ps: Array) -> float:
         """g times the global mean mass of a tracer [K, lat, lon] [Pa], summed in float64."""
         delta_a, delta_b = np.diff(self._a.astype(np.float64)), np.diff(self._b.astype(np.float64))
         dp = delta_a[:, None, None] + delta_b[:, None, None] * ps.astype(np.float64)
-        rows = (dp * q).sum((0, 2))
-        return float(0.5 / self.shape[2] * (self._weights64 @ rows))
+        return self._means((dp * q).sum(0).sum(1)[None])[0]
+
+    def _means(self, sums: Float64) -> list[float]:
+        """Global means from sums over own rows [quantity, lat], added from south to north."""
+        found = 0.5 / self.shape[2] * self._weights64 * self.rows.each(sums)
+        return [float(x) for x in found.cumsum(axis=1)[:, -1]]

@@ -3,6 +3,9 @@
 Everything is in units of M = dp w [Pa]: the air over a cell of Gaussian weight w. ``fx[k, j, i]``
 is what leaves cell i through its east face in a step, ``fy[k, e, i]`` what goes north over edge e
 (edge 0 is the south pole), ``fz[k, j, i]`` what goes down through half level k.
+
+Rows may be a part of the globe: ``south[j]`` is the position in ``fy`` of the edge south of row j,
+the next one is the edge north of it, and ``edge`` holds the numbers of these edges on the globe.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ Array = NDArray[Any]
 
 
 @njit(fastmath=True)
-def add_air_flux(
+def add_east_flux(
     ua: Array,
     va: Array,
     ps: Array,
@@ -25,65 +28,98 @@ def add_air_flux(
     b: Array,
     east_factor: Array,
     cos_lat: Array,
-    cos_edge: Array,
-    north_factor: float,
     halo: Array,
-    plane: Array,
     fx: Array,
-    fy: Array,
+    north: Array,
 ) -> None:
-    """Adds the air that a wind carries through the faces; fourth order in the mesh inside.
+    """Adds the air that a wind carries through east faces, and prepares `add_north_flux`.
 
     Args:
         ua, va: wind [m s-1], [K, lat, lon].
         ps: [Pa], [lat, lon].
         a, b: half-level coefficients [Pa], [1], [K+1].
         east_factor: dt w / (a cos(lat) dlon) [s m-1], [lat].
-        cos_lat, cos_edge: [lat], [lat+1].
-        north_factor: dt / a [s m-1].
-        halo: scratch [1, lon+4]. plane: scratch [lat, lon].
-        fx, fy: [K, lat, lon], [K, lat+1, lon].
+        cos_lat: [lat].
+        halo: scratch [1, lon+4].
+        fx: [K, lat, lon].
+        north: v dp cos(lat) [m s-1 Pa], [K, at least lat, lon].
     """
     levels, nlat, nlon = ua.shape
     real = ua.dtype.type
-    seven, twelfth, half = real(7.0), real(1.0 / 12.0), real(0.5)
+    seven, twelfth = real(7.0), real(1.0 / 12.0)
     row = halo[0]
     for k in range(levels):
         da, db = a[k + 1] - a[k], b[k + 1] - b[k]
         for j in range(nlat):
             factor, cosine = east_factor[j] * twelfth, cos_lat[j]
-            u, v, p, out, north = ua[k, j], va[k, j], ps[j], fx[k, j], plane[j]
+            u, v, p, out, carried = ua[k, j], va[k, j], ps[j], fx[k, j], north[k, j]
             for i in range(nlon):
                 thick = da + db * p[i]
                 row[i + 2] = u[i] * thick
-                north[i] = v[i] * thick * cosine
+                carried[i] = v[i] * thick * cosine
             row[0], row[1] = row[nlon], row[nlon + 1]
             row[nlon + 2], row[nlon + 3] = row[2], row[3]
             for i in range(nlon):
                 out[i] += factor * (seven * (row[i + 2] + row[i + 3]) - (row[i + 1] + row[i + 4]))
-        for e in range(1, nlat):
-            out, south, north = fy[k, e], plane[e - 1], plane[e]
+
+
+@njit(fastmath=True)
+def add_north_flux(
+    north: Array,
+    place: Array,
+    edge: Array,
+    cos_lat: Array,
+    cos_edge: Array,
+    north_factor: float,
+    fy: Array,
+) -> None:
+    """Adds the air that a wind carries over edges; fourth order in the mesh but at the poles.
+
+    Args:
+        north: v dp cos(lat) [m s-1 Pa], [K, rows, lon].
+        place: where a row of the globe lies in `north`, [lat].
+        edge: number of each edge, [edge].
+        cos_lat, cos_edge: of the globe, [lat], [lat+1].
+        north_factor: dt / a [s m-1].
+        fy: [K, edge, lon].
+    """
+    levels, edges, nlon = fy.shape
+    nlat = place.size
+    real = north.dtype.type
+    seven, twelfth, half = real(7.0), real(1.0 / 12.0), real(0.5)
+    for k in range(levels):
+        for n in range(edges):
+            e = edge[n]
+            if e == 0 or e == nlat:
+                continue
+            out, low, high = fy[k, n], north[k, place[e - 1]], north[k, place[e]]
             if e == 1 or e == nlat - 1:
-                low = north_factor * half * cos_edge[e] / cos_lat[e - 1]
-                high = north_factor * half * cos_edge[e] / cos_lat[e]
+                from_low = north_factor * half * cos_edge[e] / cos_lat[e - 1]
+                from_high = north_factor * half * cos_edge[e] / cos_lat[e]
                 for i in range(nlon):
-                    out[i] += low * south[i] + high * north[i]
+                    out[i] += from_low * low[i] + from_high * high[i]
             else:
-                far_south, far_north, factor = plane[e - 2], plane[e + 1], north_factor * twelfth
+                far_low, far_high = north[k, place[e - 2]], north[k, place[e + 1]]
+                factor = north_factor * twelfth
                 for i in range(nlon):
-                    out[i] += factor * (
-                        seven * (south[i] + north[i]) - (far_south[i] + far_north[i])
-                    )
+                    out[i] += factor * (seven * (low[i] + high[i]) - (far_low[i] + far_high[i]))
 
 
 @njit()
 def column_residual(
-    fx: Array, fy: Array, before: Array, after: Array, weight: Array, factor: float, out: Array
+    fx: Array,
+    fy: Array,
+    south: Array,
+    before: Array,
+    after: Array,
+    weight: Array,
+    factor: float,
+    out: Array,
 ) -> None:
     """What the columns still have to lose: M before - M after - divergence, in float64, [lat, lon].
 
     Args:
-        fx, fy: air fluxes.
+        fx, fy: air fluxes. south: see above, [lat].
         before, after: ps [Pa], [lat, lon]. factor: scales `after`.
         weight: Gaussian weights [lat].
         out: [Pa], [lat, lon].
@@ -94,9 +130,9 @@ def column_residual(
             out[j, i] = weight[j] * (before[j, i] - factor * after[j, i])
     for k in range(levels):
         for j in range(nlat):
-            row, north, south, target = fx[k, j], fy[k, j + 1], fy[k, j], out[j]
+            row, target, low, high = fx[k, j], out[j], fy[k, south[j]], fy[k, south[j] + 1]
             for i in range(nlon):
-                target[i] -= row[i] + north[i] - south[i]
+                target[i] -= row[i] + high[i] - low[i]
             for i in range(1, nlon):
                 target[i] += row[i - 1]
             target[0] += row[nlon - 1]
@@ -136,6 +172,7 @@ def close_columns(
     a: Array,
     b: Array,
     weight: Array,
+    south: Array,
     fx: Array,
     fy: Array,
     fz: Array,
@@ -144,10 +181,10 @@ def close_columns(
     """Adds the closing flux to the others; fills `fz` and the air `mass` before the step.
 
     Args:
-        east, north: closing flux of the whole column [Pa], [lat, lon], [lat+1, lon].
+        east, north: closing flux of the whole column [Pa], [lat, lon], [edge, lon].
         share: of each level in it [1], [K].
         before, after: ps [Pa], [lat, lon]. factor: scales `after`.
-        a, b: half-level coefficients. weight: Gaussian weights [lat].
+        a, b: half-level coefficients. weight: Gaussian weights [lat]. south: see above, [lat].
         fx, fy, fz: fluxes; fz [K+1, lat, lon].
         mass: [K, lat, lon].
     """
@@ -157,12 +194,13 @@ def close_columns(
         fz[0, j, :] = zero
     for k in range(levels):
         da, db, part = a[k + 1] - a[k], b[k + 1] - b[k], share[k]
-        for j in range(nlat + 1):
-            row, push = fy[k, j], north[j]
+        for e in range(north.shape[0]):
+            row, push = fy[k, e], north[e]
             for i in range(nlon):
                 row[i] += part * push[i]
         for j in range(nlat):
-            w, row, high, low, push = weight[j], fx[k, j], fy[k, j + 1], fy[k, j], east[j]
+            w, row, push = weight[j], fx[k, j], east[j]
+            low, high = fy[k, south[j]], fy[k, south[j] + 1]
             upper, lower, target, p, p_new = fz[k, j], fz[k + 1, j], mass[k, j], before[j], after[j]
             for i in range(nlon):
                 row[i] += part * push[i]

@@ -302,23 +302,21 @@ def settle(q: Array, mass: Array, ps: Array, a: Array, b: Array, weight: Array) 
 
 @njit(fastmath=True)
 def add_source(
-    q: Array, rate: Array, ps: Array, a: Array, b: Array, weight: Array, dt: float
-) -> tuple[float, float, float]:
+    q: Array, rate: Array, ps: Array, a: Array, b: Array, dt: float, sums: Array
+) -> None:
     """q += dt rate for one tracer; a negative value borrows from the layers below, then above.
 
     Args:
         q: [1], [K, lat, lon]. rate: [s-1], [K, lat, lon], or of length 0.
-        ps: [Pa]. a, b: half-level coefficients. weight: Gaussian weights [lat], sum 2.
+        ps: [Pa]. a, b: half-level coefficients.
         dt: [s].
-
-    Returns:
-        global means times g [Pa] of the tracer's mass, of what was moved to fill, and of what was
-        made where a whole column was negative.
+        sums: over each row, times g [Pa], of the tracer's mass, of what was moved to fill, and of
+            what was made where a whole column was negative, [3, lat].
     """
     levels, nlat, nlon = q.shape
-    total, moved, made = 0.0, 0.0, 0.0
     for j in range(nlat):
-        share, p = 0.5 * weight[j] / nlon, ps[j]
+        total, moved, made = 0.0, 0.0, 0.0
+        p = ps[j]
         lowest = q[0, j, 0]
         for k in range(levels):
             target = q[k, j]
@@ -333,7 +331,7 @@ def add_source(
                 owed = 0.0
                 for k in range(levels):
                     thick = np.float64(a[k + 1] - a[k] + (b[k + 1] - b[k]) * p[i])
-                    moved += share * max(0.0, -q[k, j, i] * thick)
+                    moved += max(0.0, -q[k, j, i] * thick)
                     content = q[k, j, i] * thick - owed
                     if content < 0.0:
                         owed = -content
@@ -347,10 +345,10 @@ def add_source(
                         taken = min(owed, q[k, j, i] * thick)
                         q[k, j, i] = max(0.0, q[k, j, i] - taken / thick)
                         owed -= taken
-                made += share * owed
+                made += owed
         for k in range(levels):
             target = q[k, j]
             da, db = np.float64(a[k + 1] - a[k]), np.float64(b[k + 1] - b[k])
             for i in range(nlon):
-                total += share * target[i] * (da + db * p[i])
-    return total, moved, made
+                total += target[i] * (da + db * p[i])
+        sums[0, j], sums[1, j], sums[2, j] = total, moved, made

@@ -1,27 +1,29 @@
 """Steps of the core as one differentiable function of the state it starts from.
 
-The same scheme as ``DynamicalCore.step``, mass fixer included, written without memory: a gradient
-of any scalar of the result with respect to the initial coefficients, or to parameters of
-`forcing`, goes through all steps. With `checkpoint`, a step keeps its three states only and is
-computed again on the way back: memory grows by three states a step instead of all its fields, for
-about one more forward pass of time (Chen, T., B. Xu, C. Zhang, C. Guestrin (2016),
-arXiv:1604.06174).
+The same schemes as ``DynamicalCore.step``, leapfrog or SIL3, mass fixer included, written without
+memory: a gradient of any scalar of the result with respect to the initial coefficients, or to
+parameters of `forcing`, goes through all steps. With `checkpoint`, a step keeps its states only
+(three of leapfrog, one of SIL3) and is computed again on the way back: memory grows by these states
+a step instead of all its fields, for about one more forward pass of time (Chen, T., B. Xu,
+C. Zhang, C. Guestrin (2016), arXiv:1604.06174). A leading axis of `spec` is the member of an
+ensemble, stepped in one batch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 
-import numpy as np
 import torch
 from torch.utils.checkpoint import checkpoint as recompute
 
 from physics.dynamics.core import DynamicalCore
+from physics.dynamics.ensemble import Batch, batch_of
 from physics.dynamics.primitive import GridFields
+from physics.dynamics.sil3 import Sil3
 
 Tensor = torch.Tensor
 Forcing = Callable[[GridFields], Mapping[str, Tensor]]
+States = tuple[Tensor, ...]
 
 
 def unroll(
@@ -34,95 +36,94 @@ def unroll(
     """Coefficients of the newest time level after `steps` steps from `spec`.
 
     Args:
-        core: gives equations, time step, orography, filter; its own state is neither used nor
-            changed. Moisture must be spectral.
-        spec: initial coefficients, [T+1, 2, (3+n) K + 1, T+2].
-        steps: number of steps; the first one is Euler's.
+        core: gives equations, time step, time scheme, orography, filter; its own state is neither
+            used nor changed. Moisture must be spectral.
+        spec: initial coefficients, [T+1, 2, (3+n) K + 1, T+2], or [member, ...] for an ensemble.
+        steps: number of steps; the first one of leapfrog is Euler's.
         forcing: tendencies ``ua va ta hus`` [SI s-1], [K, lat, lon], of the state that physics
-            sees, the older time level.
+            sees: the older time level of leapfrog, the only one of SIL3. In an ensemble, what it
+            gets and gives is [member, ...].
         checkpoint: compute steps again instead of keeping their fields.
 
     Returns:
         shape of `spec`.
+
+    Raises:
+        ValueError: for moisture on the grid, or coefficients of another shape.
     """
-    if core.moisture is not None:
+    single = tuple(core.transform.spectral_shape(core.equations.fields))
+    leading = spec.ndim == len(single) + 1
+    if tuple(spec.shape[-4:]) != single or not (leading or spec.ndim == len(single)):
         raise ValueError(
-            "unroll: expected spectral moisture, got moisture on the grid, whose limiters have no "
-            "useful gradient; build the core with moisture='spectral'"
+            f"unroll: expected coefficients of shape {single} or (member, *that), got "
+            f"{tuple(spec.shape)}"
         )
-    march = _March(core, forcing)
-    before = now = seen = spec
-    target = march.dry_mass(core.equations.to_grid(spec)) if core.fix_mass else spec.new_zeros(())
+    batch = batch_of(core, spec.shape[0] if leading else 1)
+    march = _March(batch, forcing, leading=leading)
+    now = batch.inward(spec) if leading else spec
+    target = batch.dry_mass(now) if core.fix_mass else spec.new_zeros(())
+    states: States = (now,) if batch.sil3 else (now, now, now)
     for step in range(steps):
-        advance = march.first if step == 0 else march.step
+        advance: Callable[..., States] = march.first if step == 0 else march.step
+        if batch.sil3:
+            advance = march.runge_kutta
         if checkpoint:
-            before, now, seen = recompute(advance, before, now, seen, target, use_reentrant=False)
+            states = recompute(advance, target, *states, use_reentrant=False)
         else:
-            before, now, seen = advance(before, now, seen, target)
-    return now
+            states = advance(target, *states)
+    now = states[0] if batch.sil3 else states[1]
+    if (
+        batch.sil3 and steps
+    ):  # as in the core, where the fixer ends a step; in leapfrog it begins one
+        now, _ = batch.centred(now, target)
+    return batch.outward(now) if leading else now
 
 
 class _March:
-    """One step as a function of both time levels and the state that physics sees."""
+    """One step as a function of its states."""
 
-    def __init__(self, core: DynamicalCore, forcing: Forcing | None) -> None:
-        self.core, self.forcing = core, forcing
-        tr, device = core.transform, core.transform.device
-        self.weights = torch.tensor(0.5 * tr.gauss_weights / tr.nlon, device=device)[:, None]
-        self.delta_a = torch.tensor(np.diff(core.vertical.a), device=device)[:, None, None]
-        self.delta_b = torch.tensor(np.diff(core.vertical.b), device=device)[:, None, None]
+    def __init__(self, batch: Batch, forcing: Forcing | None, *, leading: bool) -> None:
+        self.batch, self.forcing, self.leading = batch, forcing, leading
+        self.dt, self.surface = batch.core.dt, batch.surface()
 
-    def mean_terms(self, g: GridFields) -> tuple[Tensor, Tensor]:
-        """As ``DynamicalCore._dry_mass_terms`` [Pa], float64."""
-        eq = self.core.equations
-        ps = eq.surface_pressure(g.ln_ps).double()
-        if not eq.tracers:
-            return (ps * self.weights).sum(), ps.new_zeros(())
-        q = g.scalars[1].double()
-        scaled = ps * (1.0 - (q * self.delta_b).sum(0))
-        return (scaled * self.weights).sum(), ((q * self.delta_a).sum(0) * self.weights).sum()
-
-    def dry_mass(self, g: GridFields) -> Tensor:
-        """Global mean pressure of dry air [Pa]."""
-        scaled, fixed = self.mean_terms(g)
-        return scaled - fixed
-
-    def centred(self, spec: Tensor, target: Tensor) -> tuple[Tensor, GridFields]:
-        """Coefficients and grid fields with the mass of dry air that `target` says [Pa]."""
-        g = self.core.equations.to_grid(spec)
-        if not self.core.fix_mass:
-            return spec, g
-        scaled, fixed = self.mean_terms(g)
-        shift = torch.log((target + fixed) / scaled).to(spec.dtype)
-        mean = torch.zeros_like(spec)
-        mean[0, 0, -1, 0] = 1.0
-        return spec + shift * mean, replace(g, ln_ps=g.ln_ps + shift)
-
-    def force(self, seen: Tensor) -> Mapping[str, Tensor]:
-        return {} if self.forcing is None else self.forcing(self.core.equations.to_grid(seen))
+    def force(self, g: GridFields) -> Mapping[str, Tensor]:
+        if self.forcing is None:
+            return {}
+        if not self.leading:
+            return self.forcing(g)
+        return self.batch.rates_inward(self.forcing(self.batch.fields_of_members(g)))
 
     def tendency(self, spec: Tensor, g: GridFields, force: Mapping[str, Tensor]) -> Tensor:
-        return self.core.equations.tendency(spec, g, self.core.surface_geopotential, force)
+        return self.batch.equations.tendency(spec, g, self.surface, force)
 
-    def first(
-        self, before: Tensor, now: Tensor, seen: Tensor, target: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def first(self, target: Tensor, before: Tensor, now: Tensor, seen: Tensor) -> States:
         """Euler to the middle, then across; `before` and `seen` are the same state."""
-        leapfrog, dt = self.core.leapfrog, self.core.dt
-        start, g = self.centred(now, target)
-        force = self.force(start)
+        leapfrog, dt = self.batch.leapfrog, self.dt
+        start, g = self.batch.centred(now, target)
+        force = self.force(g)
         half = leapfrog.advance(start, start, self.tendency(start, g, force), 0.5 * dt)
-        middle = self.core.equations.to_grid(half)
+        middle = self.batch.equations.to_grid(half)
         after = leapfrog.advance(start, half, self.tendency(half, middle, force), dt)
         return start, after, start
 
-    def step(
-        self, before: Tensor, now: Tensor, seen: Tensor, target: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Leapfrog and filter."""
-        leapfrog = self.core.leapfrog
-        centre, g = self.centred(now, target)
-        tendency = self.tendency(centre, g, self.force(seen))
-        after = leapfrog.advance(before, centre, tendency, 2.0 * self.core.dt)
+    def step(self, target: Tensor, before: Tensor, now: Tensor, seen: Tensor) -> States:
+        """Leapfrog and filter; `seen` is what physics acts on."""
+        leapfrog = self.batch.leapfrog
+        force = {} if self.forcing is None else self.force(self.batch.equations.to_grid(seen))
+        centre, g = self.batch.centred(now, target)
+        tendency = self.tendency(centre, g, force)
+        after = leapfrog.advance(before, centre, tendency, 2.0 * self.dt)
         old, new = leapfrog.filtered(before, centre, after)
         return old, new, centre
+
+    def runge_kutta(self, target: Tensor, now: Tensor) -> States:
+        """SIL3 from a state that still has to be centred."""
+        sil3, batch = self.batch.sil3, self.batch
+        assert isinstance(sil3, Sil3)
+        start, g = batch.centred(now, target)
+        force = self.force(g)
+
+        def rate(spec: Tensor) -> Tensor:
+            return self.tendency(spec, batch.equations.to_grid(spec), force)
+
+        return (sil3.advance(start, self.tendency(start, g, force), rate, self.dt),)

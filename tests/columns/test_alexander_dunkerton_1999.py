@@ -60,6 +60,12 @@ def test_the_strongest_drag_opposes_the_mesospheric_jet(name, peak, km):
     assert drag[strongest] * WIND[name][strongest] < 0.0
 
 
+def test_the_strongest_drag_of_the_oscillation_sits_above_it():
+    drag = np.abs(DAY * Result(one_of_each("B")).tend.ua[:, 0])
+    assert KM[np.argmax(drag)] == 48.5
+    assert drag.max() == pytest.approx(1.45, abs=5e-3)  # three printed digits
+
+
 def test_launched_reflected_and_escaped_fluxes_are_the_tabulated_ones():
     result = Result(one_of_each("A", "E", "B"))
     np.testing.assert_allclose(result.diag.xgwdabs[:3], 3.329735e-3, rtol=1e-6)  # printed digits

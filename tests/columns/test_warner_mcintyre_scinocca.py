@@ -4,7 +4,19 @@ from functools import partial
 
 import numpy as np
 import pytest
-from isothermal import DAY, KM, NCOL, WIND, Z_HALF, host_of, one_of_each, state, weather
+from isothermal import (
+    DAY,
+    KM,
+    NCOL,
+    NOW,
+    PLANET,
+    WIND,
+    Z_HALF,
+    host_of,
+    one_of_each,
+    state,
+    weather,
+)
 from isothermal import Result as Call
 from pydantic import ValidationError
 
@@ -25,15 +37,93 @@ TABLE = {
 
 @pytest.mark.parametrize("name", ["A", "B"])
 def test_the_tabulated_drag_is_reproduced(name):
-    result = Result(one_of_each(name), tropical_reduction=0.0)
+    result = Result(one_of_each(name), tropical_reduction=0.0, limited=False)
     for km, drag in TABLE[name].items():
         # four printed digits; a part of them is lost where opposite azimuths nearly cancel
         assert result.at(km) == pytest.approx(drag, rel=1e-3, abs=6e-5), f"{km} km"
 
 
 def test_what_reaches_the_top_is_absorbed_by_the_top_layer():
-    result = Result(one_of_each("A"), tropical_reduction=0.0)
+    result = Result(one_of_each("A"), tropical_reduction=0.0, limited=False)
     assert result.at(79.5) == pytest.approx(-122.0, abs=0.5)  # three printed digits
+
+
+def test_the_limiter_leaves_the_tabulated_columns_alone_at_the_usual_step():
+    x = one_of_each("A", "B")
+    free, limited = Result(x, limited=False), Result(x)
+    np.testing.assert_array_equal(limited.flux.xgwdparam, free.flux.xgwdparam)
+    assert not limited.diag.nogwdlimit.any()
+
+
+def handed_up(wind, middle, room, launched, c, dc, f, cap, ratio):
+    """The definition of the limiter for one azimuth: flux left at each interface, top first."""
+    flux, excess, speed, highest = np.zeros(wind.size), 0.0, 0.0, 0.0
+    flux[-1] = launched
+    active = np.ones(c.size, bool)
+    for i in range(wind.size - 2, 0, -1):
+        highest = max(highest, wind[i])
+        after = np.where(active & (c >= highest), f, 0.0)
+        after = np.minimum(after, cap * ratio[i] * (c - wind[i]) ** 2 / c)
+        active, taken, f = after > 0.0, (f - after) * dc, after
+        lost = taken.sum() + excess
+        if lost > 0.0:
+            speed = ((taken * c).sum() + excess * speed) / lost
+            below = min(wind[i + 1], middle[i])
+            excess = lost - min(lost, max(speed - below, 0.0) * room[i])
+        flux[i] = (f * dc).sum() + excess
+    return flux
+
+
+@pytest.mark.parametrize("tightness", [1e-3, 3e-2, 1.0, np.inf])
+def test_the_limiter_is_the_one_that_is_defined(tightness):
+    rng = np.random.default_rng(8)
+    c, dc = WMSParameters().grid()
+    n = 37
+    middle = np.cumsum(4.0 * rng.standard_normal(n))[::-1].copy()
+    wind = np.empty(n)
+    wind[1:] = 0.5 * (middle[1:] + middle[:-1])
+    wind[0] = middle[0]
+    wind, middle = wind - wind[-1], middle - wind[-1]
+    ratio = np.exp(-np.arange(n - 1.0, -1.0, -1.0) / 7.0)
+    room = tightness * 1e-3 * ratio
+    launched = 1e-3 * (c * dc).sum()
+    flux, other = np.zeros((2, n))
+    moved = _azimuth(
+        1.0, 0.0, wind, middle, room, ratio, n - 1, 1e-3, 1e-3, c, dc, c.copy(),
+        np.zeros(c.size), flux, other,
+    )  # fmt: skip
+    expected = handed_up(wind, middle, room, launched, c, dc, 1e-3 * c, 1e-3, ratio)
+    np.testing.assert_allclose(flux[1:], expected[1:], rtol=1e-12, atol=1e-18)
+    assert (moved > 0.0) is (tightness < np.inf)
+    if tightness < np.inf:  # no layer is pushed past what its waves can reach
+        pushed = np.diff(flux[1:]) / room[1:-1]
+        assert pushed.max() <= c[0] - np.minimum(wind[2:], middle[1:-1]).min()
+
+
+@pytest.mark.parametrize("of", ["ua", "va"])
+def test_a_limited_column_closes_and_a_clipped_one_would_not(of, monkeypatch):
+    x, host = weather()
+    monkeypatch.setattr(NOW, "dt", 20 * DAY)
+    free, limited = Result(x, host=host, limited=False), Result(x, host=host)
+    assert limited.diag.nogwdlimit.max() > 1e-5
+    assert np.all(np.abs(limited.column[of]) <= 1e-12 * limited.absolute[of])
+    flux = {"ua": "xgwdparam", "va": "ygwdparam"}[of]
+    # nothing is launched anew, and momentum only ever moves up
+    np.testing.assert_array_equal(getattr(limited.flux, flux)[-1], getattr(free.flux, flux)[-1])
+    # the control: clipping each layer's drag to what it may take would lose the rest
+    drag, most = getattr(free.tend, of), np.abs(getattr(limited.tend, of))
+    mass = np.diff(x.phalf, axis=0) / PLANET.gravity
+    clipped = (np.clip(drag, -most, most) * mass)[1:].sum(0)
+    kept = (drag * mass)[1:].sum(0)
+    assert np.abs((clipped - kept) / free.absolute[of]).max() > 1e-3
+
+
+def test_a_longer_step_moves_more_momentum_up(monkeypatch):
+    moved = []
+    for days in (0.02, 5.0, 50.0):
+        monkeypatch.setattr(NOW, "dt", days * DAY)
+        moved.append(Result(one_of_each("A")).diag.nogwdlimit[0])
+    assert moved[0] == 0.0 and moved[0] < moved[1] < moved[2]
 
 
 def test_drag_below_the_launch_interface_is_zero():
@@ -95,8 +185,8 @@ def test_the_flux_of_one_azimuth_only_falls_on_its_way_up_and_ends_at_its_critic
     for strength, reaches_top in ((1.0, True), (3.0, False)):
         flux, other = np.zeros((2, 41))
         _azimuth(
-            1.0, 0.0, strength * wind, wind, ratio, 40, 1e-3, 1e-3, c, dc, c.copy(),
-            np.zeros(20), flux, other,
+            1.0, 0.0, strength * wind, strength * wind, np.full(41, np.inf), ratio, 40, 1e-3, 1e-3,
+            c, dc, c.copy(), np.zeros(20), flux, other,
         )  # fmt: skip
         assert np.all(np.diff(flux[1:]) >= 0.0) and not other.any()
         assert bool(flux[1] > 0.0) is reaches_top  # the fastest wave goes at 100 m/s

@@ -132,7 +132,7 @@ def test_a_run_that_fails_leaves_its_newest_restart_from_before_the_failure(
     plugin = tmp_path / "fails.py"
     plugin.write_text(PLUGIN.format(step=step, failure=failure), encoding="utf-8")
     out = tmp_path / "run"
-    SCHEMES["gravity_wave"].pop(f"fails_{step}", None)
+    SCHEMES.get("gravity_wave", {}).pop(f"fails_{step}", None)
     failing = Simulation.from_case(
         CASES / "aquaplanet_t21.yaml",
         set=SMALL | {"restart.interval": 5 / STEPS_PER_DAY, "restart.keep": 1},
@@ -149,3 +149,20 @@ def test_a_run_that_fails_leaves_its_newest_restart_from_before_the_failure(
     assert found.moment.step <= step
     for name, array in found.arrays.items():
         assert np.isfinite(array).all(), name
+
+
+def test_a_run_that_fails_leaves_every_finished_record(tmp_path: Path) -> None:
+    made = Simulation.from_case(
+        CASES / "qbo_1d.yaml", set={"days": 60, "output.interval": 3}, out=tmp_path / "run"
+    )
+    bound = made.model.suite.processes[0].schemes[0]
+
+    def fail(now: Any) -> None:
+        if now.step == 31:
+            raise DataError.of("a scheme that fails", "gravity_wave")
+
+    bound.on_call = fail
+    with pytest.raises(DataError, match="a scheme that fails"):
+        made.run(quiet=True)
+    for name in ("atmosphere.nc", "budgets.nc"):
+        assert variables(tmp_path / "run" / name)["time"].size == 10

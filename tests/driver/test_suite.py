@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from coupler.config import Ramp
-from coupler.driver.suite import Bound, Process, Suite
+from coupler.driver.bound import Bound
+from coupler.driver.suite import Process, Suite
 from coupler.interface.component import (
     Arrays,
     Diagnostic,
@@ -290,6 +291,30 @@ def test_drag_heats_by_the_kinetic_energy_it_takes(made: Made) -> None:
     scale = np.abs(lost).max()
     tolerance = 1e-12 if total["ta"].dtype == np.float64 else 1e-5
     np.testing.assert_allclose(gained, lost, atol=tolerance * scale, rtol=0)
+
+
+class Backward(Waves):
+    """The opposite flux, half as large again."""
+
+    scheme = "backward"
+
+    def compute(self, x: Arrays, tend: Arrays, flux: Arrays, diag: Arrays, now: Now) -> None:
+        super().compute(x, tend, flux, diag, now)
+        flux.xgwdparam *= -1.5
+
+
+def test_a_blend_heats_by_the_kinetic_energy_that_the_common_drag_takes(made: Made) -> None:
+    process = made.add(Waves(), Backward(), weights=(0.25, 0.75))
+    dt = 100.0
+    u = made.columns["ua"].reshape(K, -1).astype(np.float64)
+    total = made.suite.run(made.now(dt=dt))
+    lost = 0.5 * u**2 - 0.5 * (u + dt * total["ua"].astype(np.float64)) ** 2
+    gained = Planet().cp_dry * dt * total["ta"].astype(np.float64)
+    tolerance = (1e-12 if total["ta"].dtype == np.float64 else 1e-5) * np.abs(lost).max()
+    np.testing.assert_allclose(gained, lost, atol=tolerance, rtol=0)
+    # the control: each scheme's own heat, weighted, is that of other winds
+    own = sum(w * b.rate["ta"] for w, b in zip((0.25, 0.75), process.schemes, strict=True))
+    assert np.abs(Planet().cp_dry * dt * own - lost).max() > 100 * tolerance
 
 
 def test_an_input_in_another_unit_is_converted_and_an_equal_one_is_the_same_memory(

@@ -36,10 +36,11 @@ def scalar(core, spec):
     return (g.ua**2 + g.va**2).mean() + (g.t_prime**2).mean() + 1e3 * (g.ln_ps**2).mean()
 
 
+@pytest.mark.parametrize("stepper", ["leapfrog", "sil3"])
 @pytest.mark.parametrize("forcing", [None, relax], ids=["free", "forced"])
 @pytest.mark.parametrize("tracers", [0, 1])
-def test_unrolled_steps_are_the_steps_of_the_core(tracers, forcing):
-    core, spec, _ = start(tracers)
+def test_unrolled_steps_are_the_steps_of_the_core(tracers, forcing, stepper):
+    core, spec, _ = start(tracers, stepper=stepper)
     with torch.no_grad():
         ours = unroll(core, spec, 4, forcing)
     core.start(spec)
@@ -51,10 +52,15 @@ def test_unrolled_steps_are_the_steps_of_the_core(tracers, forcing):
     assert ((ours - core._now).abs() / scale).max() < 1e-11
 
 
-@pytest.mark.parametrize("checkpoint", [False, True])
-@pytest.mark.parametrize(("steps", "tracers"), [(1, 0), (1, 1), (4, 0), (4, 1), (24, 1)])
-def test_the_gradient_is_that_of_central_differences(steps, tracers, checkpoint):
-    core, spec, direction = start(tracers)
+@pytest.mark.parametrize(
+    ("steps", "tracers", "stepper", "checkpoint"),
+    [
+        *((n, t, "leapfrog", c) for n, t in ((1, 0), (4, 1), (24, 1)) for c in (False, True)),
+        *((n, t, "sil3", c) for n, t, c in ((1, 0, False), (4, 1, True), (24, 1, False))),
+    ],
+)
+def test_the_gradient_is_that_of_central_differences(steps, tracers, stepper, checkpoint):
+    core, spec, direction = start(tracers, stepper=stepper)
     x = spec.clone().requires_grad_()
     (gradient,) = torch.autograd.grad(
         scalar(core, unroll(core, x, steps, relax, checkpoint=checkpoint)), x
@@ -79,22 +85,39 @@ def test_the_gradient_is_that_of_central_differences(steps, tracers, checkpoint)
     )
 
 
-def test_a_parameter_of_the_forcing_has_a_gradient():
-    core, spec, _ = start()
+@pytest.mark.parametrize("stepper", ["leapfrog", "sil3"])
+@pytest.mark.parametrize("steps", [1, 4, 24])
+def test_the_gradient_of_a_components_parameters_is_that_of_central_differences(steps, stepper):
+    """Drag, relaxation and its target: what a component would learn."""
+    core, spec, _ = start(stepper=stepper)
 
-    def after(rate):
-        return scalar(core, unroll(core, spec, 3, lambda g: {"ua": -rate * g.ua}))
+    def after(p):
+        def forcing(g):
+            return {
+                "ua": -p[0] * g.ua, "va": -p[0] * g.va, "ta": -p[1] * (g.t_prime - torch.exp(p[2]))
+            }  # fmt: skip
 
-    rate = torch.tensor(1e-5, dtype=torch.float64, requires_grad=True)
-    (slope,) = torch.autograd.grad(after(rate), rate)
+        return scalar(core, unroll(core, spec, steps, forcing, checkpoint=steps > 4))
+
+    parameters = torch.tensor([1e-5, 4e-6, 1.0], dtype=torch.float64, requires_grad=True)
+    (gradient,) = torch.autograd.grad(after(parameters), parameters)
     with torch.no_grad():
-        h = 1e-7
-        difference = (after(rate + h) - after(rate - h)) / (2.0 * h)
-    assert abs(float(slope) / float(difference) - 1.0) < 1e-6
+        for n, size in enumerate((1e-7, 1e-7, 1e-2)):
+            step = torch.zeros(3, dtype=torch.float64)
+            step[n] = size
+
+            def slope(h, step=step, size=size):
+                high, low = after(parameters + h * step), after(parameters - h * step)
+                return float(high - low) / (2.0 * h * size)
+
+            expected = (4.0 * slope(1.0) - slope(2.0)) / 3.0
+            assert abs(float(gradient[n]) / expected - 1.0) < 1e-6
+            assert abs(float(gradient[n - 1]) / expected - 1.0) > 1e-2  # the control: another one
 
 
-def test_checkpoints_keep_less_memory():
-    core, spec, _ = start()
+@pytest.mark.parametrize("stepper", ["leapfrog", "sil3"])
+def test_checkpoints_keep_less_memory(stepper):
+    core, spec, _ = start(stepper=stepper)
 
     def kept(checkpoint):
         total = 0
@@ -118,3 +141,11 @@ def test_moisture_on_the_grid_is_refused():
     )
     with pytest.raises(ValueError, match="moisture='spectral'"):
         unroll(core, core._now, 1)
+
+
+def test_coefficients_of_another_truncation_are_refused():
+    core, spec, _ = start()
+    with pytest.raises(ValueError, match=r"expected coefficients of shape \(11, 2, 16, 12\)"):
+        unroll(core, spec[:-1], 1)
+    with pytest.raises(ValueError, match="member"):
+        unroll(core, spec[None, None], 1)

@@ -111,7 +111,7 @@ ENTRIES = [
     (
         {"physics.gravity_wave": "ad98"},
         "unknown scheme: gravity_wave=ad98; did you mean 'ad99'? (or the path of a folder with a "
-        "bundle, or FILE.py:NAME)",
+        "bundle, FILE.py:NAME or fortran:LIBRARY:ROUTINE)",
     ),
     (
         {"physics.sponge": "bundles/mine"},

@@ -1,0 +1,219 @@
+"""One scheme bound to its arrays: called when due, its fluxes divided among the host's layers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from coupler.config import TopPolicy
+from coupler.driver.flux import dissipative_heating, flux_tendency
+from coupler.interface.component import (
+    Array,
+    Arrays,
+    Diagnostic,
+    Flux,
+    Host,
+    Now,
+    Port,
+    Tendency,
+)
+from coupler.interface.fields import Field, tendency_field
+from coupler.interface.units import conversion
+
+MOMENTUM = ("ua", "va")
+
+
+@dataclass(kw_only=True)
+class Converted:
+    """An input that the scheme wants in a unit of its own: converted before each call."""
+
+    source: Array
+    target: Array
+    factor: float
+    offset: float
+
+    def refresh(self) -> None:
+        np.multiply(self.source, self.factor, out=self.target, casting="same_kind")
+        if self.offset:
+            np.add(self.target, self.offset, out=self.target, casting="same_kind")
+
+
+class Bound:
+    """One scheme with its inputs, outputs and the rate that it last gave."""
+
+    def __init__(
+        self,
+        component: Tendency | Diagnostic,
+        label: str,
+        every: int,
+        pool: Mapping[str, Array],
+        host: Host,
+        *,
+        span: float = 0.0,
+        top: TopPolicy | None = None,
+    ) -> None:
+        """Binds a scheme.
+
+        Args:
+            component: the scheme, already set up.
+            label: its name in messages and in the output.
+            every: steps from one call to the next.
+            pool: arrays that inputs are taken from, by name.
+            host: the column model.
+            span: time from one call to the next [s]; 0 where every step has a call.
+            top: policy at the model top for its fluxes; None: what it declares.
+        """
+        self.component, self.label, self.every, self.host = component, label, every, host
+        self.span = span
+        self.on_call: Callable[[Now], None] | None = None
+        """Called right after the scheme, while its inputs still are what it saw."""
+        self.tendencies: tuple[str, ...] = ()
+        self.fluxes: tuple[Flux, ...] = ()
+        if isinstance(component, Tendency):
+            self.tendencies = component.tendencies
+            self.fluxes = tuple(_with_top(f, top) for f in component.fluxes)
+        self.converted: list[Converted] = []
+        inputs = {p.name: self._input(p, pool) for p in component.inputs}
+        self.x = Arrays(**{name: a for name, a in inputs.items() if a is not None})
+        self.tend = Arrays(**{of: host.empty("level", "column") for of in self.tendencies})
+        self.flux = Arrays(**{f.name: host.empty("interface", "column") for f in self.fluxes})
+        self.diag = Arrays(**{f.name: host.empty(*f.dims) for f in component.diagnostics})
+        self.escaped = {f.name: np.zeros(host.ncol) for f in self.fluxes}
+        changed = dict.fromkeys((*self.tendencies, *(f.of for f in self.fluxes)))
+        self.heats = "ta" not in changed and any(f.of in MOMENTUM for f in self.fluxes)
+        self.rate: dict[str, Array] = {
+            of: self.tend.__dict__[of] if of in self.tend else host.empty("level", "column")
+            for of in changed
+        }
+        if self.heats:
+            self.rate["ta"] = host.empty("level", "column")
+        self._scratch = host.empty("level", "column")
+
+    def _input(self, port: Port, pool: Mapping[str, Array]) -> Array | None:
+        source = pool.get(port.name)
+        if source is None or port.units == port.field.units:
+            return source
+        factor, offset = conversion(port.field.units, port.units)
+        target = np.empty_like(source)
+        self.converted.append(Converted(source=source, target=target, factor=factor, offset=offset))
+        return target
+
+    def described(self) -> dict[str, Field]:
+        """Inputs, fluxes, tendencies and diagnostics by the names that `arrays` gives them."""
+        given = [replace(p.field, units=p.units) for p in self.component.inputs if p.name in self.x]
+        given += [f.field for f in self.fluxes]
+        given += [tendency_field(self.component.process, of) for of in self.tendencies]
+        return {f.name: f for f in (*given, *self.component.diagnostics)}
+
+    def arrays(self) -> dict[str, Array]:
+        """What the scheme is given and gives, the arrays themselves."""
+        process = self.component.process
+        tend = {tendency_field(process, of).name: a for of, a in self.tend.items()}
+        return {
+            **dict(self.x.items()),
+            **dict(self.flux.items()),
+            **tend,
+            **dict(self.diag.items()),
+        }
+
+    def call(self, now: Now, phalf: Array | None) -> None:
+        """Calls the scheme and brings its rate up to date.
+
+        Args:
+            now: when.
+            phalf: pressure at the interfaces [Pa], ``[interface, column]``; a host without it has
+                no scheme with fluxes (`negotiate` sees to that).
+        """
+        for conversion_ in self.converted:
+            conversion_.refresh()
+        for _, array in (*self.tend.items(), *self.flux.items(), *self.diag.items()):
+            array.fill(0.0)
+        # What is held until the next call is applied for that long, not for one step: a scheme
+        # that adjusts would otherwise adjust once in each step.
+        step = now.dt
+        now.dt = max(step, self.span)
+        try:
+            if isinstance(self.component, Diagnostic):
+                self.component.compute(self.x, self.diag, now)
+            else:
+                self.component.compute(self.x, self.tend, self.flux, self.diag, now)
+            if self.on_call is not None:
+                self.on_call(now)
+        finally:
+            now.dt = step
+        fresh = set(self.tendencies)
+        if phalf is None:
+            return
+        for f in self.fluxes:
+            self._diverge(f, phalf, add=f.of in fresh)
+            fresh.add(f.of)
+
+    def hold(self, phalf: Array | None) -> None:
+        """Between calls: the held fluxes meet the layers of the present step.
+
+        Layer masses follow the surface pressure. A held tendency would give a column a momentum
+        that its fluxes do not have (some 1e-4 of the drag in three hours); held fluxes give none.
+        """
+        fresh: set[str] = set()
+        if phalf is None:
+            return
+        for f in self.fluxes:
+            if f.of not in self.tendencies:
+                self._diverge(f, phalf, add=f.of in fresh)
+                fresh.add(f.of)
+
+    def _diverge(self, f: Flux, phalf: Array, *, add: bool) -> None:
+        planet = self.host.planet
+        scale = planet.gravity / (planet.cp_dry if f.of == "ta" else 1.0)
+        out = self._scratch if add else self.rate[f.of]
+        flux_tendency(
+            getattr(self.flux, f.name),
+            phalf,
+            scale=scale,
+            top=f.top,
+            dump_above=f.dump_above,
+            out=out,
+            escaped=self.escaped[f.name],
+        )
+        if add:
+            self.rate[f.of] += out
+
+    def heat(self, state: Mapping[str, Array], dt: float) -> None:
+        """Kinetic energy that the drag takes from the flow over `dt` becomes heat."""
+        if self.heats:
+            zero = self._scratch
+            zero.fill(0.0)
+            dissipative_heating(
+                state["ua"],
+                state["va"],
+                self.rate.get("ua", zero),
+                self.rate.get("va", zero),
+                dt=dt,
+                cp=self.host.planet.cp_dry,
+                out=self.rate["ta"],
+            )
+
+    def memory(self) -> dict[str, Array]:
+        own = {f"component.{k}": v for k, v in self.component.memory().items()}
+        held = {f"rate.{k}": v for k, v in self.rate.items()}
+        flux = {f"flux.{k}": v for k, v in self.flux.items()}
+        diag = {f"diag.{k}": v for k, v in self.diag.items()}
+        escaped = {f"escaped.{k}": v for k, v in self.escaped.items()}
+        return {**own, **held, **flux, **diag, **escaped}
+
+    def restore(self, memory: Mapping[str, Array]) -> None:
+        lead = "component."
+        own = {k.removeprefix(lead): v for k, v in memory.items() if k.startswith(lead)}
+        if own:
+            self.component.restore(own)
+        for name, array in self.memory().items():
+            if not name.startswith(lead):
+                array[...] = memory[name]
+
+
+def _with_top(flux: Flux, top: TopPolicy | None) -> Flux:
+    if top is None:
+        return flux
+    return replace(flux, top=top.policy, dump_above=top.above or flux.dump_above)

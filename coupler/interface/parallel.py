@@ -1,0 +1,280 @@
+"""What a component may know of the other ranks of its run, and how the globe is shared among them.
+
+A rank owns latitude rows j and nlat - 1 - j together, a *pair*, and pairs that lie side by side: a
+block of rows in the south and its mirror image in the north. Of the spectral side it owns zonal
+wavenumbers m, dealt out to and fro (0, 1, .., n-1, n-1, .., 1, 0, 0, 1, ..) because a small m has
+more coefficients than a large one.
+
+Nothing that is computed may depend on how the globe is shared. Two rules keep it so: every product
+and sum is made in units that are the same for any number of ranks (one wavenumber, one row, one
+column), and sums over the globe are made from the sums of the rows, in the order of the rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coupler.interface.errors import ConfigError
+
+Array = NDArray[Any]
+Index = NDArray[np.intp]
+
+
+class Parallel(Protocol):
+    """The ranks of a run. Every method is called by all of them, in the same order."""
+
+    @property
+    def rank(self) -> int:
+        """Number of this rank, from 0."""
+
+    @property
+    def size(self) -> int:
+        """How many there are."""
+
+    def alltoall(
+        self,
+        send: Array,
+        sends: tuple[Sequence[int], Sequence[int]],
+        receive: Array,
+        receives: tuple[Sequence[int], Sequence[int]],
+    ) -> None:
+        """Moves a piece of `send` to every rank and fills `receive` with theirs.
+
+        Args:
+            send, receive: contiguous arrays of one type.
+            sends, receives: numbers and first positions of elements, by rank.
+        """
+
+    def allgather(self, part: Array, whole: Array, counts: Sequence[int]) -> None:
+        """Fills `whole` on every rank with the contiguous parts, `counts` elements by rank."""
+
+    def gather(self, part: Array, whole: Array | None, counts: Sequence[int]) -> None:
+        """As `allgather`, on rank 0 only; the others give None."""
+
+    def scatter(self, whole: Array | None, part: Array, counts: Sequence[int]) -> None:
+        """Fills `part` on every rank from the `whole` of rank 0."""
+
+    def broadcast(self, thing: Any) -> Any:
+        """What rank 0 gave, on every rank; any object."""
+
+    def collect(self, thing: Any) -> list[Any]:
+        """What every rank gave, on every rank; any small objects."""
+
+    def most(self, value: int) -> int:
+        """The largest of the values that the ranks give."""
+
+
+class Alone:
+    """The only rank."""
+
+    rank, size = 0, 1
+
+    def alltoall(
+        self,
+        send: Array,
+        sends: tuple[Sequence[int], Sequence[int]],
+        receive: Array,
+        receives: tuple[Sequence[int], Sequence[int]],
+    ) -> None:
+        receive.reshape(-1)[...] = send.reshape(-1)
+
+    def allgather(self, part: Array, whole: Array, counts: Sequence[int]) -> None:
+        whole.reshape(-1)[...] = part.reshape(-1)
+
+    def gather(self, part: Array, whole: Array | None, counts: Sequence[int]) -> None:
+        if whole is not None:
+            whole.reshape(-1)[...] = part.reshape(-1)
+
+    def scatter(self, whole: Array | None, part: Array, counts: Sequence[int]) -> None:
+        if whole is not None:
+            part.reshape(-1)[...] = whole.reshape(-1)
+
+    def broadcast(self, thing: Any) -> Any:
+        return thing
+
+    def collect(self, thing: Any) -> list[Any]:
+        return [thing]
+
+    def most(self, value: int) -> int:
+        return value
+
+
+ALONE = Alone()
+
+
+class Dealt:
+    """How the places along one axis of arrays are dealt out to the ranks.
+
+    Attributes:
+        parallel: the ranks.
+        by_rank: places of each rank, ascending.
+        own: places of this rank.
+        count: number of all places.
+    """
+
+    def __init__(self, parallel: Parallel, by_rank: Sequence[Index]) -> None:
+        self.parallel, self.by_rank = parallel, tuple(by_rank)
+        self.own = self.by_rank[parallel.rank]
+        self._order = np.concatenate(self.by_rank)
+        self.count = int(self._order.size)
+
+    def _counts(self, each: int) -> list[int]:
+        return [places.size * each for places in self.by_rank]
+
+    def whole(self, part: Array, axis: int) -> Array:
+        """The array with all places along `axis`, on every rank, from the own ones."""
+        if self.parallel.size == 1:
+            return part
+        moved = np.ascontiguousarray(np.moveaxis(part, axis, 0))
+        found = np.empty((self.count, *moved.shape[1:]), part.dtype)
+        self.parallel.allgather(moved, found, self._counts(_each(moved)))
+        return self._sorted(found, axis)
+
+    def on_first(self, part: Array, axis: int) -> Array | None:
+        """As `whole`, on rank 0 only; None elsewhere."""
+        if self.parallel.size == 1:
+            return part
+        moved = np.ascontiguousarray(np.moveaxis(part, axis, 0))
+        first = self.parallel.rank == 0
+        found = np.empty((self.count, *moved.shape[1:]), part.dtype) if first else None
+        self.parallel.gather(moved, found, self._counts(_each(moved)))
+        return None if found is None else self._sorted(found, axis)
+
+    def from_first(self, whole: Array | None, part: Array, axis: int) -> None:
+        """Fills `part` with the own places of what rank 0 has."""
+        if self.parallel.size == 1:
+            assert whole is not None
+            part[...] = whole
+            return
+        moved = np.empty_like(np.ascontiguousarray(np.moveaxis(part, axis, 0)))
+        given = None
+        if whole is not None:
+            given = np.moveaxis(whole, axis, 0)[self._order].astype(part.dtype, order="C")
+        self.parallel.scatter(given, moved, self._counts(_each(moved)))
+        part[...] = np.moveaxis(moved, 0, axis)
+
+    def _sorted(self, by_rank: Array, axis: int) -> Array:
+        places = np.empty_like(by_rank)
+        places[self._order] = by_rank
+        return np.ascontiguousarray(np.moveaxis(places, 0, axis))
+
+
+def _each(moved: Array) -> int:
+    return int(np.prod(moved.shape[1:], dtype=np.int64))
+
+
+class Rows(Dealt):
+    """The latitude rows of every rank.
+
+    Attributes:
+        nlat: number of latitudes of the globe, even when there is more than one rank.
+        blocks: blocks (first row, end) of each rank, by rank: one if it is alone, else two.
+    """
+
+    def __init__(self, *, parallel: Parallel, nlat: int) -> None:
+        size, pairs = parallel.size, nlat // 2
+        if size > 1 and nlat % 2:
+            raise ConfigError.of(
+                "grid that ranks cannot share",
+                f"{nlat} latitudes",
+                expected="an even number",
+                remedy="start one rank",
+            )
+        if size > max(pairs, 1):
+            raise ConfigError.of(
+                "more ranks than latitude pairs",
+                f"{size} ranks",
+                expected=f"at most {pairs} for {nlat} latitudes",
+                remedy="start fewer ranks, or take a finer grid",
+            )
+        self.nlat = nlat
+        edges = [pairs * r // size for r in range(size + 1)]
+        self.blocks: tuple[tuple[tuple[int, int], ...], ...] = (((0, nlat),),)
+        if size > 1:
+            self.blocks = tuple(((a, b), (nlat - b, nlat - a)) for a, b in pairwise(edges))
+        super().__init__(
+            parallel,
+            [
+                np.concatenate([np.arange(a, b, dtype=np.intp) for a, b in blocks])
+                for blocks in self.blocks
+            ],
+        )
+
+    def globe(self, part: Array) -> Array:
+        """The field ``[..., lat, lon]`` of the globe, on every rank, from own rows of it."""
+        return self.whole(part, -2)
+
+    def each(self, own: Array) -> Array:
+        """Numbers of every row of the globe, ``[..., lat]``, from those of own rows."""
+        return self.whole(own, -1)
+
+    def columns(self, nlon: int) -> Dealt:
+        """The columns of these rows: how arrays ``[..., column]`` are dealt out."""
+        along = np.arange(nlon, dtype=np.intp)
+        return Dealt(self.parallel, [(r[:, None] * nlon + along).ravel() for r in self.by_rank])
+
+
+class Spread(Protocol):
+    """How an array of a component's memory lies on the ranks."""
+
+    def on_first(self, part: Array) -> Array | None:
+        """The whole array on rank 0, None elsewhere."""
+
+    def from_first(self, whole: Array | None, part: Array) -> None:
+        """Fills `part` on every rank from the whole array of rank 0."""
+
+
+@dataclass(frozen=True, eq=False)
+class Along:
+    """Each rank holds its own places along one axis."""
+
+    dealt: Dealt
+    axis: int
+
+    def on_first(self, part: Array) -> Array | None:
+        return self.dealt.on_first(part, self.axis)
+
+    def from_first(self, whole: Array | None, part: Array) -> None:
+        self.dealt.from_first(whole, part, self.axis)
+
+
+@dataclass(frozen=True, eq=False)
+class Same:
+    """The same on every rank."""
+
+    parallel: Parallel
+
+    def on_first(self, part: Array) -> Array | None:
+        return part if self.parallel.rank == 0 else None
+
+    def from_first(self, whole: Array | None, part: Array) -> None:
+        part[...] = self.parallel.broadcast(whole)
+
+
+@dataclass(frozen=True, eq=False)
+class Counted:
+    """Numbers that count over columns: what the ranks have adds up to the whole."""
+
+    parallel: Parallel
+
+    def on_first(self, part: Array) -> Array | None:
+        total = sum(self.parallel.collect(part), start=np.zeros_like(part))
+        return np.asarray(total) if self.parallel.rank == 0 else None
+
+    def from_first(self, whole: Array | None, part: Array) -> None:
+        part[...] = 0 if whole is None else whole
+
+
+def wavenumbers(count: int, parallel: Parallel) -> list[Index]:
+    """Zonal wavenumbers 0 .. count - 1 of each rank, ascending, dealt out to and fro."""
+    size = parallel.size
+    m = np.arange(count, dtype=np.intp)
+    turn, place = np.divmod(m, size)
+    owner = np.where(turn % 2 == 0, place, size - 1 - place)
+    return [m[owner == r] for r in range(size)]

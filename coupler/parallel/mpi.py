@@ -1,0 +1,86 @@
+"""The ranks of an MPI job; the only module that imports mpi4py.
+
+A process is one rank of a job when a launcher (``mpiexec -n N``, ``srun``) says so in the
+environment. Without one, MPI is neither loaded nor needed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from coupler.interface.component import Array
+from coupler.interface.parallel import ALONE, Parallel
+
+_SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "PALS_SIZE", "MPI_LOCALNRANKS")
+"""Where launchers tell how many ranks they started: MPICH and its relatives, Open MPI, Cray."""
+
+
+def launched_size() -> int:
+    """Number of ranks that the launcher of this process says it started; 1 without one."""
+    for name in _SIZES:
+        text = os.environ.get(name, "")
+        if text.isdigit():
+            return int(text)
+    if "PMIX_RANK" in os.environ or "PMI_RANK" in os.environ:
+        text = os.environ.get("SLURM_NTASKS", "1")
+        return int(text) if text.isdigit() else 1
+    return 1
+
+
+class Ranks:
+    """All ranks of the job."""
+
+    def __init__(self) -> None:
+        import mpi4py
+
+        # Only the main thread calls MPI; without locks a small message takes half the time.
+        mpi4py.rc.thread_level = "funneled"
+        from mpi4py import MPI
+
+        self._mpi: Any = MPI
+        self._world: Any = MPI.COMM_WORLD
+        self.rank, self.size = int(self._world.rank), int(self._world.size)
+
+    def alltoall(
+        self,
+        send: Array,
+        sends: tuple[Sequence[int], Sequence[int]],
+        receive: Array,
+        receives: tuple[Sequence[int], Sequence[int]],
+    ) -> None:
+        self._world.Alltoallv([send, sends], [receive, receives])
+
+    def allgather(self, part: Array, whole: Array, counts: Sequence[int]) -> None:
+        self._world.Allgatherv(part, [whole, counts])
+
+    def gather(self, part: Array, whole: Array | None, counts: Sequence[int]) -> None:
+        self._world.Gatherv(part, None if whole is None else [whole, counts])
+
+    def scatter(self, whole: Array | None, part: Array, counts: Sequence[int]) -> None:
+        self._world.Scatterv(None if whole is None else [whole, counts], part)
+
+    def broadcast(self, thing: Any) -> Any:
+        return self._world.bcast(thing)
+
+    def collect(self, thing: Any) -> list[Any]:
+        return list(self._world.allgather(thing))
+
+    def most(self, value: int) -> int:
+        return int(self._world.allreduce(value, self._mpi.MAX))
+
+    def abort(self, status: int) -> None:
+        """Ends all ranks at once."""
+        self._world.Abort(status)
+
+
+_world: Parallel | None = None
+
+
+def world() -> Parallel:
+    """The ranks of this run; the same object at every call."""
+    global _world
+    if _world is None:
+        _world = Ranks() if launched_size() > 1 else ALONE
+    return _world

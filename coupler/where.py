@@ -1,0 +1,35 @@
+"""Where a process of a case runs: in the run's own process, in a worker, at a server's socket."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from coupler.interface.units import Unit
+
+Seconds = Annotated[float, Unit("s"), Field(gt=0)]
+
+
+class Place(BaseModel):
+    """Where a process runs: ``where: {gravity_wave: worker}`` or with details."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    at: str = "worker"
+    """``inline``; ``worker``: another process, started by the run; or the path of the socket of a
+    server, see ``isthmus serve``."""
+    threads: Annotated[int, Field(ge=1, le=1024)] = 1
+    """Threads of the worker."""
+    deadline: Seconds = 60.0
+    """Longest time that the run waits for an answer."""
+    spin: Annotated[float, Unit("s"), Field(ge=0, le=10)] = 50e-6
+    """How long either side looks for the other before it sleeps."""
+    on_failure: Literal["stop", "reference", "hold"] = "stop"
+    """What takes the place of an answer that is late, missing or not finite: nothing (``stop``),
+    the process's ``reference`` scheme, or the last answer (``hold``)."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_word(cls, data: Any) -> Any:
+        return {"at": data} if isinstance(data, str) else data

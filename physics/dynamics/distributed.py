@@ -1,0 +1,132 @@
+"""A rank's part of the spectral transform, and how Fourier coefficients change hands.
+
+Between the Legendre stage, which a rank does for its wavenumbers at all latitudes, and the
+longitude stage, which it does for its rows with all wavenumbers, ``[lat, m, 2 field]`` is
+transposed over the ranks. On the Legendre side the pieces for a rank lie together, because a rank's
+rows are two blocks; on the other side wavenumbers are interleaved, so that one copy in memory puts
+them in order. All buffers are kept.
+
+Source: Foster, I. T. and P. H. Worley (1997), SIAM J. Sci. Comput. 18, 806-837,
+doi:10.1137/S1064827594266891 (parallel spectral transforms by transposition).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coupler.interface.jit import njit
+from coupler.interface.parallel import Dealt, Parallel, Rows, wavenumbers
+
+Array = NDArray[Any]
+
+
+class Share:
+    """The rows and wavenumbers of this rank, and the transposition between them.
+
+    Args:
+        parallel: the ranks.
+        truncation: T.
+        nlat: number of latitudes of the globe.
+
+    Raises:
+        ConfigError: for more ranks than latitude pairs.
+    """
+
+    def __init__(self, *, parallel: Parallel, truncation: int, nlat: int) -> None:
+        self.parallel = parallel
+        self.rows = Rows(parallel=parallel, nlat=nlat)
+        self.dealt = Dealt(parallel, wavenumbers(truncation + 1, parallel))
+        self.wavenumbers = self.dealt.own
+        self._order = np.concatenate(self.dealt.by_rank)
+        """All wavenumbers in the order of the ranks that own them."""
+        self._sizes = [m.size for m in self.dealt.by_rank]
+        self._buffers: dict[tuple[int, Any], Array] = {}
+
+    def _buffer(self, size: int, dtype: Any) -> Array:
+        key = (size, dtype)
+        if key not in self._buffers:
+            self._buffers[key] = np.zeros(size, dtype)
+        return self._buffers[key]
+
+    def _moves(self, block: int, fields: int) -> tuple[Any, Any]:
+        """Counts and first positions of a block of rows on both sides of the transposition.
+
+        Args:
+            block: 0 for the south, 1 for the north.
+            fields: numbers for each row and wavenumber.
+
+        Returns:
+            for ``[lat, own m, fields]`` and for the pieces ``rank [own row, m of rank, fields]``.
+        """
+        rank, size = self.parallel.rank, self.parallel.size
+        edges = [self.rows.blocks[r][block] for r in range(size)]
+        line = self._sizes[rank] * fields
+        legendre = [(b - a) * line for a, b in edges], [a * line for a, _ in edges]
+        own = edges[rank][1] - edges[rank][0]
+        counts = [own * m * fields for m in self._sizes]
+        return legendre, (counts, [int(x) for x in np.cumsum([0, *counts[:-1]])])
+
+    def to_rows(self, by_m: Array, out: Array) -> None:
+        """Own wavenumbers of all rows to all wavenumbers of own rows.
+
+        Args:
+            by_m: [lat, own m, 2 field].
+            out: [own row, T+1, 2 field].
+        """
+        fields, first = out.shape[2], 0
+        for block, (start, stop) in enumerate(self.rows.blocks[self.parallel.rank]):
+            here = out[first : first + stop - start]
+            pieces = self._buffer(here.size, here.dtype)
+            sent, received = self._moves(block, fields)
+            self.parallel.alltoall(by_m, sent, pieces, received)
+            _deal(pieces, self._order, self._sizes_array, here)
+            first += stop - start
+
+    def to_wavenumbers(self, by_row: Array, out: Array) -> None:
+        """The inverse of :meth:`to_rows`.
+
+        Args:
+            by_row: [own row, T+1, 2 field].
+            out: [lat, own m, 2 field].
+        """
+        fields, first = by_row.shape[2], 0
+        for block, (start, stop) in enumerate(self.rows.blocks[self.parallel.rank]):
+            here = by_row[first : first + stop - start]
+            pieces = self._buffer(here.size, here.dtype)
+            _gather(here, self._order, self._sizes_array, pieces)
+            received, sent = self._moves(block, fields)
+            self.parallel.alltoall(pieces, sent, out, received)
+            first += stop - start
+
+    @property
+    def _sizes_array(self) -> Array:
+        return np.array(self._sizes, np.intp)
+
+
+@njit()
+def _deal(pieces: Array, order: Array, sizes: Array, out: Array) -> None:
+    """Pieces ``rank [row, m of rank, field]`` into `out` [row, m, field]."""
+    rows, _, fields = out.shape
+    at, first = 0, 0
+    for size in sizes:
+        for j in range(rows):
+            for k in range(first, first + size):
+                out[j, order[k], :] = pieces[at : at + fields]
+                at += fields
+        first += size
+
+
+@njit()
+def _gather(by_row: Array, order: Array, sizes: Array, pieces: Array) -> None:
+    """`by_row` [row, m, field] into pieces ``rank [row, m of rank, field]``."""
+    rows, _, fields = by_row.shape
+    at, first = 0, 0
+    for size in sizes:
+        for j in range(rows):
+            for k in range(first, first + size):
+                pieces[at : at + fields] = by_row[j, order[k]]
+                at += fields
+        first += size

@@ -1,0 +1,89 @@
+"""Ranks as threads of one process: what does not need MPI is tested without it, and quickly."""
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+
+class Board:
+    """What the members of a team lay open to each other."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.barrier = threading.Barrier(size)
+        self.slots: list[Any] = [None] * size
+
+
+class Member:
+    """One rank."""
+
+    def __init__(self, board: Board, rank: int) -> None:
+        self.board, self.rank, self.size = board, rank, board.size
+
+    def collect(self, thing: Any) -> list[Any]:
+        self.board.slots[self.rank] = thing
+        self.board.barrier.wait(60.0)
+        found = list(self.board.slots)
+        self.board.barrier.wait(60.0)
+        return found
+
+    def broadcast(self, thing: Any) -> Any:
+        return self.collect(thing)[0]
+
+    def most(self, value: int) -> int:
+        return max(self.collect(value))
+
+    def alltoall(self, send, sends, receive, receives) -> None:
+        flat, target = send.reshape(-1), receive.reshape(-1)
+        others = self.collect((flat, sends))
+        # Receivers copy before the senders go on: see the wait below.
+        for rank, (given, (counts, at)) in enumerate(others):
+            piece = given[at[self.rank] : at[self.rank] + counts[self.rank]]
+            assert piece.size == receives[0][rank]
+            target[receives[1][rank] : receives[1][rank] + piece.size] = piece
+        self.board.barrier.wait(60.0)
+
+    def allgather(self, part, whole, counts: Sequence[int]) -> None:
+        parts = self.collect(part.reshape(-1).copy())
+        assert [p.size for p in parts] == list(counts)
+        whole.reshape(-1)[...] = np.concatenate(parts)
+
+    def gather(self, part, whole, counts: Sequence[int]) -> None:
+        found = np.empty(sum(counts), part.dtype)
+        self.allgather(part, found, counts)
+        assert (whole is None) == (self.rank != 0)
+        if whole is not None:
+            whole.reshape(-1)[...] = found
+
+    def scatter(self, whole, part, counts: Sequence[int]) -> None:
+        found = self.broadcast(None if whole is None else whole.reshape(-1).copy())
+        first = sum(counts[: self.rank])
+        part.reshape(-1)[...] = found[first : first + counts[self.rank]]
+
+
+def on_ranks(size: int, work: Callable[[Any], Any]) -> list[Any]:
+    """What `work(parallel)` returns on each of `size` ranks; the first error is raised."""
+    board = Board(size)
+    results: list[Any] = [None] * size
+    errors: list[BaseException] = []
+
+    def member(rank: int) -> None:
+        try:
+            with torch.no_grad():
+                results[rank] = work(Member(board, rank))
+        except BaseException as error:  # another rank must not wait for this one
+            if not isinstance(error, threading.BrokenBarrierError):
+                errors.append(error)
+            board.barrier.abort()
+
+    threads = [threading.Thread(target=member, args=(rank,)) for rank in range(size)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120.0)
+    if errors:
+        raise errors[0]
+    return results
