@@ -29,7 +29,7 @@ from coupler.interface.component import (
 )
 from coupler.interface.constants import Planet
 from coupler.interface.errors import CouplerError
-from coupler.interface.fields import DIMS, FIELDS, STATE
+from coupler.interface.fields import DIMS, FIELDS, STATE, TRACERS
 from coupler.interface.grid import Grid, HybridLevels
 from coupler.interface.registry import SCHEMES
 from coupler.interface.units import convertible, is_unit
@@ -182,9 +182,9 @@ def test_declarations_are_complete(cls: Scheme) -> None:
         # A name of the table means what the table says.
         assert FIELDS.get(field.name, field) == field
     if issubclass(cls, Tendency):
-        assert set(cls.tendencies) <= set(STATE)
+        assert set(cls.tendencies) <= {*STATE, *TRACERS}
         for flux in cls.fluxes:
-            assert flux.of in STATE
+            assert flux.of in {*STATE, *TRACERS}
             assert flux.field.positive == "up"
             assert flux.field.dims == ("interface", "column")
 
@@ -229,7 +229,8 @@ def test_a_call_depends_on_its_inputs_alone(cls: Scheme, dtype: str) -> None:
     levels = levels_of(cls)
     tried = Tried(cls, columns(levels, dtype))
     first = tried()
-    for _, arrays in (("flux", tried.bound.flux), ("diag", tried.bound.diag)):
+    # a scheme that says it fills its outputs must, and others find them zeroed
+    for arrays in (tried.bound.tend, tried.bound.flux, tried.bound.diag):
         for _, array in arrays.items():
             array.fill(np.nan)
     again = tried(step=1)

@@ -27,6 +27,7 @@ from coupler.config import (
 from coupler.driver.bound import Bound
 from coupler.driver.clock import Clock, parse_date, steps_of
 from coupler.driver.discovery import bundle_path, discover, find_scheme
+from coupler.driver.levels import level_problems
 from coupler.driver.links import Coupling
 from coupler.driver.negotiate import Plan, negotiate
 from coupler.driver.places import Elsewhere, place_of, place_problems
@@ -161,6 +162,7 @@ def _draft(case: Case, base: Path, record: Sequence[str]) -> _Draft:
     if atmosphere is None:
         return draft
     offered = [f.name for f in atmosphere.provides]
+    offered += atmosphere.tracers if isinstance(atmosphere, ColumnModel) else ()
     others = {n: type(m) for n, m in draft.models.items() if n != "atmosphere"}
     draft.problems += negotiate(
         draft.plans,
@@ -169,7 +171,7 @@ def _draft(case: Case, base: Path, record: Sequence[str]) -> _Draft:
         {n: b.keys() for n, b in draft.boundary.items()},
         draft.failed,
     )
-    draft.problems += _levels(draft, atmosphere)
+    draft.problems += level_problems(draft.components, atmosphere)
     if draft.case.days * 86400.0 < 0.5 * atmosphere.dt:
         draft.problems.append(
             Problem(
@@ -182,17 +184,6 @@ def _draft(case: Case, base: Path, record: Sequence[str]) -> _Draft:
     for name, seconds in _intervals(draft):
         draft.problems += steps_of(seconds, atmosphere.dt, name)[1]
     return draft
-
-
-def _levels(draft: _Draft, atmosphere: Model) -> list[Problem]:
-    """Emulators that were trained on other levels than the host's."""
-    problems: list[Problem] = []
-    for component in draft.components.values():
-        ask = getattr(component, "host_problems", None)
-        if ask is not None and isinstance(atmosphere, ColumnModel):
-            refuses = getattr(component.p, "levels", "refuse") == "refuse"
-            problems += ask(atmosphere.levels) if refuses else []
-    return problems
 
 
 def _planet_and_start(draft: _Draft) -> None:
