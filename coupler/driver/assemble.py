@@ -83,6 +83,8 @@ class _Draft:
     boundary: dict[str, dict[str, Array]] = field(default_factory=dict)
     failed: list[str] = field(default_factory=list)
     """Processes and models that could not be built."""
+    said: list[Problem] = field(default_factory=list)
+    """What a user should hear about the start."""
 
     def build(self, process: str, choice: ModelChoice, *, weights: bool = True) -> Component | None:
         """The component of a choice, or None with the problem noted."""
@@ -405,7 +407,7 @@ def _bind(draft: _Draft, elsewhere: Elsewhere) -> Assembly:
         suite=suite,
         couplings=couplings,
         steps_per_day=86400.0 / atmosphere.dt,
-        advice=[a for model in draft.models.values() for a in model.advice()],
+        advice=[*(a for model in draft.models.values() for a in model.advice()), *draft.said],
         elsewhere=elsewhere,
     )
 
@@ -414,22 +416,18 @@ def _initial(
     draft: _Draft, atmosphere: ColumnModel
 ) -> Callable[[Array], Mapping[str, Array]] | None:
     """What makes the start from the case's file, given the model's ground; None without a file."""
-    from coupler.input.era5 import initial_state
+    from coupler.input.era5 import Start, initial_state
 
     initial = draft.case.initial
     if initial is None:
         return None
-    grid, levels, planet, time = (
-        atmosphere.grid,
-        atmosphere.levels,
-        draft.planet,
-        initial.time,
-    )
-    file = initial.file
+    grid, levels, planet = atmosphere.grid, atmosphere.levels, draft.planet
 
     def read(orog: Array) -> Mapping[str, Array]:
-        path = locate(file, beside=draft.base)
-        return initial_state(path, grid, levels, orog, planet=planet, time=time)
+        path = locate(initial.file, beside=draft.base)
+        start = Start(path=path, **initial.model_dump(exclude={"file"}))
+        draft.said.clear()  # the model's ground as it was truncated has the last word
+        return initial_state(start, grid, levels, orog, planet=planet, say=draft.said)
 
     return read
 
