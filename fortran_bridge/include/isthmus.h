@@ -68,7 +68,8 @@ enum isthmus_layout {
 typedef struct {
   size_t size;              /* of this struct, set by isthmus_defaults */
   const char *scheme;       /* "gravity_wave=ad99", a bundle's name or folder; needed to start it */
-  const char *socket;       /* where the server is; NULL: $ISTHMUS_SOCKET */
+  const char *socket;       /* where the server is; NULL: $ISTHMUS_SOCKET, or, for one member
+                               that starts it, a place of its own */
   int transport;            /* enum isthmus_transport */
   int launch;               /* 1: member 0 starts the server if nobody answers; it ends with us */
   const char *command;      /* how to start it; NULL: $ISTHMUS_COMMAND or "isthmus" */

@@ -396,7 +396,7 @@ contains
       status = found
     else if (found < 0) then
       write (error_unit, '(2a)') 'isthmus: ', self%last_error()
-      error stop 1
+      error stop 1, quiet=.true.
     end if
   end subroutine done
 

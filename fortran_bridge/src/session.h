@@ -178,6 +178,13 @@ static int take_options(session *s, const isthmus_options *o, sentence *said)
   }
   const char *socket = o->socket && *o->socket ? o->socket : getenv("ISTHMUS_SOCKET");
   const char *scheme = o->scheme && *o->scheme ? o->scheme : NULL;
+  char own[256];
+  if ((!socket || !*socket) && o->launch && o->members == 1) { /* one that nobody else uses */
+    const char *folder = getenv("XDG_RUNTIME_DIR");
+    snprintf(own, sizeof own, "%.200s/isthmus-%ld-%lld.sock", folder && *folder ? folder : "/tmp",
+             (long)getpid(), (long long)s->handle);
+    socket = own;
+  }
   if ((s->o.transport == ISTHMUS_EMBEDDED || o->launch) && !scheme)
     return say(said, ISTHMUS_ARGUMENT, "nothing to start: expected a scheme, PROCESS=NAME or a "
                "bundle");
