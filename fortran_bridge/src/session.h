@@ -160,6 +160,8 @@ static int take_options(session *s, const isthmus_options *o, sentence *said)
     return say(said, ISTHMUS_ARGUMENT, "options out of range: kind %d of 4 or 8, member %d of %d, "
                "policy %d, %d static fields of at most 32, deadline %g s", o->kind, o->member,
                o->members, o->policy, o->nstatic, o->deadline);
+  if (o->transport < ISTHMUS_ANY || o->transport > ISTHMUS_EMBEDDED)
+    return say(said, ISTHMUS_ARGUMENT, "unknown transport: expected shared or embedded");
   if (o->members > 1 && (!o->group || !*o->group))
     return say(said, ISTHMUS_ARGUMENT, "%d members without the name of their group", o->members);
   for (int k = 0; k < o->nlev; k++) {
