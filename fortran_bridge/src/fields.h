@@ -95,7 +95,7 @@ static int layout_of(const isthmus_array *a, int64_t ncol, int64_t rows, int lev
     columns = e[0] * e[1] == ncol && e[2] == rows;
     levels = e[0] == rows && e[1] * e[2] == ncol;
   }
-  if (a->layout == ISTHMUS_COLUMNS_FIRST)
+  if (a->layout == ISTHMUS_COLUMNS_FIRST || (ncol == 1 && rows == 1))
     levels = 0;
   if (a->layout == ISTHMUS_LEVELS_FIRST && levelled && a->rank > 1)
     columns = 0;
