@@ -2,12 +2,13 @@
 
 python -m benchmarks.fortran_bridge [--calls 3000]
 
-Builds the library and a Fortran program in a temporary folder. The table gives median and 99th
-percentile in microseconds: a null call (one column, a scheme that does nothing) of a server that
-sleeps and one that spins; 16 and 1024 columns through a network of 240 features and 3 x 256 nodes
-beside the network alone; the embedded interpreter; a plain Unix-domain socket that copies the same
-bytes; one to four ranks on one server; and packing in gigabytes read and written per second.
-Times of a machine with fewer free cores than processes say little about spinning.
+Builds the library and a Fortran program in a temporary folder. The table gives the shortest, median
+and 99th percentile time in microseconds: a null call (one column, a scheme that does nothing) with
+both sides sleeping and both spinning; 16 and 1024 columns through a network of 240 features and
+3 x 256 nodes beside the same scheme called from Python; the embedded interpreter; a plain
+Unix-domain socket that copies the same bytes; one to four ranks on one server; and packing in
+gigabytes read and written per second. With fewer free cores than processes the times of spinning
+say little.
 """
 
 from __future__ import annotations
@@ -81,11 +82,11 @@ class Network(Tendency):
 
 
 def show(what: str, seconds: np.ndarray) -> float:
-    """One line of the table; returns the median [us]."""
+    """One line of the table; returns the shortest time [us], which other load disturbs least."""
     us = 1e6 * np.sort(seconds)
     middle, high = float(np.median(us)), float(us[int(0.99 * (us.size - 1))])
-    print(f"{what:52s} {middle:10.1f} {high:10.1f}", flush=True)
-    return middle
+    print(f"{what:44s} {us[0]:10.1f} {middle:10.1f} {high:10.1f}", flush=True)
+    return float(us[0])
 
 
 def timed(call: Callable[[], object], repeat: int) -> np.ndarray:
@@ -209,7 +210,7 @@ def main() -> None:
     parser.add_argument("--calls", type=int, default=3000)
     calls = parser.parse_args().calls
     torch.set_num_threads(1)
-    print(f"{'':52s} {'median':>10s} {'99 %':>10s}  [us]")
+    print(f"{'':44s} {'least':>10s} {'median':>10s} {'99 %':>10s}  [us]")
     with tempfile.TemporaryDirectory() as name:
         bench = Bench(Path(name), calls)
         for word, spin in (("sleeping", 0.0), ("spinning", 1.0)):
@@ -222,15 +223,20 @@ def main() -> None:
         for ncol in (16, 1024):
             found = in_python(bench.folder / "plugin.py", ncol, calls)
             alone = show(f"{ncol} columns, network called from Python", found)
-            server, path = bench.serve("network", 50e-6)
-            for ranks in (1, 2, 4):
-                found = bench.ranks(path, "network", ncol // ranks, LEVELS, 50e-6, ranks)
-                label = f"{ncol} columns, server, {ranks} rank{'s' if ranks > 1 else ''}"
-                middle = show(label, found)
+            for word, spin, ranks in (
+                ("spinning", 1.0, 1),
+                ("sleeping", 0.0, 1),
+                ("50 us of spinning", 50e-6, 1),
+                ("50 us of spinning", 50e-6, 2),
+                ("50 us of spinning", 50e-6, 4),
+            ):
+                server, path = bench.serve("network", spin)
+                found = bench.ranks(path, "network", ncol // ranks, LEVELS, spin, ranks)
+                best = show(f"{ncol} columns, {word}, ranks: {ranks}", found)
                 if ranks == 1:
-                    print(f"{'':52s} bridge: {100 * (middle / alone - 1):.1f} % of that")
-            server.kill()
-            server.communicate()
+                    print(f"{'':44s} bridge: {100 * (best / alone - 1):.1f} % of the least")
+                server.kill()
+                server.communicate()
             show(f"{ncol} columns, embedded", bench.ranks("", "network", ncol, LEVELS, 0.0))
             out, back = 240 * ncol * 8, 120 * ncol * 8
             show(f"{ncol} columns, plain socket without network", plain_socket(out, back, calls))

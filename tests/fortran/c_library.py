@@ -213,9 +213,10 @@ class Mirrored:
 
 
 def environment() -> dict[str, str]:
-    """What a server needs."""
+    """What a server needs; no sanitizer is preloaded into it."""
+    own = {k: v for k, v in os.environ.items() if k != "LD_PRELOAD"}
     path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
-    return {**os.environ, "PYTHONPATH": path, "ISTHMUS_COMMAND": f"{sys.executable} -m coupler"}
+    return {**own, "PYTHONPATH": path, "ISTHMUS_COMMAND": f"{sys.executable} -m coupler"}
 
 
 class Server:
