@@ -152,10 +152,15 @@ def _parser() -> argparse.ArgumentParser:
         default="sections",
         help="sections: zonal-mean wind, temperature and drag (default); qbo: wind over the "
         "equator against time and height, beside the observed one; height, vorticity: maps of one "
-        "layer of fluid at three times",
+        "layer of fluid; pressure, precipitation, and temperature, wind, height at a --level: maps "
+        "of an atmosphere",
     )
     plot.add_argument("--out", type=Path, default=Path("plot.png"), metavar="FILE.png")
     plot.add_argument("--skip-days", type=float, default=0.0, help="days at the start to leave out")
+    plot.add_argument(
+        "--days", type=float, nargs="+", default=[], help="of maps (default: three of the run)"
+    )
+    plot.add_argument("--level", type=float, metavar="HPA", help="pressure of maps [hPa]")
     plot.add_argument(
         "--observed", type=Path, help="table of observed equatorial winds (default: the data store)"
     )
@@ -327,7 +332,15 @@ def _compare(args: argparse.Namespace) -> int:
 def _plot(args: argparse.Namespace) -> int:
     from coupler.diagnostics.plots import plot
 
-    plot(args.run, args.kind, args.out, skip_days=args.skip_days, observed=args.observed)
+    plot(
+        args.run,
+        args.kind,
+        args.out,
+        skip_days=args.skip_days,
+        observed=args.observed,
+        days=args.days,
+        level=None if args.level is None else 100.0 * args.level,
+    )
     print(f"picture written to {args.out}")
     return 0
 

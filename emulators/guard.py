@@ -165,6 +165,7 @@ def check_fallback(component: Tendency, fallback: Tendency) -> None:
                 name=who,
                 expected=f"fluxes {mine}",
                 found=f"fluxes {theirs}, tendencies {fallback.tendencies or 'none'}",
+                remedy="give it a reference with the same fluxes and policy at the top",
             )
         )
     if problems:

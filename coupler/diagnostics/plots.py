@@ -3,14 +3,15 @@
 qbo       time-height section of the zonal wind over the equator, with period and amplitude, and
           below it the observed winds (Canton Island, Gan and Singapore) over as many years
 sections  zonal-mean wind, temperature and gravity-wave drag of the time mean
-height    maps of the free surface of one layer of fluid, at three times
-vorticity maps of its vorticity
+height    maps of the free surface of one layer of fluid, or of a pressure surface
+vorticity maps of the vorticity of one layer of fluid
+pressure, temperature, wind, precipitation    maps of an atmosphere on levels
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,16 @@ from numpy.typing import NDArray
 
 from coupler.compare.pictures import decade_levels, linear_levels
 from coupler.compare.reading import read_climate
-from coupler.diagnostics.maps import HEIGHT, VORTICITY, MapKind, map_figure
+from coupler.diagnostics.maps import (
+    HEIGHT,
+    PRESSURE,
+    RAIN,
+    TEMPERATURE,
+    VORTICITY,
+    WIND,
+    MapKind,
+    map_figure,
+)
 from coupler.diagnostics.qbo import MONTH, Oscillation, oscillation, read_singapore
 from coupler.interface.constants import SECONDS_PER_DAY
 from coupler.interface.errors import CouplerError, DataError, nearest
@@ -231,36 +241,74 @@ def _style(axes: Axes) -> None:
         spine.set_color(_EDGE)
 
 
-def _qbo(folder: Path, skip_days: float, observed: Path | None) -> Figure:
-    run = read_time_height(folder, skip_days=skip_days)
+@dataclass(frozen=True, kw_only=True)
+class Wish:
+    """What of a run to show."""
+
+    skip_days: float = 0.0
+    observed: Path | None = None
+    days: tuple[float, ...] = ()
+    level: float | None = None
+    """Pressure [Pa]."""
+
+
+def _qbo(folder: Path, wish: Wish) -> Figure:
+    _refuse(wish, "qbo", "days", "level")
+    run = read_time_height(folder, skip_days=wish.skip_days)
+    observed = wish.observed
     return qbo_figure(run, observed_time_height(observed) if observed is not None else None)
 
 
-def _zonal(folder: Path, skip_days: float, observed: Path | None) -> Figure:
-    if observed is not None:
-        raise DataError.of("nothing observed for this kind", "sections", remedy="use --kind qbo")
-    return sections_figure(folder, skip_days=skip_days)
+def _zonal(folder: Path, wish: Wish) -> Figure:
+    _refuse(wish, "sections", "observed", "days", "level")
+    return sections_figure(folder, skip_days=wish.skip_days)
 
 
-def _map(kind: MapKind) -> Callable[[Path, float, Path | None], Figure]:
-    def draw(folder: Path, skip_days: float, observed: Path | None) -> Figure:
-        if observed is not None:
-            raise DataError.of("nothing observed for this kind", "maps", remedy="use --kind qbo")
-        return map_figure(folder, kind, skip_days=skip_days)
+def _map(kind: MapKind) -> Callable[[Path, Wish], Figure]:
+    def draw(folder: Path, wish: Wish) -> Figure:
+        _refuse(wish, "maps", "observed")
+        return map_figure(folder, kind, skip_days=wish.skip_days, days=wish.days, level=wish.level)
 
     return draw
 
 
-KINDS: dict[str, Callable[[Path, float, Path | None], Figure]] = {
+def _refuse(wish: Wish, kind: str, *options: str) -> None:
+    """Says which option a kind of picture has no use for.
+
+    Raises:
+        DataError: for the first of `options` that was given.
+    """
+    what = {
+        "observed": ("nothing observed for this kind", "use --kind qbo"),
+        "days": ("no single days in this kind", "leave --days out, or use --kind pressure"),
+        "level": ("no level in this kind", "leave --level out, or use --kind temperature"),
+    }
+    for option in options:
+        if getattr(wish, option):
+            raise DataError.of(what[option][0], kind, remedy=what[option][1])
+
+
+KINDS: dict[str, Callable[[Path, Wish], Figure]] = {
     "qbo": _qbo,
     "sections": _zonal,
     "height": _map(HEIGHT),
     "vorticity": _map(VORTICITY),
+    "pressure": _map(PRESSURE),
+    "temperature": _map(TEMPERATURE),
+    "wind": _map(WIND),
+    "precipitation": _map(RAIN),
 }
 
 
 def plot(
-    folder: Path, kind: str, out: Path, *, skip_days: float = 0.0, observed: Path | None = None
+    folder: Path,
+    kind: str,
+    out: Path,
+    *,
+    skip_days: float = 0.0,
+    observed: Path | None = None,
+    days: Sequence[float] = (),
+    level: float | None = None,
 ) -> Path:
     """Draws a picture of a run and returns where it is.
 
@@ -271,6 +319,8 @@ def plot(
         skip_days: days at the start to leave out.
         observed: file of observed winds beside a QBO; None takes the one of the data folder, if
             it is there.
+        days: of a map, by default three.
+        level: pressure of a map [Pa], by default the kind's own.
 
     Raises:
         DataError: for an unknown kind or format, or when the run lacks what is to be shown.
@@ -288,7 +338,8 @@ def plot(
             observed = locate(OBSERVED)
         except CouplerError:  # nobody asked for it
             observed = None
-    figure = KINDS[kind](folder, skip_days, observed)
+    wish = Wish(skip_days=skip_days, observed=observed, days=tuple(days), level=level)
+    figure = KINDS[kind](folder, wish)
     FigureCanvasAgg(figure)
     out.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(out, dpi=150, facecolor="white")

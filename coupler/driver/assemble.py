@@ -148,6 +148,8 @@ def _draft(case: Case, base: Path, record: Sequence[str]) -> _Draft:
             model = draft.build(name, choice)
             if isinstance(model, Model):
                 draft.models[name] = model
+            if isinstance(model, ColumnModel):
+                model.place(draft.planet)
     for process, choice in case.physics.items():
         _plan(draft, process, choice)
     own = {p.process: draft.components[p.process, p.label] for p in reversed(draft.plans)}
@@ -207,7 +209,8 @@ def _planet_and_start(draft: _Draft) -> None:
                     found=f"{draft.case.planet[name]:g}",
                 )
             )
-    draft.planet = Planet(**{k: v for k, v in draft.case.planet.items() if k in known})
+    possible = {k: v for k, v in draft.case.planet.items() if v > 0.0 or k == "rotation_rate"}
+    draft.planet = Planet(**{k: v for k, v in possible.items() if k in known})
     try:
         draft.start = parse_date(draft.case.start, draft.case.calendar)
     except ValueError:

@@ -128,8 +128,9 @@ class Bound:
         """
         for conversion_ in self.converted:
             conversion_.refresh()
-        for _, array in (*self.tend.items(), *self.flux.items(), *self.diag.items()):
-            array.fill(0.0)
+        if not self.component.fills:
+            for _, array in (*self.tend.items(), *self.flux.items(), *self.diag.items()):
+                array.fill(0.0)
         # What is held until the next call is applied for that long, not for one step: a scheme
         # that adjusts would otherwise adjust once in each step.
         step = now.dt

@@ -98,6 +98,14 @@ def add_scaled(target: Array, increment: Array, factor: float) -> None:
     _add_scaled(target, increment, factor)
 
 
+def apply_rate(state: Array, total: Array, rate: Array, dt: float, *, first: bool) -> None:
+    """Adds ``dt rate`` to `state` and `rate` to `total`, shape [level, column], rounded once each.
+
+    `first` overwrites `total`: whatever it holds is not of this step.
+    """
+    (_apply_first if first else _apply_next)(state, total, rate, dt)
+
+
 @njit(parallel=True)
 def _flux_tendency(
     flux: Array,
@@ -155,3 +163,21 @@ def _add_scaled(target: Array, increment: Array, factor: float) -> None:
     for k in numba.prange(nlev):
         for i in range(ncol):
             target[k, i] = np.float64(target[k, i]) + factor * np.float64(increment[k, i])
+
+
+@njit(parallel=True)
+def _apply_first(state: Array, total: Array, rate: Array, dt: float) -> None:
+    nlev, ncol = state.shape
+    for k in numba.prange(nlev):
+        for i in range(ncol):
+            total[k, i] = rate[k, i]
+            state[k, i] = np.float64(state[k, i]) + dt * np.float64(rate[k, i])
+
+
+@njit(parallel=True)
+def _apply_next(state: Array, total: Array, rate: Array, dt: float) -> None:
+    nlev, ncol = state.shape
+    for k in numba.prange(nlev):
+        for i in range(ncol):
+            total[k, i] += rate[k, i]
+            state[k, i] = np.float64(state[k, i]) + dt * np.float64(rate[k, i])

@@ -17,7 +17,7 @@ import numpy as np
 from coupler.config import Ramp
 from coupler.diagnostics.momentum import MomentumBudget
 from coupler.driver.bound import MOMENTUM, Bound
-from coupler.driver.flux import add_scaled, dissipative_heating
+from coupler.driver.flux import add_scaled, apply_rate, dissipative_heating
 from coupler.interface.component import Array, Flux, Host, Now
 from coupler.interface.errors import UnstableError
 from coupler.interface.fields import COLUMN, STATE, Field, tendency_field
@@ -71,6 +71,8 @@ class Suite:
         self.start = {of: flat(columns[of]) for of in STATE if of in columns}
         self.state = {of: a.copy() for of, a in self.start.items()}
         self.total = {of: np.zeros_like(a) for of, a in self.start.items()}
+        self._untouched: set[str] = set()
+        """Whose total is still of the step before."""
         self.phalf = flat(columns["phalf"]) if "phalf" in columns else None
         self.pool: dict[str, Array] = {
             **{n: flat(a) for n, a in columns.items()},
@@ -107,12 +109,14 @@ class Suite:
         """
         for of, array in self.start.items():
             self.state[of][...] = array
-            self.total[of].fill(0.0)
+        self._untouched.update(self.total)
         try:
             self._act(now)
         except UnstableError:
             self._blame(now)  # a scheme that complains of its input is rarely the one to blame
             raise
+        for of in self._untouched:
+            self.total[of].fill(0.0)
         with np.errstate(invalid="ignore", over="ignore"):
             finite = all(np.isfinite(total.sum()) for total in self.total.values())
         if not finite:
@@ -136,8 +140,9 @@ class Suite:
                 self._mix(process, now)
             process.balance(now.seconds)
             for of, rate in process.applied.items():
-                add_scaled(self.state[of], rate, now.dt)
-                add_scaled(self.total[of], rate, 1.0)
+                first = of in self._untouched
+                apply_rate(self.state[of], self.total[of], rate, now.dt, first=first)
+                self._untouched.discard(of)
 
     def _blame(self, now: Now) -> None:
         """Raises for the first scheme that acts and whose rate is not finite, if there is one."""

@@ -238,7 +238,7 @@ class Component:
 
 
 class Tendency(Component, ABC):
-    """A parameterization. Outputs arrive zeroed; arrays are ``[level|interface, column]``."""
+    """A parameterization. Arrays are ``[level|interface, column]``; outputs arrive zeroed."""
 
     inputs: ClassVar[tuple[Port, ...]] = ()
     tendencies: ClassVar[tuple[str, ...]] = ()
@@ -248,6 +248,8 @@ class Tendency(Component, ABC):
     needs: ClassVar[Needs] = Needs()
     interval: ClassVar[float | None] = None
     """Default time between calls [s]; None: every step. In between, the last result is applied."""
+    fills: ClassVar[bool] = False
+    """Whether `compute` writes every element of every output; they are then not zeroed before."""
 
     def setup(self, host: Host) -> None:
         """Called once before the first step: allocate and precompute here."""
@@ -268,6 +270,8 @@ class Diagnostic(Component, ABC):
 
     inputs: ClassVar[tuple[Port, ...]] = ()
     diagnostics: ClassVar[tuple[Field, ...]] = ()
+    fills: ClassVar[bool] = False
+    """Whether `compute` writes every element of every output; they are then not zeroed before."""
 
     def setup(self, host: Host) -> None:
         """Called once before the first step."""
@@ -316,6 +320,9 @@ class ColumnModel(Model):
     levels: HybridLevels
     planet: Planet
     dtype: np.dtype[Any]
+
+    def place(self, planet: Planet) -> None:
+        """Told before it is checked on which planet it is: its levels may depend on that."""
 
     @abstractmethod
     def columns(self) -> Mapping[str, Array]:

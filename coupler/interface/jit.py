@@ -9,13 +9,14 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 
 
 def njit(
-    *, parallel: bool = False, fastmath: bool = False, nogil: bool = False
+    *, parallel: bool = False, fastmath: bool = False, nogil: bool = False, inline: bool = False
 ) -> Callable[[_F], _F]:
     """Compiles a function with numba (no Python objects, cached); its signature stays the same.
 
     Division by zero gives inf or nan as in numpy: the check that would raise costs a branch per
-    division and keeps loops from being vectorized. With `nogil` other Python threads go on
-    meanwhile.
+    division and keeps loops from being vectorized. So does a call: a small function that is called
+    in an inner loop asks for `inline`, which makes it part of its callers' machine code. With
+    `nogil` other Python threads go on meanwhile.
     """
     import numba
 
@@ -23,6 +24,8 @@ def njit(
 
     def compile_it(function: _F) -> _F:
         options = {"parallel": parallel, "fastmath": fastmath, "nogil": nogil}
+        if inline:
+            options["forceinline"] = True
         compiled: _F = compiler(cache=True, error_model="numpy", **options)(function)
         return compiled
 

@@ -52,14 +52,17 @@ from coupler.interface.component import (
 from coupler.interface.registry import scheme
 from coupler.interface.units import Unit
 from physics.columns.jit import njit
+from physics.columns.lanes import LANES, load, store, store_flat, upward
 from physics.columns.thermo import saturation
+from physics.elementary import exp, log
 
 
-@njit()
+@njit(inline=True)
 def lapse(t: float, p: float, cp: float, latent: float, rd: float, rv: float) -> float:
     """dT/dln p along the pseudo-adiabat [K]."""
     r, _ = saturation(t, p, latent, rd, rv)
-    return (rd * t + latent * r) / (cp + latent * latent * r / (rv * t * t))
+    rv_t2 = rv * t * t
+    return (rd * t + latent * r) * rv_t2 / (cp * rv_t2 + latent * latent * r)
 
 
 @njit()
@@ -71,56 +74,107 @@ def lift(
     latent: float,
     rd: float,
     rv: float,
+    up: Array,
+    lane: Array,
     parcel: Array,
-) -> int:
-    """Fills the lifted parcel's temperature [K]; returns the highest buoyant layer.
+    top: Array,
+) -> None:
+    """Fills the temperature of lifted parcels [K] and their highest buoyant layers.
 
     Args:
-        t: Temperature [K], shape [level].
-        q: Specific humidity [1], shape [level].
-        p: Pressure [Pa], shape [level].
+        t: Temperature [K], shape [level, lane].
+        q: Specific humidity [1], shape [level, lane].
+        p: Pressure [Pa], shape [level, lane].
         cp: Specific heat [J kg-1 K-1].
         latent: Latent heat [J kg-1].
         rd: Gas constant of dry air [J kg-1 K-1].
         rv: Gas constant of water vapour [J kg-1 K-1].
-        parcel: Filled down from the level returned, shape [level].
-
-    Returns:
-        Index of the highest layer below the level of zero buoyancy; the number of layers when the
-        parcel is nowhere buoyant above its condensation level.
+        up: Levels from the lowest to the highest, see `lanes.upward`.
+        lane: Scratch, shape [8, lane].
+        parcel: Filled down from the level in `top`, shape [level, lane].
+        top: Filled: index of the highest layer below the level of zero buoyancy, the number of
+            layers where the parcel is nowhere buoyant above its condensation level, shape [lane].
     """
-    n = t.size
+    n, lanes = t.shape
     last = n - 1
     kappa = rd / cp
-    qs, _ = saturation(t[last], p[last], latent, rd, rv)
-    humidity = min(1.0, max(q[last], 0.0) / qs)
-    parcel[last] = t[last]
-    if humidity < 1.0e-3:
-        return n
-    warm = max(t[last], 100.0)
-    t_lcl = 1.0 / (1.0 / (warm - 55.0) - math.log(humidity) / 2840.0) + 55.0
-    p_lcl = p[last] * (min(t_lcl, warm) / warm) ** (1.0 / kappa)
-    top = n
-    now_t, now_p = t[last], p[last]
-    for k in range(last - 1, -1, -1):
-        if p[k] >= p_lcl:
-            now_t = t[last] * (p[k] / p[last]) ** kappa
+    log_ground, log_lcl, p_lcl, t_lcl = lane[0], lane[1], lane[2], lane[3]
+    log_below, log_here, rising, now_t = lane[4], lane[5], lane[6], lane[7]
+    for j in range(lanes):
+        qs, _ = saturation(t[last, j], p[last, j], latent, rd, rv)
+        humidity = min(1.0, max(q[last, j], 0.0) / qs)
+        rising[j] = 1.0 if humidity >= 1.0e-3 else 0.0
+        warm = max(t[last, j], 100.0)
+        level = 1.0 / (1.0 / (warm - 55.0) - log(max(humidity, 1.0e-3)) / 2840.0) + 55.0
+        fall = log(min(level, warm) / warm)
+        log_ground[j] = log(p[last, j])
+        log_lcl[j] = log_ground[j] + fall / kappa
+        p_lcl[j] = exp(log_lcl[j])
+        t_lcl[j] = t[last, j] * exp(fall)
+    for j in range(lanes):
+        log_below[j] = log_ground[j]
+        parcel[last, j], now_t[j] = t[last, j], t[last, j]
+        top[j] = n
+    for i in range(1, n):
+        k = up[i]
+        dry, wet = 0, 0
+        for j in range(lanes):
+            log_here[j] = log(p[k, j])
+            wet += 1 if rising[j] > 0.0 and log_here[j] < log_lcl[j] else 0
+            dry += 1 if rising[j] > 0.0 and log_here[j] >= log_lcl[j] else 0
+        if dry + wet == 0:
+            break
+        if dry > 0:
+            for j in range(lanes):
+                parcel[k, j] = t[last, j] * exp(kappa * (log_here[j] - log_ground[j]))
         else:
-            if now_p > p_lcl:
-                now_t, now_p = t[last] * (p_lcl / p[last]) ** kappa, p_lcl
-            step = math.log(p[k] / now_p)
-            middle = now_t + 0.5 * step * lapse(now_t, now_p, cp, latent, rd, rv)
-            now_t += step * lapse(middle, math.sqrt(p[k] * now_p), cp, latent, rd, rv)
-        now_p = p[k]
-        parcel[k] = now_t
-        if p[k] < p_lcl:
-            if now_t > t[k]:
-                top = k
-            elif top < n:
-                break
-            elif p[k] < 0.5 * p[last]:
-                break  # inhibited far above its condensation level
-    return top
+            for j in range(lanes):
+                parcel[k, j] = now_t[j]
+        if wet > 0:
+            for j in range(lanes):
+                # Loads first, choices after: a load under a condition keeps the loop scalar.
+                t_below, p_below, p_start, t_start = now_t[j], p[k + 1, j], p_lcl[j], t_lcl[j]
+                here, start, below = log_here[j], log_lcl[j], log_below[j]
+                crossing = below > start  # condensation began in this step
+                from_t = t_start if crossing else t_below
+                from_p = p_start if crossing else p_below
+                step = here - (start if crossing else below)
+                middle = from_t + 0.5 * step * lapse(from_t, from_p, cp, latent, rd, rv)
+                halfway = math.sqrt(p[k, j] * from_p)
+                lifted = from_t + step * lapse(middle, halfway, cp, latent, rd, rv)
+                dry_t, t_air, highest, goes_on = parcel[k, j], t[k, j], top[j], rising[j]
+                above = here < start
+                own = lifted if above else dry_t
+                parcel[k, j] = own
+                buoyant = own > t_air
+                # ends above its buoyant layers, or inhibited far above its condensation level
+                far = p[k, j] < 0.5 * p[last, j]
+                top[j] = k if above and buoyant and goes_on > 0.0 else highest
+                ends = above and not buoyant and (highest < n or far)
+                rising[j] = 0.0 if ends else goes_on
+        for j in range(lanes):
+            log_below[j], now_t[j] = log_here[j], parcel[k, j]
+
+
+@njit()
+def shallow_top(drying: Array, dp: Array, top: int, share: Array) -> int:
+    """Highest layer of shallow convection in one column; its layer counts by ``share`` [level].
+
+    Layers are counted from below while they dry, on balance; not above `top`, where nothing was
+    computed: round-off may keep the sum from below at or above zero up to there although the one
+    from above was not.
+    """
+    n = drying.size
+    total = 0.0
+    highest = top
+    for k in range(n - 1, highest - 1, -1):
+        following = total + drying[k] * dp[k]
+        if following < 0.0:
+            share[k] = -total / (drying[k] * dp[k])
+            top = k
+            break
+        total = following
+    return top + 1 if share[top] <= 0.0 else top
 
 
 @njit()
@@ -138,58 +192,75 @@ def relax_columns(
     rd: float,
     rv: float,
     work: Array,
+    half: Array,
+    lane: Array,
+    up: Array,
     dta: Array,
     dhus: Array,
     prc: Array,
 ) -> None:
-    """Fills tendencies [K s-1, s-1] and rain `prc` [kg m-2 s-1]; `work` is scratch [7, level]."""
+    """Fills tendencies [K s-1, s-1] and rain `prc` [kg m-2 s-1].
+
+    `work` [7, level, lane], `half` [interface, lane] and `lane` [12, lane] are scratch.
+    """
     nlev, ncol = ta.shape
+    lanes = half.shape[1]
     t, q, p, dp = work[0], work[1], work[2], work[3]
     parcel, drying, share = work[4], work[5], work[6]
+    wet, warm, mass, top = lane[8], lane[9], lane[10], lane[11]
     rate = 1.0 / (tau + dt)
-    for c in range(ncol):
-        prc[c] = 0.0
-        for k in range(nlev):
-            t[k], q[k], p[k] = ta[k, c], hus[k, c], pfull[k, c]
-            dp[k] = np.float64(phalf[k + 1, c]) - np.float64(phalf[k, c])
-        top = lift(t, q, p, cp, latent, rd, rv, parcel)
-        if top >= nlev:
-            continue
-        wet, warm, mass = 0.0, 0.0, 0.0
-        for k in range(top, nlev):
-            qs, _ = saturation(parcel[k], p[k], latent, rd, rv)
-            drying[k] = q[k] - humidity * qs
-            share[k] = 1.0
-            wet += drying[k] * dp[k]
-            warm += cp / latent * (parcel[k] - t[k]) * dp[k]
-            mass += dp[k]
-        if warm <= 0.0:
-            continue
-        if wet <= 0.0:  # shallow: count layers from below while they dry, on balance
-            # Not above `top`, where nothing was computed: round-off may keep the sum from below at
-            # or above zero up to there although the one from above was not.
-            total = 0.0
-            highest = top
-            for k in range(nlev - 1, highest - 1, -1):
-                following = total + drying[k] * dp[k]
-                if following < 0.0:
-                    share[k] = -total / (drying[k] * dp[k])
-                    top = k
-                    break
-                total = following
-            if share[top] <= 0.0:
-                top += 1
-            if top >= nlev:
-                continue
-            wet, warm, mass = 0.0, 0.0, 0.0
-            for k in range(top, nlev):
-                warm += cp / latent * share[k] * (parcel[k] - t[k]) * dp[k]
-                mass += share[k] * dp[k]
-        shift = latent / cp * (wet - warm) / mass
-        for k in range(top, nlev):
-            dta[k, c] = share[k] * (parcel[k] + shift - t[k]) * rate
-            dhus[k, c] = -share[k] * drying[k] * rate
-        prc[c] = wet * rate / gravity
+    for start in range(0, ncol, lanes):
+        load(ta, start, t)
+        load(hus, start, q)
+        load(pfull, start, p)
+        load(phalf, start, half)
+        lift(t, q, p, cp, latent, rd, rv, up, lane, parcel, top)
+        highest = nlev
+        for j in range(lanes):
+            wet[j], warm[j], mass[j] = 0.0, 0.0, 0.0
+            highest = min(highest, int(top[j]))
+        for k in range(highest, nlev):
+            for j in range(lanes):
+                dp[k, j] = half[k + 1, j] - half[k, j]
+                counts = 1.0 if k >= top[j] else 0.0
+                share[k, j] = counts
+                rising, air = parcel[k, j], t[k, j]
+                lifted = rising if counts > 0.0 else air  # above its top it is not known
+                qs, _ = saturation(lifted, p[k, j], latent, rd, rv)
+                drying[k, j] = q[k, j] - humidity * qs
+                counted = counts * dp[k, j]
+                wet[j] += drying[k, j] * counted
+                warm[j] += cp / latent * (lifted - air) * counted
+                mass[j] += counted
+        for j in range(lanes):
+            if top[j] < nlev and (warm[j] <= 0.0 or wet[j] <= 0.0):
+                first = nlev
+                if warm[j] > 0.0:
+                    first = shallow_top(drying[:, j], dp[:, j], int(top[j]), share[:, j])
+                wet[j], warm[j], mass[j] = 0.0, 0.0, 0.0
+                for k in range(highest, nlev):
+                    if k < first:
+                        share[k, j] = 0.0
+                    counted = share[k, j] * dp[k, j]
+                    warm[j] += cp / latent * counted * (parcel[k, j] - t[k, j])
+                    mass[j] += counted
+        for j in range(lanes):  # from here on: the shift of the reference temperature [K]
+            warm[j] = latent / cp * (wet[j] - warm[j]) / max(mass[j], 1.0e-30)
+        for k in range(highest):
+            for j in range(lanes):
+                t[k, j], q[k, j] = 0.0, 0.0
+        for k in range(highest, nlev):
+            for j in range(lanes):
+                part, lifted, dries = share[k, j], parcel[k, j], drying[k, j]
+                heating = part * (lifted + warm[j] - t[k, j]) * rate
+                acts = part > 0.0  # elsewhere the parcel is not known
+                t[k, j] = heating if acts else 0.0
+                q[k, j] = -part * dries * rate if acts else 0.0
+        for j in range(lanes):
+            wet[j] *= rate / gravity
+        store(t, start, dta)
+        store(q, start, dhus)
+        store_flat(wet, start, prc)
 
 
 @scheme("convection", "betts_miller")
@@ -206,12 +277,16 @@ class SimplifiedBettsMiller(Tendency):
 
     inputs = reads("ta hus pfull phalf")
     tendencies = tendencies_of("ta hus")
+    fills = True
     diagnostics = gives("prc")
     conserves = (Conserves(quantity="energy"), Conserves(quantity="water"))
 
     def setup(self, host: Host) -> None:
         self._planet = host.planet
-        self._work = np.zeros((7, host.nlev))
+        self._work = np.zeros((7, host.nlev, LANES))
+        self._half = np.zeros((host.nlev + 1, LANES))
+        self._lane = np.zeros((12, LANES))
+        self._up = upward(host.nlev)
 
     def compute(self, x: Arrays, tend: Arrays, flux: Arrays, diag: Arrays, now: Now) -> None:
         planet = self._planet
@@ -229,6 +304,9 @@ class SimplifiedBettsMiller(Tendency):
             planet.gas_constant_dry,
             planet.gas_constant_vapour,
             self._work,
+            self._half,
+            self._lane,
+            self._up,
             tend.ta,
             tend.hus,
             diag.prc,

@@ -101,7 +101,7 @@ def layers_above(host: Host, pressure: float, name: str) -> int:
             expected=f"a pressure between {middle[0]:.4g} and {middle[-1]:.4g} Pa, "
             "the highest and the lowest layer",
             found=f"{pressure:g} Pa",
-            remedy="launch the waves inside the column",
+            remedy="launch the waves inside the column, or take levels that hold their source",
         )
     return above
 

@@ -43,13 +43,17 @@ from coupler.interface.fields import COLUMN
 from coupler.interface.fields import Field as Entry
 from coupler.interface.registry import scheme
 from coupler.interface.units import Unit
-from physics.columns.diffusivity import k_profile, pressure_profile
+from physics.columns.diffusivity import depth, k_profile, pressure_profile
 from physics.columns.jit import njit
+from physics.columns.lanes import LANES, load, load_flat, store, store_flat, upward
 from physics.columns.surface_layer import louis, reed_jablonowski, richardson
 from physics.columns.thermo import saturation
 from physics.columns.tridiagonal import factor, solve
+from physics.elementary import exp
 
-_ROWS = ("u", "v", "s", "q", "sv", "z", "mass", "beta", "pivot", "inc_u", "inc_v", "inc")
+_FULL = ("u", "v", "t", "q", "s", "sv", "z", "mass", "beta", "pivot", "inc_u", "inc_v", "inc", "p")
+_HALF = ("zhalf", "phalf", "k_m", "k_h")
+_FLAT = 24
 
 
 @njit()
@@ -59,23 +63,60 @@ def friction_heat(
     inc_u: Array,
     inc_v: Array,
     conduct: Array,
-    mass: Array,
-    drag: float,
-    dt: float,
+    mass_rate: Array,
+    drag: Array,
+    up: Array,
+    carried: Array,
     heat: Array,
 ) -> None:
-    """Adds the heat of dissipated kinetic energy [W m-2] to `heat`, shape [level]."""
-    last = u.size - 1
-    for k in range(last + 1):
-        heat[k] += 0.5 * mass[k] / dt * (inc_u[k] * inc_u[k] + inc_v[k] * inc_v[k])
-        if k > 0:
-            du = u[k - 1] + inc_u[k - 1] - u[k] - inc_u[k]
-            dv = v[k - 1] + inc_v[k - 1] - v[k] - inc_v[k]
-            half = 0.5 * conduct[k] * (du * du + dv * dv)
-            heat[k - 1] += half
-            heat[k] += half
-    lowest_u, lowest_v = u[last] + inc_u[last], v[last] + inc_v[last]
-    heat[last] += drag * (lowest_u * lowest_u + lowest_v * lowest_v)
+    """Adds the heat of dissipated kinetic energy [W m-2] to `heat`, shape [level, lane]."""
+    last, lanes = u.shape[0] - 1, u.shape[1]
+    from_above, below_u, below_v = carried[0], carried[1], carried[2]
+    for j in range(lanes):
+        below_u[j], below_v[j] = u[last, j] + inc_u[last, j], v[last, j] + inc_v[last, j]
+        square = below_u[j] * below_u[j] + below_v[j] * below_v[j]
+        from_above[j] = drag[j] * square  # the surface's, below the lowest layer
+    for k in up:
+        for j in range(lanes):
+            new_u, new_v = below_u[j], below_v[j]
+            half = 0.0
+            if k > 0:
+                un, vn = u[k - 1, j] + inc_u[k - 1, j], v[k - 1, j] + inc_v[k - 1, j]
+                du, dv = un - new_u, vn - new_v
+                half = 0.5 * conduct[k, j] * (du * du + dv * dv)
+                below_u[j], below_v[j] = un, vn
+            square = inc_u[k, j] * inc_u[k, j] + inc_v[k, j] * inc_v[k, j]
+            heat[k, j] += half + from_above[j] + 0.5 * mass_rate[k, j] * square
+            from_above[j] = half
+
+
+@njit()
+def prepare(
+    ground: Array,
+    t: Array,
+    q: Array,
+    phalf: Array,
+    dt: float,
+    gravity: float,
+    cp: float,
+    vf: float,
+    z: Array,
+    zhalf: Array,
+    s: Array,
+    sv: Array,
+    mass_rate: Array,
+) -> None:
+    """Heights above `ground` [lane], static energies and layer masses over dt, [level, lane]."""
+    lanes = t.shape[1]
+    for k in range(t.shape[0]):
+        for j in range(lanes):
+            z[k, j] -= ground[j]
+            zhalf[k, j] -= ground[j]
+            mass_rate[k, j] = (phalf[k + 1, j] - phalf[k, j]) * (1.0 / (gravity * dt))
+        for j in range(lanes):
+            potential = gravity * z[k, j]
+            s[k, j] = cp * t[k, j] + potential
+            sv[k, j] = cp * t[k, j] * (1.0 + vf * q[k, j]) + potential
 
 
 @njit()
@@ -105,6 +146,8 @@ def mix(
     dissipation: bool,
     work: Array,
     half: Array,
+    lane: Array,
+    up: Array,
     dua: Array,
     dva: Array,
     dta: Array,
@@ -119,88 +162,130 @@ def mix(
     vas: Array,
     bldep: Array,
 ) -> None:
-    """Fills tendencies [SI s-1] and surface diagnostics; `work`, `half` are scratch."""
+    """Fills tendencies [SI s-1] and surface diagnostics; `work`, `half`, `lane` are scratch."""
     nlev, ncol = ta.shape
-    last = nlev - 1
+    last, lanes = nlev - 1, work.shape[2]
     vf = rv / rd - 1.0
-    u, v, s, q, sv, z = work[0], work[1], work[2], work[3], work[4], work[5]
-    mass, beta, pivot = work[6], work[7], work[8]
-    inc_u, inc_v, inc = work[9], work[10], work[11]
+    u, v, t, q, s, sv, z = work[0], work[1], work[2], work[3], work[4], work[5], work[6]
+    mass, beta, pivot = work[7], work[8], work[9]
+    inc_u, inc_v, inc, p = work[10], work[11], work[12], work[13]
     zhalf, ph, k_m, k_h = half[0], half[1], half[2], half[3]
-    for c in range(ncol):  # np.float64, not float: numba's float() leaves float32 what it is
-        ground = np.float64(zghalf[nlev, c])
-        for k in range(nlev):
-            u[k], v[k], q[k] = ua[k, c], va[k, c], hus[k, c]
-            z[k] = zg[k, c] - ground
-            t = np.float64(ta[k, c])
-            s[k] = cp * t + gravity * z[k]
-            sv[k] = cp * t * (1.0 + vf * q[k]) + gravity * z[k]
-            zhalf[k] = zghalf[k, c] - ground
-            ph[k] = phalf[k, c]
-            mass[k] = (np.float64(phalf[k + 1, c]) - np.float64(phalf[k, c])) / gravity
-        ph[nlev] = phalf[nlev, c]
+    surface_p, surface_t, wet, roughness = lane[0], lane[1], lane[2], lane[3]
+    ground, zero, drag, exchange = lane[4], lane[5], lane[6], lane[7]
+    qs, evaporates, s_surface, cp_tv = lane[8], lane[9], lane[10], lane[11]
+    u_star, buoyancy, depth_h, spare = lane[12], lane[13], lane[14], lane[15]
+    c_m, c_h, flux, other, speed2 = lane[16], lane[17], lane[18], lane[19], lane[20]
+    carried = lane[21:24]
+    per_dt = 1.0 / dt
+    for start in range(0, ncol, lanes):
+        load(ua, start, u)
+        load(va, start, v)
+        load(ta, start, t)
+        load(hus, start, q)
+        load(pfull, start, p)
+        load(phalf, start, ph)
+        load(zg, start, z)
+        load(zghalf, start, zhalf)
+        load_flat(ps, start, surface_p)
+        load_flat(ts, start, surface_t)
+        load_flat(wetness, start, wet)
+        load_flat(log_roughness, start, roughness)
+        for j in range(lanes):
+            ground[j], zero[j], depth_h[j] = zhalf[nlev, j], 0.0, 0.0
+        prepare(ground, t, q, ph, dt, gravity, cp, vf, z, zhalf, s, sv, mass)
         # surface layer, with the old state
-        t_surface = np.float64(ts[c])
-        tv = np.float64(ta[last, c]) * (1.0 + vf * q[last])
-        density = pfull[last, c] / (rd * tv)
-        qs, _ = saturation(t_surface, np.float64(ps[c]), latent, rd, rv)
-        beta_e = np.float64(wetness[c]) if qs > q[last] else 1.0
-        speed2 = u[last] * u[last] + v[last] * v[last]
-        wind = math.sqrt(speed2 + gustiness * gustiness)
-        if by_roughness:
-            q_ground = q[last] + beta_e * (qs - q[last])
-            sv_ground = cp * t_surface * (1.0 + vf * q_ground)
-            buoyancy = gravity * (sv[last] - sv_ground) / (cp * tv)
-            ri = richardson(z[last], wind * wind, buoyancy)
-            c_d, c_h = louis(z[last], math.exp(log_roughness[c]), ri)
-        else:
-            c_d, c_h = reed_jablonowski(math.sqrt(speed2))
-        drag = density * c_d * wind
-        exchange = density * c_h * wind
-        s_surface = cp * t_surface
+        for j in range(lanes):
+            qs[j], _ = saturation(surface_t[j], surface_p[j], latent, rd, rv)
+            roughness[j] = exp(roughness[j])
+            cp_tv[j] = cp * (t[last, j] * (1.0 + vf * q[last, j]))
+        for j in range(lanes):
+            beta_e = wet[j]  # dew is not throttled
+            wet[j] = beta_e if qs[j] > q[last, j] else 1.0
+            speed2[j] = u[last, j] * u[last, j] + v[last, j] * v[last, j]
+            s_surface[j] = cp * surface_t[j]
+        for j in range(lanes):
+            wind2 = speed2[j] + gustiness * gustiness
+            if by_roughness:
+                q_ground = q[last, j] + wet[j] * (qs[j] - q[last, j])
+                sv_ground = s_surface[j] * (1.0 + vf * q_ground)
+                lighter = gravity * (sv[last, j] - sv_ground) / cp_tv[j]
+                ri = richardson(z[last, j], wind2, lighter)
+                c_m[j], c_h[j] = louis(z[last, j], roughness[j], ri)
+            else:
+                c_m[j], c_h[j] = reed_jablonowski(math.sqrt(speed2[j]))
+        for j in range(lanes):
+            wind = math.sqrt(speed2[j] + gustiness * gustiness)
+            density = p[last, j] * cp / (rd * cp_tv[j])
+            u_star[j] = math.sqrt(c_m[j]) * wind
+            warm = (s_surface[j] - s[last, j]) / cp_tv[j]
+            moist = vf * wet[j] * (qs[j] - q[last, j])
+            c_m[j] *= wind
+            c_h[j] *= wind
+            buoyancy[j] = gravity * c_h[j] * (warm + moist)
+            drag[j] = density * c_m[j]
+            exchange[j] = density * c_h[j]
+        for j in range(lanes):
+            evaporates[j] = wet[j] * exchange[j]
+            c_m[j] *= z[last, j]
+            c_h[j] *= z[last, j]
         # mixing inside the air
-        depth = 0.0
         if profile:
-            u_star = math.sqrt(c_d) * wind
-            warm = (s_surface - s[last]) / (cp * tv)
-            moist = vf * beta_e * (qs - q[last])
-            b = gravity * c_h * wind * (warm + moist)
-            depth = k_profile(z, zhalf, u, v, sv, gravity, cp * tv, u_star, b, critical, k_h)
+            depth(z, u, v, sv, gravity, cp_tv, u_star, critical, up, spare, other, depth_h)
+            k_profile(
+                z, zhalf, u, v, sv, gravity, cp_tv, u_star, buoyancy, depth_h, spare, other, k_h
+            )
             for k in range(1, nlev):
-                k_m[k] = k_h[k]
+                for j in range(lanes):
+                    k_m[k, j] = k_h[k, j]
         else:
-            pressure_profile(ph, c_h * wind * z[last], k_h)
-            pressure_profile(ph, c_d * wind * z[last], k_m)
+            pressure_profile(ph, c_h, k_h)
+            pressure_profile(ph, c_m, k_m)
         for k in range(1, nlev):  # K becomes a conductance rho K/dz, rho dz = dp/g
-            dz = z[k - 1] - z[k]
-            per = (np.float64(pfull[k, c]) - np.float64(pfull[k - 1, c])) / (gravity * dz * dz)
-            k_m[k] *= per
-            k_h[k] *= per
+            for j in range(lanes):
+                dz = z[k - 1, j] - z[k, j]
+                per = (p[k, j] - p[k - 1, j]) / (gravity * dz * dz)
+                k_m[k, j] *= per
+                k_h[k, j] *= per
         # momentum
-        factor(mass, k_m, dt, beta, pivot)
-        tauu[c] = -solve(u, k_m, beta, pivot, drag, 0.0, inc_u)
-        tauv[c] = -solve(v, k_m, beta, pivot, drag, 0.0, inc_v)
+        factor(mass, k_m, beta, pivot, flux)
+        solve(u, k_m, beta, pivot, drag, zero, up, carried, inc_u, flux)
+        solve(v, k_m, beta, pivot, drag, zero, up, carried, inc_v, other)
+        for j in range(lanes):
+            flux[j], other[j] = -flux[j], -other[j]
+            c_m[j] = u[last, j] + inc_u[last, j]
+            c_h[j] = v[last, j] + inc_v[last, j]
+        store_flat(flux, start, tauu)
+        store_flat(other, start, tauv)
+        store_flat(c_m, start, uas)
+        store_flat(c_h, start, vas)
+        store_flat(depth_h, start, bldep)
         # heat and water
         if not profile:
-            factor(mass, k_h, dt, beta, pivot)
-        sensible = solve(s, k_h, beta, pivot, exchange, s_surface, inc)
+            factor(mass, k_h, beta, pivot, flux)
+        solve(s, k_h, beta, pivot, exchange, s_surface, up, carried, inc, flux)
         for k in range(nlev):
-            s[k] = inc[k] * mass[k] / dt  # from here on: heat [W m-2]
-        evaporation = solve(q, k_h, beta, pivot, beta_e * exchange, qs, inc)
+            for j in range(lanes):
+                s[k, j] = inc[k, j] * mass[k, j]  # from here on: heat [W m-2]
+        solve(q, k_h, beta, pivot, evaporates, qs, up, carried, inc, other)
         if dissipation:
-            friction_heat(u, v, inc_u, inc_v, k_m, mass, drag, dt, s)
+            friction_heat(u, v, inc_u, inc_v, k_m, mass, drag, up, carried, s)
         for k in range(nlev):
-            dua[k, c] = inc_u[k] / dt
-            dva[k, c] = inc_v[k] / dt
-            dta[k, c] = s[k] / (mass[k] * cp)
-            dhus[k, c] = inc[k] / dt
-        hfss[c] = sensible
-        evspsbl[c] = evaporation
-        hfls[c] = latent * evaporation
-        uas[c] = u[last] + inc_u[last]
-        vas[c] = v[last] + inc_v[last]
-        tas[c] = ta[last, c] + s[last] * dt / (mass[last] * cp)
-        bldep[c] = depth
+            for j in range(lanes):
+                inc_u[k, j] *= per_dt
+                inc_v[k, j] *= per_dt
+                inc[k, j] *= per_dt
+                s[k, j] /= mass[k, j] * (cp * dt)
+        store(inc_u, start, dua)
+        store(inc_v, start, dva)
+        store(s, start, dta)
+        store(inc, start, dhus)
+        store_flat(flux, start, hfss)
+        store_flat(other, start, evspsbl)
+        for j in range(lanes):
+            other[j] *= latent
+            t[last, j] += s[last, j] * dt
+        store_flat(other, start, hfls)
+        store_flat(t[last], start, tas)
 
 
 @scheme("boundary_layer", "bulk_diffusion")
@@ -231,6 +316,7 @@ class BulkDiffusion(Tendency):
         optional="wetness sftlf",
     )
     tendencies = tendencies_of("ua va ta hus")
+    fills = True
     diagnostics = gives(
         "tauu tauv hfss hfls evspsbl tas uas vas",
         bldep=Entry(
@@ -255,8 +341,10 @@ class BulkDiffusion(Tendency):
 
     def setup(self, host: Host) -> None:
         self._planet = host.planet
-        self._work = np.zeros((len(_ROWS), host.nlev))
-        self._half = np.zeros((4, host.nlev + 1))
+        self._work = np.zeros((len(_FULL), host.nlev, LANES))
+        self._half = np.zeros((len(_HALF), host.nlev + 1, LANES))
+        self._lane = np.zeros((_FLAT, LANES))
+        self._up = upward(host.nlev)
         self._wet = np.ones(host.ncol, host.dtype)
         self._log_roughness = np.full(host.ncol, math.log(self.p.roughness_sea))
 
@@ -292,6 +380,8 @@ class BulkDiffusion(Tendency):
             p.dissipation,
             self._work,
             self._half,
+            self._lane,
+            self._up,
             tend.ua,
             tend.va,
             tend.ta,

@@ -43,6 +43,7 @@ from coupler.interface.fields import Field as Entry
 from coupler.interface.registry import scheme
 from coupler.interface.units import Unit
 from physics.columns.jit import njit
+from physics.columns.lanes import LANES, load, store, store_flat
 from physics.columns.thermo import saturation
 
 
@@ -77,6 +78,26 @@ def fill_negative(q: Array, dp: Array) -> float:
 
 
 @njit()
+def adjusted(
+    t: float,
+    q: float,
+    p: float,
+    first: float,
+    per_kelvin: float,
+    latent: float,
+    rd: float,
+    rv: float,
+    iterations: int,
+) -> float:
+    """Change of the humidity `q` [1] by condensation [1], from the `first` Newton step."""
+    change = first
+    for _ in range(iterations - 1):
+        qs, slope = saturation(t - per_kelvin * change, p, latent, rd, rv)
+        change += (qs - q - change) / (1.0 + per_kelvin * slope)
+    return min(change, 0.0)
+
+
+@njit()
 def condense(
     ta: Array,
     hus: Array,
@@ -90,44 +111,67 @@ def condense(
     rv: float,
     iterations: int,
     share: float,
-    q: Array,
-    dp: Array,
+    work: Array,
+    half: Array,
+    lane: Array,
     dta: Array,
     dhus: Array,
     prl: Array,
     filled: Array,
 ) -> None:
-    """Fills tendencies [K s-1, s-1] and the column fluxes [kg m-2 s-1]; `q`, `dp` are scratch."""
+    """Fills tendencies [K s-1, s-1] and the column fluxes [kg m-2 s-1].
+
+    `work` [6, level, lane], `half` [interface, lane] and `lane` [4, lane] are scratch.
+    """
     nlev, ncol = ta.shape
-    per_kelvin = latent / cp
-    for c in range(ncol):
-        negative = False
+    lanes = half.shape[1]
+    per_kelvin, per_dt = latent / cp, 1.0 / dt
+    t, p, q, old, dp, change = work[0], work[1], work[2], work[3], work[4], work[5]
+    rain, moved, at_qs, per = lane[0], lane[1], lane[2], lane[3]
+    for start in range(0, ncol, lanes):
+        load(ta, start, t)
+        load(pfull, start, p)
+        load(hus, start, old)
+        load(phalf, start, half)
+        negative = 0
         for k in range(nlev):
-            q[k] = hus[k, c]
-            dp[k] = np.float64(phalf[k + 1, c]) - np.float64(phalf[k, c])
-            negative = negative or q[k] < 0.0
-        filled[c] = 0.0
-        if negative:
-            filled[c] = fill_negative(q, dp) / (gravity * dt)
-        rain = 0.0  # times g [Pa]
+            for j in range(lanes):
+                q[k, j] = old[k, j]
+                dp[k, j] = half[k + 1, j] - half[k, j]
+                negative += 1 if old[k, j] < 0.0 else 0
+        for j in range(lanes):
+            rain[j], moved[j] = 0.0, 0.0  # times g [Pa]
+            if negative > 0:
+                moved[j] = fill_negative(q[:, j], dp[:, j])
         for k in range(nlev):
-            t = np.float64(ta[k, c])
-            p = np.float64(pfull[k, c])
-            qs, slope = saturation(t, p, latent, rd, rv)
-            change = 0.0
-            if q[k] > qs:
-                change = (qs - q[k]) / (1.0 + per_kelvin * slope)
-                for _ in range(iterations - 1):
-                    qs, slope = saturation(t - per_kelvin * change, p, latent, rd, rv)
-                    change += (qs - q[k] - change) / (1.0 + per_kelvin * slope)
-                change = min(change, 0.0)
-            elif rain > 0.0 and share > 0.0:
-                room = share * (qs - q[k]) / (1.0 + per_kelvin * slope)
-                change = min(room, rain / dp[k])
-            rain -= change * dp[k]
-            dta[k, c] = -per_kelvin * change / dt
-            dhus[k, c] = (change + (q[k] - hus[k, c])) / dt
-        prl[c] = max(rain, 0.0) / (gravity * dt)
+            wet = 0
+            for j in range(lanes):
+                at_qs[j], slope = saturation(t[k, j], p[k, j], latent, rd, rv)
+                per[j] = 1.0 + per_kelvin * slope
+                wet += 1 if q[k, j] > at_qs[j] else 0
+            for j in range(lanes):
+                room = share * (at_qs[j] - q[k, j]) / per[j]
+                change[k, j] = min(max(room, 0.0), rain[j] / dp[k, j])
+            if wet > 0:
+                for j in range(lanes):
+                    if q[k, j] > at_qs[j]:
+                        first = (at_qs[j] - q[k, j]) / per[j]
+                        change[k, j] = adjusted(
+                            t[k, j], q[k, j], p[k, j], first, per_kelvin, latent, rd, rv, iterations
+                        )
+            for j in range(lanes):
+                rain[j] = max(rain[j] - change[k, j] * dp[k, j], 0.0)
+        for k in range(nlev):
+            for j in range(lanes):
+                t[k, j] = -per_kelvin * change[k, j] * per_dt
+                old[k, j] = (change[k, j] + (q[k, j] - old[k, j])) * per_dt
+        store(t, start, dta)
+        store(old, start, dhus)
+        for j in range(lanes):
+            rain[j] *= per_dt / gravity
+            moved[j] *= per_dt / gravity
+        store_flat(rain, start, prl)
+        store_flat(moved, start, filled)
 
 
 @scheme("condensation", "large_scale")
@@ -144,6 +188,7 @@ class LargeScaleCondensation(Tendency):
 
     inputs = reads("ta hus pfull phalf")
     tendencies = tendencies_of("ta hus")
+    fills = True
     diagnostics = gives(
         "prl",
         husfill=Entry(
@@ -158,8 +203,9 @@ class LargeScaleCondensation(Tendency):
 
     def setup(self, host: Host) -> None:
         self._planet = host.planet
-        self._q = np.zeros(host.nlev)
-        self._dp = np.zeros(host.nlev)
+        self._work = np.zeros((6, host.nlev, LANES))
+        self._half = np.zeros((host.nlev + 1, LANES))
+        self._lane = np.zeros((4, LANES))
 
     def compute(self, x: Arrays, tend: Arrays, flux: Arrays, diag: Arrays, now: Now) -> None:
         planet = self._planet
@@ -176,8 +222,9 @@ class LargeScaleCondensation(Tendency):
             planet.gas_constant_vapour,
             self.p.iterations,
             self.p.reevaporation,
-            self._q,
-            self._dp,
+            self._work,
+            self._half,
+            self._lane,
             tend.ta,
             tend.hus,
             diag.prl,

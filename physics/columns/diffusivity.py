@@ -36,6 +36,7 @@ import math
 
 from coupler.interface.component import Array
 from physics.columns.jit import njit
+from physics.elementary import exp, log
 
 
 @njit()
@@ -45,50 +46,64 @@ def depth(
     v: Array,
     sv: Array,
     gravity: float,
-    cp_tv: float,
-    u_star: float,
+    cp_tv: Array,
+    u_star: Array,
     critical: float,
-) -> float:
-    """Depth h of the boundary layer [m].
+    up: Array,
+    ri_below: Array,
+    seeking: Array,
+    h: Array,
+) -> None:
+    """Fills the depth of the boundary layer [m] of a block of columns.
 
     Args:
-        z: Heights of layer centres above ground [m], shape [level].
-        u: Eastward wind [m s-1], shape [level].
-        v: Northward wind [m s-1], shape [level].
-        sv: Virtual static energy [J kg-1], shape [level].
+        z: Heights of layer centres above ground [m], shape [level, lane].
+        u: Eastward wind [m s-1], shape [level, lane].
+        v: Northward wind [m s-1], shape [level, lane].
+        sv: Virtual static energy [J kg-1], shape [level, lane].
         gravity: g [m s-2].
-        cp_tv: c_p times virtual temperature of the lowest layer [J kg-1].
-        u_star: Friction velocity [m s-1].
+        cp_tv: c_p times virtual temperature of the lowest layer [J kg-1], shape [lane].
+        u_star: Friction velocity [m s-1], shape [lane].
         critical: Ri_c [1].
+        up: Levels from the lowest to the highest, see `lanes.upward`.
+        ri_below: Scratch, shape [lane].
+        seeking: Scratch, shape [lane].
+        h: Filled, shape [lane].
     """
-    last = z.size - 1
-    ri_below = 0.0
-    h = z[0]
-    for k in range(last - 1, -1, -1):
-        du, dv = u[k] - u[last], v[k] - v[last]
-        wind2 = du * du + dv * dv + 100.0 * u_star * u_star
-        ri = gravity * (z[k] - z[last]) * (sv[k] - sv[last]) / (cp_tv * max(wind2, 1.0e-6))
-        if ri > critical:
-            share = (critical - ri_below) / (ri - ri_below)
-            h = z[k + 1] + share * (z[k] - z[k + 1])
+    last, lanes = z.shape[0] - 1, z.shape[1]
+    for j in range(lanes):
+        ri_below[j], seeking[j], h[j] = 0.0, 1.0, z[0, j]
+    for i in range(1, last + 1):
+        k = up[i]
+        left = 0
+        for j in range(lanes):
+            left += 1 if seeking[j] > 0.0 else 0
+        if left == 0:
             break
-        ri_below = ri
-    return float(max(h, 700.0 * u_star))
+        for j in range(lanes):
+            du, dv = u[k, j] - u[last, j], v[k, j] - v[last, j]
+            wind2 = max(du * du + dv * dv + 100.0 * u_star[j] * u_star[j], 1.0e-6)
+            lift = gravity * (z[k, j] - z[last, j]) * (sv[k, j] - sv[last, j])
+            ri = lift / (cp_tv[j] * wind2)
+            share = (critical - ri_below[j]) / (ri - ri_below[j])
+            here = z[k + 1, j] + share * (z[k, j] - z[k + 1, j])
+            still, so_far = seeking[j], h[j]
+            found = ri > critical and still > 0.0
+            h[j] = here if found else so_far
+            seeking[j] = 0.0 if found else still
+            ri_below[j] = ri
+    for j in range(lanes):
+        h[j] = max(h[j], 700.0 * u_star[j])
 
 
-@njit()
-def velocity_scale(z: float, h: float, u_star: float, buoyancy_flux: float) -> float:
-    """w_s [m s-1] at height `z` [m] in a layer of depth `h` [m]."""
-    if buoyancy_flux > 0.0:
-        return float((u_star**3 + 0.6 * buoyancy_flux * h) ** (1.0 / 3.0))
-    if u_star <= 0.0:
-        return 0.0
-    stability = -0.4 * buoyancy_flux * z / u_star**3  # z/L
-    phi = 1.0 + 5.0 * stability if stability < 1.0 else 5.0 + stability
-    return u_star / phi
+@njit(inline=True)
+def convective_velocity(h: float, u_star: float, buoyancy_flux: float) -> float:
+    """w_s [m s-1] in an unstable layer of depth `h` [m]; else 0."""
+    cube = u_star * u_star * u_star + 0.6 * max(buoyancy_flux, 0.0) * h
+    return exp(log(max(cube, 1.0e-30)) * (1.0 / 3.0)) if buoyancy_flux > 0.0 else 0.0
 
 
-@njit()
+@njit(inline=True)
 def shear_mixing(z: float, dz: float, du2: float, buoyancy_step: float) -> float:
     """K by local shear [m2 s-1].
 
@@ -98,11 +113,15 @@ def shear_mixing(z: float, dz: float, du2: float, buoyancy_step: float) -> float
         du2: Squared wind difference between them [m2 s-2].
         buoyancy_step: g (s_v above - s_v below)/(c_p T_v) [m s-2].
     """
-    length = 1.0 / (1.0 / (0.4 * z) + 1.0 / 30.0)
-    shear2 = max(du2, 1.0e-6) / (dz * dz)
-    ri = buoyancy_step / dz / shear2
-    f = 1.0 / (1.0 + 10.0 * ri * (1.0 + 8.0 * ri)) if ri >= 0.0 else math.sqrt(1.0 - 18.0 * ri)
-    return length * length * math.sqrt(shear2) * f
+    # The formulas above over one common denominator: divisions and roots are what it costs.
+    wind2 = max(du2, 1.0e-6)
+    b = buoyancy_step * dz  # Ri = b/wind2
+    stable = b >= 0.0
+    over = wind2 * wind2 if stable else 1.0
+    under = wind2 * wind2 + 10.0 * b * (wind2 + 8.0 * b) if stable else 1.0
+    root = math.sqrt(wind2 if stable else wind2 - 18.0 * b)
+    length = 0.4 * z + 30.0
+    return 144.0 * z * z * root * over / (length * length * dz * under)
 
 
 @njit()
@@ -113,33 +132,51 @@ def k_profile(
     v: Array,
     sv: Array,
     gravity: float,
-    cp_tv: float,
-    u_star: float,
-    buoyancy_flux: float,
-    critical: float,
+    cp_tv: Array,
+    u_star: Array,
+    buoyancy_flux: Array,
+    h: Array,
+    convective: Array,
+    per: Array,
     diffusivity: Array,
-) -> float:
-    """Fills K [m2 s-1] at interior interfaces, shape [interface]; returns h [m].
+) -> None:
+    """Fills K [m2 s-1] at interior interfaces, shape [interface, lane].
 
-    `zhalf` [m], shape [interface], are heights of interfaces above ground; the rest as in `depth`
-    and `velocity_scale`.
+    `zhalf` [m], shape [interface, lane], are heights of interfaces above ground; `buoyancy_flux`
+    [m2 s-3], `h` from `depth` and the scratch `convective` and `per` have shape [lane]; the rest is
+    as in `depth`.
     """
-    h = depth(z, u, v, sv, gravity, cp_tv, u_star, critical)
-    for k in range(1, z.size):
-        dz = z[k - 1] - z[k]
-        du, dv = u[k - 1] - u[k], v[k - 1] - v[k]
-        step = gravity * (sv[k - 1] - sv[k]) / cp_tv
-        value = shear_mixing(zhalf[k], dz, du * du + dv * dv, step)
-        if zhalf[k] < h:
-            w = velocity_scale(zhalf[k], h, u_star, buoyancy_flux)
-            value = max(value, 0.4 * w * zhalf[k] * (1.0 - zhalf[k] / h) ** 2)
-        diffusivity[k] = value
-    return h
+    lanes = z.shape[1]
+    for j in range(lanes):
+        convective[j] = convective_velocity(h[j], u_star[j], buoyancy_flux[j])
+    for j in range(lanes):
+        per[j] = gravity / cp_tv[j]
+    for k in range(1, z.shape[0]):
+        within = 0
+        for j in range(lanes):
+            dz = z[k - 1, j] - z[k, j]
+            du, dv = u[k - 1, j] - u[k, j], v[k - 1, j] - v[k, j]
+            step = per[j] * (sv[k - 1, j] - sv[k, j])
+            diffusivity[k, j] = shear_mixing(zhalf[k, j], dz, du * du + dv * dv, step)
+            within += 1 if zhalf[k, j] < h[j] else 0
+        if within == 0:
+            continue
+        for j in range(lanes):
+            # u*/phi with z/L = y/u*^3, without division by a friction velocity of zero
+            cube = u_star[j] * u_star[j] * u_star[j]
+            y = max(-0.4 * buoyancy_flux[j] * zhalf[k, j], 0.0)
+            shape = cube + 5.0 * y if y < cube else 5.0 * cube + y
+            stable = u_star[j] * cube / max(shape, 1.0e-30)
+            unstable, by_shear, z_k = convective[j], diffusivity[k, j], zhalf[k, j]
+            w = unstable if buoyancy_flux[j] > 0.0 else stable
+            room = max(1.0 - z_k / h[j], 0.0)
+            diffusivity[k, j] = max(by_shear, 0.4 * w * z_k * room * room)
 
 
 @njit()
-def pressure_profile(phalf: Array, at_surface: float, diffusivity: Array) -> None:
-    """Fills the Reed-Jablonowski K [m2 s-1] at interior interfaces, shape [interface]."""
-    for k in range(1, phalf.size - 1):
-        depth = max(0.0, (8.5e4 - phalf[k]) / 1.0e4)
-        diffusivity[k] = at_surface * math.exp(-depth * depth)
+def pressure_profile(phalf: Array, at_surface: Array, diffusivity: Array) -> None:
+    """Fills the Reed-Jablonowski K [m2 s-1] at interior interfaces, shape [interface, lane]."""
+    for k in range(1, phalf.shape[0] - 1):
+        for j in range(phalf.shape[1]):
+            above = max(0.0, (8.5e4 - phalf[k, j]) / 1.0e4)
+            diffusivity[k, j] = at_surface[j] * exp(-above * above)

@@ -46,6 +46,15 @@ from coupler.interface.registry import scheme
 from coupler.interface.units import Unit
 from physics.columns.insolation import annual_mean, daily_mean, orbit, year_fraction
 from physics.columns.jit import njit
+from physics.columns.lanes import LANES, load, load_flat, store, store_flat, upward
+from physics.elementary import exp, expm1
+
+
+@njit(inline=True)
+def optical_depth(sigma: float, tau_0: float, linear: float) -> float:
+    """tau [1] at ``sigma = p/ps``."""
+    s2 = sigma * sigma
+    return tau_0 * (linear * sigma + (1.0 - linear) * s2 * s2)
 
 
 @njit()
@@ -59,9 +68,10 @@ def two_stream(
     tau_equator: float,
     tau_pole: float,
     linear: float,
-    passed: Array,
-    emitted: Array,
-    entering: Array,
+    work: Array,
+    half: Array,
+    lane: Array,
+    up: Array,
     rnl: Array,
     rlut: Array,
     rlds: Array,
@@ -69,35 +79,48 @@ def two_stream(
 ) -> None:
     """Fills the net upward longwave flux `rnl` [W m-2], shape [interface, column], and its ends.
 
-    `passed`, `emitted` [level] and `entering` [interface] are scratch.
+    `work` [2, level, lane], `half` [2, interface, lane] and `lane` [4, lane] are scratch.
     """
     nlev, ncol = ta.shape
-    for c in range(ncol):
-        s = math.sin(math.radians(lat[c]))
-        tau_0 = tau_equator + (tau_pole - tau_equator) * s * s
-        down = 0.0
-        sigma = np.float64(phalf[0, c]) / ps[c]
-        tau_above = tau_0 * (linear * sigma + (1.0 - linear) * sigma**4)
-        entering[0] = 0.0
+    lanes = work.shape[2]
+    passed, emitted = work[0], work[1]
+    p, entering = half[0], half[1]
+    tau_0, per_ps, tau_above, beam = lane[0], lane[1], lane[2], lane[3]
+    for start in range(0, ncol, lanes):
+        load(ta, start, emitted)
+        load(phalf, start, p)
+        load_flat(lat, start, tau_0)
+        load_flat(ps, start, per_ps)
+        for j in range(lanes):
+            s = math.sin(math.radians(tau_0[j]))
+            tau_0[j] = tau_equator + (tau_pole - tau_equator) * s * s
+        for j in range(lanes):
+            per_ps[j] = 1.0 / per_ps[j]
+            entering[0, j], beam[j] = 0.0, 0.0
+            tau_above[j] = optical_depth(p[0, j] * per_ps[j], tau_0[j], linear)
         for k in range(nlev):
-            sigma = np.float64(phalf[k + 1, c]) / ps[c]
-            tau = tau_0 * (linear * sigma + (1.0 - linear) * sigma**4)
-            emissivity = -math.expm1(tau_above - tau)
-            tau_above = tau
-            t2 = np.float64(ta[k, c]) * np.float64(ta[k, c])
-            passed[k] = 1.0 - emissivity
-            emitted[k] = emissivity * sigma_b * t2 * t2
-            down = down * passed[k] + emitted[k]
-            entering[k + 1] = down
-        ts2 = np.float64(ts[c]) * np.float64(ts[c])
-        up = sigma_b * ts2 * ts2
-        rlds[c] = down
-        rlus[c] = up
-        rnl[nlev, c] = up - down
-        for k in range(nlev - 1, -1, -1):
-            up = up * passed[k] + emitted[k]
-            rnl[k, c] = up - entering[k]
-        rlut[c] = up
+            for j in range(lanes):
+                tau = optical_depth(p[k + 1, j] * per_ps[j], tau_0[j], linear)
+                emissivity = -expm1(tau_above[j] - tau)
+                tau_above[j] = tau
+                t2 = emitted[k, j] * emitted[k, j]
+                passed[k, j] = 1.0 - emissivity
+                emitted[k, j] = emissivity * sigma_b * t2 * t2
+                beam[j] = beam[j] * passed[k, j] + emitted[k, j]
+                entering[k + 1, j] = beam[j]
+        store_flat(beam, start, rlds)
+        load_flat(ts, start, beam)
+        for j in range(lanes):
+            ts2 = beam[j] * beam[j]
+            beam[j] = sigma_b * ts2 * ts2
+            entering[nlev, j] = beam[j] - entering[nlev, j]
+        store_flat(beam, start, rlus)
+        for k in up:
+            for j in range(lanes):
+                beam[j] = beam[j] * passed[k, j] + emitted[k, j]
+                entering[k, j] = beam[j] - entering[k, j]
+        store_flat(beam, start, rlut)
+        store(entering, start, rnl)
 
 
 @njit()
@@ -136,11 +159,9 @@ def sunlight(
         rsut[c] = albs[c] * (insolation[c] * ground)
     for k in range(nhalf):
         for c in range(ncol):
-            down = insolation[c]
-            if tau_sw > 0.0:
-                sigma = np.float64(phalf[k, c]) / ps[c]
-                down *= math.exp(-tau_sw * sigma * sigma) if k > 0 else 1.0
-            rns[k, c] = albs[c] * (insolation[c] * ground) - down
+            sigma = np.float64(phalf[k, c]) / ps[c]
+            passed = exp(-tau_sw * sigma * sigma) if k > 0 else 1.0
+            rns[k, c] = albs[c] * (insolation[c] * ground) - insolation[c] * passed
 
 
 @scheme("radiation", "grey")
@@ -173,13 +194,15 @@ class GreyRadiation(Tendency):
 
     inputs = reads("ta phalf ps ts albs lat")
     fluxes = (flux_of("ta", "rnl"), flux_of("ta", "rns"))
+    fills = True
     diagnostics = gives("rsdt rsut rlut rsds rsus rlds rlus")
 
     def setup(self, host: Host) -> None:
         self._insolation = np.zeros(host.ncol)
-        self._passed = np.zeros(host.nlev)
-        self._emitted = np.zeros(host.nlev)
-        self._entering = np.zeros(host.nlev + 1)
+        self._work = np.zeros((2, host.nlev, LANES))
+        self._half = np.zeros((2, host.nlev + 1, LANES))
+        self._lane = np.zeros((4, LANES))
+        self._up = upward(host.nlev)
 
     def compute(self, x: Arrays, tend: Arrays, flux: Arrays, diag: Arrays, now: Now) -> None:
         p = self.p
@@ -203,9 +226,10 @@ class GreyRadiation(Tendency):
             p.tau_equator,
             p.tau_pole,
             p.linear_fraction,
-            self._passed,
-            self._emitted,
-            self._entering,
+            self._work,
+            self._half,
+            self._lane,
+            self._up,
             flux.rnl,
             diag.rlut,
             diag.rlds,

@@ -15,6 +15,8 @@ class TotalPrecipitation(Diagnostic):
     inputs = reads("", optional="prl prc")
     diagnostics = gives("pr")
 
+    fills = True
+
     def compute(self, x: Arrays, diag: Arrays, now: Now) -> None:
         """Fills ``pr``, shape [column]."""
         diag.pr.fill(0.0)

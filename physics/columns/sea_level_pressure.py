@@ -32,6 +32,7 @@ class SeaLevelPressure(Diagnostic):
         """Gamma [K m-1]."""
 
     inputs = reads("ta pfull ps orog")
+    fills = True
     diagnostics = gives("psl")
 
     def setup(self, host: Host) -> None:

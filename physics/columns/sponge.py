@@ -44,25 +44,37 @@ from physics.columns.rayleigh import damp
 
 
 @njit()
-def sponge_rate(pfull: Array, p_sponge: float, r: float, rate: Array) -> None:
-    """Fills the drag coefficient `rate` [s-1], shape [level, column]."""
-    nlev, ncol = pfull.shape
+def sponge_rate(pfull: Array, p_sponge: float, r: float, rate: Array) -> int:
+    """Fills the drag coefficient `rate` [s-1], shape [level, column]; returns in how many levels.
+
+    Levels from the first one that is nowhere in the sponge are left as they were.
+    """
+    nlev: int = pfull.shape[0]
     for k in range(nlev):
-        for c in range(ncol):
+        reached = 0
+        for c in range(pfull.shape[1]):
             depth = max(0.0, (p_sponge - pfull[k, c]) / p_sponge)
             rate[k, c] = r * depth * depth
+            reached += 1 if depth > 0.0 else 0
+        if reached == 0:
+            return k
+    return nlev
 
 
 @njit()
-def column_force(rate: Array, phalf: Array, gravity: float, force: Array) -> None:
-    """Fills the mass integral `force` [Pa], shape [column], of a `rate` [m s-2]."""
+def column_force(rate: Array, phalf: Array, gravity: float, total: Array, force: Array) -> None:
+    """Fills the mass integral `force` [Pa], shape [column], of a `rate` [m s-2], from the top.
+
+    `total` [column] is scratch.
+    """
     nlev, ncol = rate.shape
-    for c in range(ncol):
-        total = 0.0
-        for k in range(nlev):
+    total[:] = 0.0
+    for k in range(nlev):
+        for c in range(ncol):
             dp = np.float64(phalf[k + 1, c]) - np.float64(phalf[k, c])
-            total += np.float64(rate[k, c]) * dp
-        force[c] = total / gravity
+            total[c] += np.float64(rate[k, c]) * dp
+    for c in range(ncol):
+        force[c] = total[c] / gravity
 
 
 def _force(name: str, axis: str) -> Table:
@@ -98,9 +110,12 @@ class RayleighSponge(Tendency):
         self._gravity = host.planet.gravity
         self._per_energy = 1.0 / host.planet.cp_dry if self.p.heat else 0.0
         self._rate = host.empty("level", "column").astype(float)
+        self._total = np.zeros(host.ncol)
 
     def compute(self, x: Arrays, tend: Arrays, flux: Arrays, diag: Arrays, now: Now) -> None:
-        sponge_rate(x.pfull, self.p.p_sponge, self.p.rate, self._rate)
-        damp(x.ua, x.va, self._rate, now.dt, self._per_energy, tend.ua, tend.va, tend.ta)
-        column_force(tend.ua, x.phalf, self._gravity, diag.xsponge)
-        column_force(tend.va, x.phalf, self._gravity, diag.ysponge)
+        # Only where the sponge is: elsewhere the outputs stay the zeros that they were given as.
+        n = sponge_rate(x.pfull, self.p.p_sponge, self.p.rate, self._rate)
+        u, v, t = tend.ua[:n], tend.va[:n], tend.ta[:n]
+        damp(x.ua[:n], x.va[:n], self._rate[:n], now.dt, self._per_energy, u, v, t)
+        column_force(u, x.phalf[: n + 1], self._gravity, self._total, diag.xsponge)
+        column_force(v, x.phalf[: n + 1], self._gravity, self._total, diag.ysponge)

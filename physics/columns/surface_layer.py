@@ -33,12 +33,13 @@ from __future__ import annotations
 import math
 
 from physics.columns.jit import njit
+from physics.elementary import log
 
 KARMAN = 0.4
 """Von Karman's constant [1]."""
 
 
-@njit()
+@njit(inline=True)
 def richardson(height: float, wind2: float, buoyancy: float) -> float:
     """Bulk Richardson number [1].
 
@@ -50,22 +51,21 @@ def richardson(height: float, wind2: float, buoyancy: float) -> float:
     return height * buoyancy / wind2
 
 
-@njit()
+@njit(inline=True)
 def louis(height: float, roughness: float, ri: float) -> tuple[float, float]:
     """C_D and C_H [1] at `height` [m] over `roughness` [m] for the bulk Richardson number `ri`."""
     ratio = height / roughness
-    neutral = (0.4 / math.log(1.0 + ratio)) ** 2
-    if ri >= 0.0:
-        stable = 1.0 / (1.0 + 4.7 * ri) ** 2
-        return neutral * stable, neutral * stable
-    root = math.sqrt(-ri)
-    c = 9.4 * neutral * math.sqrt(ratio)
-    momentum = 1.0 - 9.4 * ri / (1.0 + 7.4 * c * root)
-    heat = 1.0 - 9.4 * ri / (1.0 + 5.3 * c * root)
-    return neutral * momentum, neutral * heat
+    neutral = (0.4 / log(1.0 + ratio)) ** 2
+    # Both branches are computed and one is taken: that can be a vector instruction.
+    up, down = max(ri, 0.0), max(-ri, 0.0)
+    stable = 1.0 / (1.0 + 4.7 * up) ** 2
+    c = 9.4 * neutral * math.sqrt(ratio * down)
+    momentum = 1.0 + 9.4 * down / (1.0 + 7.4 * c)
+    heat = 1.0 + 9.4 * down / (1.0 + 5.3 * c)
+    return neutral * stable * momentum, neutral * stable * heat
 
 
-@njit()
+@njit(inline=True)
 def reed_jablonowski(speed: float) -> tuple[float, float]:
     """C_D and C_H [1] at the lowest-layer wind `speed` [m s-1]."""
     return (7.0e-4 + 6.5e-5 * speed if speed < 20.0 else 2.0e-3), 1.1e-3

@@ -13,9 +13,8 @@ Source: Frierson, Held and Zurita-Gotor (2006), doi:10.1175/JAS3753.1, equation 
 
 from __future__ import annotations
 
-import math
-
 from physics.columns.jit import njit
+from physics.elementary import exp
 
 E_0 = 610.78
 """Saturation vapour pressure at `T_0` [Pa]."""
@@ -23,13 +22,13 @@ T_0 = 273.16
 """Temperature of the reference point [K]."""
 
 
-@njit()
+@njit(inline=True)
 def saturation_pressure(t: float, latent: float, rv: float) -> float:
     """e_s [Pa] at temperature `t` [K], given L `latent` [J kg-1] and R_v `rv` [J kg-1 K-1]."""
-    return 610.78 * math.exp(-latent / rv * (1.0 / t - 1.0 / 273.16))
+    return 610.78 * exp(-latent / rv * (1.0 / t - 1.0 / 273.16))
 
 
-@njit()
+@njit(inline=True)
 def saturation(t: float, p: float, latent: float, rd: float, rv: float) -> tuple[float, float]:
     """Saturation specific humidity and its slope.
 
@@ -45,8 +44,8 @@ def saturation(t: float, p: float, latent: float, rd: float, rv: float) -> tuple
     """
     eps = rd / rv
     e = saturation_pressure(t, latent, rv)
-    if e >= p:
-        return 1.0, 0.0
-    dry = p - (1.0 - eps) * e
-    qs = eps * e / dry
-    return qs, qs * p / dry * latent / (rv * t * t)
+    inverse = 1.0 / t
+    dry = 1.0 / (p - (1.0 - eps) * min(e, p))  # no branch, so that loops become vectors
+    qs = eps * e * dry
+    slope = qs * p * dry * latent / rv * inverse * inverse
+    return (1.0, 0.0) if e >= p else (qs, slope)

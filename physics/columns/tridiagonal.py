@@ -1,4 +1,4 @@
-r"""Implicit vertical diffusion of one column, in increments.
+r"""Implicit vertical diffusion of a block of columns, in increments.
 
 Layer k of mass m_k [kg m-2] exchanges with its neighbours through conductances G_k
 [kg m-2 s-1] at the interfaces above it (k) and below it (k + 1), and the lowest layer with the
@@ -26,25 +26,31 @@ from physics.columns.jit import njit
 
 
 @njit()
-def factor(mass: Array, conduct: Array, dt: float, beta: Array, pivot: Array) -> None:
-    """Prepares the solution for one column.
+def factor(mass_rate: Array, conduct: Array, beta: Array, pivot: Array, carried: Array) -> None:
+    """Prepares the solution for a block of columns.
 
     Args:
-        mass: Layer masses [kg m-2], shape [level].
-        conduct: Conductances at interfaces [kg m-2 s-1], shape [interface]; the first and the
-            last are taken as zero.
-        dt: Time step [s].
-        beta: Filled: pivots without the conductance below [kg m-2 s-1], shape [level].
-        pivot: Filled: reciprocals of the pivots [kg-1 m2 s], shape [level]; the last one without
-            the surface.
+        mass_rate: Layer masses over the time step [kg m-2 s-1], shape [level, lane].
+        conduct: Conductances at interfaces [kg m-2 s-1], shape [interface, lane]; the first and
+            the last are taken as zero.
+        beta: Filled: pivots without the conductance below [kg m-2 s-1], shape [level, lane].
+        pivot: Filled: reciprocals of the pivots [kg-1 m2 s], shape [level, lane]; the last one
+            without the surface.
+        carried: Scratch, shape [lane].
     """
-    n = mass.size
-    beta[0] = mass[0] / dt
-    for k in range(n - 1):
-        g = conduct[k + 1]
-        pivot[k] = 1.0 / (beta[k] + g)
-        beta[k + 1] = mass[k + 1] / dt + beta[k] * g * pivot[k]
-    pivot[n - 1] = 1.0 / beta[n - 1]
+    last, lanes = mass_rate.shape[0] - 1, mass_rate.shape[1]
+    for j in range(lanes):
+        carried[j] = mass_rate[0, j]
+    for k in range(last):
+        for j in range(lanes):
+            b, g = carried[j], conduct[k + 1, j]
+            reciprocal = 1.0 / (b + g)
+            beta[k, j] = b
+            pivot[k, j] = reciprocal
+            carried[j] = mass_rate[k + 1, j] + b * g * reciprocal
+    for j in range(lanes):
+        beta[last, j] = carried[j]
+        pivot[last, j] = 1.0 / carried[j]
 
 
 @njit()
@@ -53,37 +59,48 @@ def solve(
     conduct: Array,
     beta: Array,
     pivot: Array,
-    surface_conduct: float,
-    surface_value: float,
+    surface_conduct: Array,
+    surface_value: Array,
+    up: Array,
+    carried: Array,
     increment: Array,
-) -> float:
-    """Increments of one variable in one column; returns its upward surface flux.
+    surface_flux: Array,
+) -> None:
+    """Increments of one variable in a block of columns, and its upward surface flux.
 
     Args:
-        x: Old values, shape [level].
+        x: Old values, shape [level, lane].
         conduct: As given to `factor`.
         beta: From `factor`.
         pivot: From `factor`.
-        surface_conduct: G_s [kg m-2 s-1].
-        surface_value: x_s, in the units of `x`.
-        increment: Filled: x^{+} - x, shape [level].
-
-    Returns:
-        G_s (x_s - x^{+} of the lowest layer) [units of x times kg m-2 s-1], positive upward.
+        surface_conduct: G_s [kg m-2 s-1], shape [lane].
+        surface_value: x_s, in the units of `x`, shape [lane].
+        up: Levels from the lowest to the highest, see `lanes.upward`.
+        carried: Scratch, shape [2, lane].
+        increment: Filled: x^{+} - x, shape [level, lane].
+        surface_flux: Filled: G_s (x_s - x^{+} of the lowest layer), positive upward
+            [units of x times kg m-2 s-1], shape [lane].
     """
-    n = x.size
-    above = 0.0  # flux from above with old values
-    carried = 0.0
-    for k in range(n):
-        below = conduct[k + 1] * (x[k] - x[k + 1]) if k < n - 1 else 0.0
-        carried = above - below + carried
-        increment[k] = carried  # right-hand side, overwritten on the way up
-        above = below
-        if k < n - 1:
-            carried *= conduct[k + 1] * pivot[k]
-    last = n - 1
-    rhs = increment[last] + surface_conduct * (surface_value - x[last])
-    increment[last] = rhs / (beta[last] + surface_conduct)
-    for k in range(n - 2, -1, -1):
-        increment[k] = (increment[k] + conduct[k + 1] * increment[k + 1]) * pivot[k]
-    return float(surface_conduct * (surface_value - x[last] - increment[last]))
+    last, lanes = x.shape[0] - 1, x.shape[1]
+    above, down = carried[0], carried[1]  # flux from above with old values; elimination's part
+    for j in range(lanes):
+        above[j], down[j] = 0.0, 0.0
+    for k in range(last):
+        for j in range(lanes):
+            below = conduct[k + 1, j] * (x[k, j] - x[k + 1, j])
+            rhs = above[j] - below + down[j]
+            increment[k, j] = rhs  # overwritten on the way up
+            above[j] = below
+            down[j] = rhs * (conduct[k + 1, j] * pivot[k, j])
+    for j in range(lanes):
+        g, target, old = surface_conduct[j], surface_value[j], x[last, j]
+        change = (above[j] + down[j] + g * (target - old)) / (beta[last, j] + g)
+        increment[last, j] = change
+        surface_flux[j] = g * (target - old - change)
+        down[j] = change
+    for i in range(1, last + 1):
+        k = up[i]
+        for j in range(lanes):
+            change = (increment[k, j] + conduct[k + 1, j] * down[j]) * pivot[k, j]
+            increment[k, j] = change
+            down[j] = change

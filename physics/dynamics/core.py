@@ -20,6 +20,7 @@ from coupler.interface.errors import UnstableError
 from coupler.interface.grid import HybridLevels
 from coupler.interface.parallel import ALONE, Parallel, Rows
 from physics.dynamics.distributed import Share
+from physics.dynamics.hydrostatic import Hydrostatic
 from physics.dynamics.initial import Frame
 from physics.dynamics.leapfrog import Diffusion, Leapfrog, TimeFilter
 from physics.dynamics.moisture import GridMoisture
@@ -138,6 +139,7 @@ class DynamicalCore:
         else:
             self._hus = self._fields.scalars[1] if tracers else zeros(k, *plane)
         self._surface = zeros(*plane)
+        self._hydrostatic = Hydrostatic(vertical=self.vertical, planet=planet)
         self._delta_a = torch.tensor(np.diff(levels.a), device=tr.device)
         self._delta_b = torch.tensor(np.diff(levels.b), device=tr.device)
         self.steps = 0
@@ -309,17 +311,22 @@ class DynamicalCore:
         ps = self._ps.double()
         if self.moisture is not None:
             water = self.moisture.water(self._ps.numpy()) if water is None else water
-            return self._mean(ps)[0], water
+            return self.mean(ps)[0], water
         if not self.equations.tracers:
-            return self._mean(ps)[0], 0.0
-        q = self._hus.double()
-        carried = 1.0 - column_sum(self._delta_b[:, None, None] * q)
-        scaled, fixed = self._mean(ps * carried, column_sum(self._delta_a[:, None, None] * q))
-        return scaled, fixed
+            return self.mean(ps)[0], 0.0
+        on_ps, fixed = self.water_weights(self._hus.double())
+        scaled, above = self.mean(ps * (1.0 - on_ps), fixed)
+        return scaled, above
 
-    def _mean(self, *fields: Tensor) -> list[float]:
+    def water_weights(self, q: Tensor) -> tuple[Tensor, Tensor]:
+        """sum_k q_k dB_k [1] and sum_k q_k dA_k [Pa] of humidity [K, lat, lon], [lat, lon]."""
+        on_ps = column_sum(self._delta_b[:, None, None] * q)
+        return on_ps, column_sum(self._delta_a[:, None, None] * q)
+
+    def mean(self, *fields: Tensor) -> list[float]:
         """Global means of float64 fields [lat, lon]; the same for any number of ranks."""
-        sums = np.stack([f.cpu().numpy().sum(axis=1) for f in fields])
+        with _blown_up():
+            sums = np.stack([f.cpu().numpy().sum(axis=1) for f in fields])
         tr = self.transform
         return row_means(self.rows.each(sums), tr.all_weights, tr.nlon)
 
@@ -331,27 +338,13 @@ class DynamicalCore:
         Full-level pressure is p_{k+1/2} exp(-alpha_k), where the hydrostatic equation puts Phi_k.
         The top half level, at p = 0, is given the height 2 ln 2 R T_v/g above the next one.
         """
-        eq, vert, gas = self.equations, self.vertical, self.planet.gas_constant_dry
+        eq = self.equations
         with torch.no_grad():
             if self.sil3:
                 eq.vertical_motion(self._fields)
-            layers = vert.layers(self._ps)
-            heavy = (eq.virtual_excess(self._fields) + eq.t_ref) * gas
-            weighted = heavy * layers.log_ratio
-            low = vert.sum_below(weighted) + self._surface
-            full = torch.addcmul(low, heavy, layers.alpha)
-            inverse = 1.0 / self.planet.gravity
-            torch.from_numpy(out["phalf"]).copy_(layers.half_pressure)
-            torch.mul(
-                layers.half_pressure[1:],
-                torch.exp(-layers.alpha),
-                out=torch.from_numpy(out["pfull"]),
-            )
-            torch.mul(full, inverse, out=torch.from_numpy(out["zg"]))
-            half = torch.from_numpy(out["zghalf"])
-            torch.mul(low, inverse, out=half[1:])
-            top = 2.0 * full[0] - low[0] if vert.open_top else low[0] + weighted[0]
-            torch.mul(top, inverse, out=half[0])
+            wet = eq.tracers or self.moisture is not None
+            fill = self._hydrostatic.compiled if eq.fused else self._hydrostatic.plain
+            fill(self._ps, self._ta, self._hus if wet else None, self._surface, out)
 
     def integrals(self) -> dict[str, float]:
         """Global means of the state of :meth:`grid_state`, summed in float64.
@@ -374,7 +367,7 @@ class DynamicalCore:
             spin = column_sum(mass * (u + planet.rotation_rate * arm) * arm)
             scaled, fixed = self._dry_mass_terms()
             water = column_sum(mass * self._hus.double())
-            means = self._mean(water, energy, spin)
+            means = self.mean(water, energy, spin)
             fastest = self.rows.each(kinetic.amax(dim=(0, 2)).cpu().numpy())
             return {
                 "dry_mass": scaled - fixed,
@@ -453,4 +446,10 @@ def column_sum(layers: Tensor) -> Tensor:
 
     The sum of torch takes columns at the end of an array in another order than the others.
     """
-    return torch.from_numpy(layers.cpu().numpy().sum(axis=0)).to(layers.device)
+    with _blown_up():
+        return torch.from_numpy(layers.cpu().numpy().sum(axis=0)).to(layers.device)
+
+
+def _blown_up() -> np.errstate:
+    """A state that is not finite any more is summed in silence: it is reported elsewhere."""
+    return np.errstate(invalid="ignore", over="ignore")

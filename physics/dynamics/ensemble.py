@@ -167,7 +167,6 @@ class Ensemble:
         self._before, self._now = tr.zeros(eq.fields), tr.zeros(eq.fields)
         self._grid = torch.zeros(eq.batch_shape, dtype=tr.dtype, device=tr.device)
         self._fields = eq.views(self._grid)
-        self._weights = batch.weights.expand(tr.nlat, tr.nlon).contiguous().view(-1)
         self._surface = batch.surface()
         self.steps = 0
         self.dry_mass: list[float] = [0.0] * members
@@ -271,17 +270,17 @@ class Ensemble:
 
     def _dry_mass_terms(self) -> list[tuple[float, float]]:
         """As in the core, in its order of summation, by member."""
-        eq, k = self._batch.equations, self.core.levels.nlev
-        pressure = eq.surface_pressure(self._fields.ln_ps).view(self.members, -1)
+        core, eq = self.core, self._batch.equations
+        lat, lon = core.transform.nlat, core.transform.nlon
+        pressure = eq.surface_pressure(self._fields.ln_ps).view(self.members, lat, lon)
         found = []
         for member in range(self.members):
             ps = pressure[member].double()
             if not eq.tracers:
-                found.append((float(torch.dot(ps, self._weights)), 0.0))
+                found.append((core.mean(ps)[0], 0.0))
                 continue
-            humidity = self._fields.scalars[1].view(k, self.members, -1)[:, member].double()
-            carried = 1.0 - torch.mv(humidity.t(), self._batch._delta_b)
-            scaled = float(torch.dot(ps * carried, self._weights))
-            fixed = torch.dot(torch.mv(humidity.t(), self._batch._delta_a), self._weights)
-            found.append((scaled, float(fixed)))
+            humidity = self._fields.scalars[1].view(-1, self.members, lat, lon)[:, member]
+            on_ps, fixed = core.water_weights(humidity.double())
+            scaled, above = core.mean(ps * (1.0 - on_ps), fixed)
+            found.append((scaled, above))
         return found

@@ -106,9 +106,9 @@ class QBOColumn(ColumnModel):
         self.grid = Grid.column(0.0, count=self.p.columns)
         self.dt = float(self.p.dt)
         self.dtype = np.dtype(np.float64)
-        self._place(Planet())
+        self.place(Planet())
 
-    def _place(self, planet: Planet) -> None:
+    def place(self, planet: Planet) -> None:
         """Heights, pressures and levels on `planet`."""
         p: QBOParameters = self.p
         self.planet = planet
@@ -139,7 +139,7 @@ class QBOColumn(ColumnModel):
         """
         p: QBOParameters = self.p
         self.dtype = np.dtype(site.dtype)
-        self._place(site.planet)
+        self.place(site.planet)
         self._first, self._second, self._free = difference_weights(self._z, p.bottom, p.top)
         if np.count_nonzero(self._free) < 3:
             raise ConfigError.of(

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from coupler.interface.grid import HybridLevels
 from physics.columns.boundary_layer import BulkDiffusion
 from physics.columns.diffusivity import depth, k_profile, shear_mixing
+from physics.columns.lanes import upward
 from physics.columns.surface_layer import louis, reed_jablonowski
 from physics.columns.thermo import saturation
 
@@ -189,10 +190,23 @@ def test_reed_jablonowski_coefficients_are_those_of_the_paper() -> None:
 def test_reed_jablonowski_mixing_is_constant_below_850_hpa_and_falls_with_e_in_100_hpa() -> None:
     from physics.columns.diffusivity import pressure_profile
 
-    half = np.array([1e3, 7.5e4, 8.5e4, 9.5e4, 1e5])
-    k = np.zeros(5)
-    pressure_profile(half, 30.0, k)
-    np.testing.assert_allclose(k, [0.0, 30.0 / math.e, 30.0, 30.0, 0.0])
+    half = lanes([1e3, 7.5e4, 8.5e4, 9.5e4, 1e5])
+    k = np.zeros((5, 1))
+    pressure_profile(half, np.array([30.0]), k)
+    np.testing.assert_allclose(k[:, 0], [0.0, 30.0 / math.e, 30.0, 30.0, 0.0])
+
+
+def lanes(values: object) -> np.ndarray:
+    """A block of one column."""
+    return np.asarray(values, float)[..., None]
+
+
+def depth_of(*profiles: np.ndarray, u_star: float) -> float:
+    """Depth of one column with g = 9.8, c_p T_v = 3e5 and a critical Richardson number of 0.3."""
+    h, z = np.zeros(1), lanes(profiles[0])
+    fixed = (9.8, lanes(3e5), lanes(u_star), 0.3, upward(z.size))
+    depth(z, *map(lanes, profiles[1:]), *fixed, np.zeros(1), np.zeros(1), h)
+    return float(h[0])
 
 
 def test_boundary_layer_depth_is_found_between_levels_by_linear_richardson() -> None:
@@ -200,9 +214,8 @@ def test_boundary_layer_depth_is_found_between_levels_by_linear_richardson() -> 
     u, v = np.array([5.0, 5.0, 5.0, 5.0]), np.zeros(4)
     # neutral to 500 m, then an inversion: Ri at 1000 m is g 900 ds/(cp_tv 100 u*^2) = 0.9
     sv = np.array([2.0e5 + 500.0, 2.0e5 + 0.9 * 3e5 * 4.0 / (9.8 * 900.0), 2.0e5, 2.0e5])
-    h = depth(z, u, v, sv, 9.8, 3e5, 0.2, 0.3)
-    assert h == pytest.approx(500.0 + 500.0 / 3.0)
-    assert depth(z, u, v, sv, 9.8, 3e5, 1.0, 0.3) >= 700.0
+    assert depth_of(z, u, v, sv, u_star=0.2) == pytest.approx(500.0 + 500.0 / 3.0)
+    assert depth_of(z, u, v, sv, u_star=1.0) >= 700.0
 
 
 def test_diffusivity_in_a_neutral_layer_is_the_profile_with_friction_velocity() -> None:
@@ -210,17 +223,26 @@ def test_diffusivity_in_a_neutral_layer_is_the_profile_with_friction_velocity() 
     zhalf = np.array([4000.0, 900.0, 600.0, 400.0, 200.0, 0.0])
     u = np.full(5, 9.0)
     sv = np.array([4.0e5, 3.0e5, 3.0e5, 3.0e5, 3.0e5])
-    k = np.zeros(6)
-    h = k_profile(z, zhalf, u, np.zeros(5), sv, 9.8, 3e5, 0.4, 0.0, 0.3, k)
+    h = depth_of(z, u, np.zeros(5), sv, u_star=0.4)
     assert h > 700.0
     inside = zhalf[2:5]
-    np.testing.assert_allclose(k[2:5], 0.4 * 0.4 * inside * (1 - inside / h) ** 2, rtol=1e-12)
-    strong = np.zeros(6)
-    k_profile(z, zhalf, u, np.zeros(5), sv, 9.8, 3e5, 0.4, 1e-3, 0.3, strong)
-    weak = np.zeros(6)
-    k_profile(z, zhalf, u, np.zeros(5), sv, 9.8, 3e5, 0.4, -1e-3, 0.3, weak)
-    assert (strong[2:5] > k[2:5]).all()
-    assert (weak[2:5] < k[2:5]).all()
+
+    def profile(buoyancy_flux: float) -> np.ndarray:
+        columns = map(lanes, (z, zhalf, u, np.zeros(5), sv))
+        out = np.zeros((6, 1))
+        fixed = (9.8, lanes(3e5), lanes(0.4), lanes(buoyancy_flux), lanes(h))
+        k_profile(*columns, *fixed, np.zeros(1), np.zeros(1), out)
+        return out[2:5, 0]
+
+    neutral_k = profile(0.0)
+    np.testing.assert_allclose(neutral_k, 0.4 * 0.4 * inside * (1 - inside / h) ** 2, rtol=1e-12)
+    np.testing.assert_allclose(
+        profile(1e-3) / neutral_k, (0.4**3 + 0.6 * 1e-3 * h) ** (1 / 3) / 0.4, rtol=1e-12
+    )
+    stable = 1.0 + 5.0 * 0.4 * 1e-4 * inside / 0.4**3  # z/L below 1
+    np.testing.assert_allclose(profile(-1e-4) * stable, neutral_k, rtol=1e-12)
+    very_stable = 5.0 + 0.4 * 1e-2 * inside / 0.4**3  # z/L above 1
+    np.testing.assert_allclose(profile(-1e-2) * very_stable, neutral_k, rtol=1e-12)
 
 
 def test_shear_mixing_dies_out_in_stable_air_and_grows_in_unstable_air() -> None:

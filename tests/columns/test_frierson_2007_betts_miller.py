@@ -6,12 +6,21 @@ from column_harness import NCOL, PLANET, Bound, column, moist_enthalpy, now, run
 
 from coupler.interface.grid import HybridLevels
 from physics.columns.betts_miller import SimplifiedBettsMiller, lapse, lift
+from physics.columns.lanes import upward
 from physics.columns.thermo import saturation, saturation_pressure
 
 LEVELS = HybridLevels.stretched(33)
 CP, L = PLANET.cp_dry, PLANET.latent_heat_vaporization
 RD, RV = PLANET.gas_constant_dry, PLANET.gas_constant_vapour
 DT = 1200.0
+
+
+def lifted(t: np.ndarray, q: np.ndarray, p: np.ndarray) -> tuple[np.ndarray, int]:
+    """Temperature of the parcel of one column, and its highest buoyant layer."""
+    out, top = np.zeros((t.size, 1)), np.zeros(1)
+    block = (np.asarray(a, float)[:, None] for a in (t, q, p))
+    lift(*block, CP, L, RD, RV, upward(t.size), np.zeros((8, 1)), out, top)
+    return out[:, 0], int(top[0])
 
 
 def tropical(humidity: float, *, excess: float = 0.0) -> dict[str, np.ndarray]:
@@ -59,8 +68,7 @@ def test_deep_convection_relaxes_to_the_shifted_parcel_and_70_percent_of_its_sat
     rates, _ = run(SimplifiedBettsMiller(), x, LEVELS, dt=DT)
     for c in range(0, NCOL, 5):
         t, q, p = (x[n][:, c] for n in ("ta", "hus", "pfull"))
-        parcel_t = np.zeros(LEVELS.nlev)
-        top = lift(t, q, p, CP, L, RD, RV, parcel_t)
+        parcel_t, top = lifted(t, q, p)
         assert 3 < top < LEVELS.nlev - 10
         qs = np.array([saturation(parcel_t[k], p[k], L, RD, RV)[0] for k in range(top, p.size)])
         time = 7200.0 + DT
@@ -127,8 +135,7 @@ def parcel(levels: HybridLevels) -> tuple[np.ndarray, np.ndarray, int]:
     t = np.full(p.size, 150.0)
     t[-1] = 300.0 * (p[-1] / 1e5) ** PLANET.kappa
     q = np.full(p.size, 0.016)
-    out = np.zeros(p.size)
-    top = lift(t, q, p, CP, L, RD, RV, out)
+    out, top = lifted(t, q, p)
     return p, out, top
 
 

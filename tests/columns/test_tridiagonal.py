@@ -3,7 +3,11 @@
 import numpy as np
 import pytest
 
+from physics.columns.lanes import upward
 from physics.columns.tridiagonal import factor, solve
+
+LANES = 3
+"""Copies of the column side by side: each must come out the same."""
 
 
 def step(
@@ -13,10 +17,18 @@ def step(
     dt: float,
     surface: tuple[float, float] = (0.0, 0.0),
 ) -> tuple[np.ndarray, float]:
-    beta, pivot, increment = (np.zeros(x.size) for _ in range(3))
-    factor(mass, conduct, dt, beta, pivot)
-    flux = solve(x, conduct, beta, pivot, *surface, increment)
-    return increment, flux
+    def lanes(a: np.ndarray | float) -> np.ndarray:
+        return np.repeat(np.asarray(a, float)[..., None], LANES, axis=-1)
+
+    beta, pivot, increment = (lanes(np.zeros(x.size)) for _ in range(3))
+    factor(lanes(mass / dt), lanes(conduct), beta, pivot, lanes(0.0))
+    flux, (g, value) = lanes(0.0), surface
+    solve(
+        lanes(x), lanes(conduct), beta, pivot, lanes(g), lanes(value), upward(x.size),
+        np.zeros((2, LANES)), increment, flux,
+    )  # fmt: skip
+    assert np.ptp(increment, axis=1).max() == 0.0
+    return increment[:, 0], float(flux[0])
 
 
 def test_solution_is_that_of_the_dense_matrix() -> None:

@@ -4,10 +4,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import xarray as xr
 
 from coupler import Simulation
 from coupler.cli import main
-from coupler.diagnostics.maps import HEIGHT, VORTICITY, map_figure
+from coupler.diagnostics.maps import (
+    HEIGHT,
+    PRESSURE,
+    VORTICITY,
+    WIND,
+    _at_pressure,
+    map_figure,
+)
 from coupler.diagnostics.plots import plot
 from coupler.interface.errors import DataError
 
@@ -52,8 +60,12 @@ def test_what_cannot_be_shown_is_said(mountain, tmp_path):
     Simulation.from_case(CASES / "qbo_1d.yaml", set={"days": 60}, out=column).run(quiet=True)
     with pytest.raises(DataError, match=r"missing variable: rv"):
         map_figure(column, VORTICITY)
-    with pytest.raises(DataError, match=r"no map of a variable on levels: zg"):
+    with pytest.raises(DataError, match=r"no map of a single column"):
         map_figure(column, HEIGHT)
+    with pytest.raises(DataError, match=r"no levels to choose from: zg"):
+        map_figure(mountain, HEIGHT, level=5.0e4)
+    with pytest.raises(DataError, match=r"no such day: 4; expected days to 3"):
+        map_figure(mountain, HEIGHT, days=(1.0, 4.0))
 
 
 def test_the_file_of_a_layer_has_no_vertical_axis_and_continues(tmp_path):
@@ -71,3 +83,41 @@ def test_the_file_of_a_layer_has_no_vertical_axis_and_continues(tmp_path):
             np.testing.assert_array_equal(one[name], two[name], err_msg=f"{name} {stepping}")
         one.close()
         two.close()
+
+
+@pytest.fixture(scope="module")
+def rossby_wave(tmp_path_factory):
+    """A quarter of a day of isothermal air at 288 K that turns with 20 m/s over a mountain."""
+    folder = tmp_path_factory.mktemp("maps") / "rossby_wave"
+    case = CASES / "tests" / "asp_2008_5_0_0_t42.yaml"
+    small = {"atmosphere.truncation": 15, "atmosphere.levels": "sigma9", "days": 0.25}
+    Simulation.from_case(case, set=small | {"output.interval": 0.125}, out=folder).run(quiet=True)
+    return folder
+
+
+def test_fields_on_levels_are_shown_at_a_pressure_and_blank_below_the_ground(rossby_wave):
+    data = xr.open_dataset(rossby_wave / "atmosphere.nc")
+    ps = data["ps"].values[[-1]]
+    p = data["ap"].values[:, None, None] + data["b"].values[:, None, None] * ps
+    linear = np.log(p)[None]  # a field that is linear in ln p is found without error
+    at_700 = _at_pressure(data, [1], linear, 7.0e4)
+    inside = ps[0] > 8.5e4  # above the lowest level there
+    np.testing.assert_allclose(at_700[0][inside], np.log(7.0e4), rtol=1e-12)
+    at_900 = _at_pressure(data, [1], linear, 9.0e4)
+    np.testing.assert_array_equal(np.isnan(at_900), ps < 9.0e4)
+    assert np.isnan(at_900).any()
+    data.close()
+
+
+def test_maps_of_an_atmosphere_name_their_pressure_and_days(rossby_wave, tmp_path):
+    height = map_figure(rossby_wave, HEIGHT, level=7.0e4, days=(0.125, 0.25))
+    titles = [a.get_title(loc="left") for a in height.axes[:2]]
+    assert titles == [f"Height of the 700 hPa surface, day {d}" for d in (0.125, 0.25)]
+    wind = map_figure(rossby_wave, WIND, days=(0.25,))
+    assert wind.axes[0].get_title(loc="left") == "Eastward wind at 850 hPa, day 0.25"
+    pressure = map_figure(rossby_wave, PRESSURE, days=(0.25,))
+    assert "Surface pressure, day 0.25" in pressure.axes[0].get_title(loc="left")
+    out = tmp_path / "t.png"
+    arguments = ["plot", str(rossby_wave), "--kind", "temperature", "--level", "700"]
+    assert main([*arguments, "--days", "0.25", "--out", str(out)]) == 0
+    assert out.read_bytes().startswith(b"\x89PNG")

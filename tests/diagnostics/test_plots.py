@@ -93,6 +93,8 @@ def test_a_run_too_short_for_a_period_is_drawn_without_numbers(tmp_path):
         (["--kind", "qbo", "--observed", "none.dat"], "no such file: none.dat"),
         (["--kind", "sections"], "no section of a single column"),
         (["--kind", "sections", "--observed", "x"], "nothing observed for this kind"),
+        (["--kind", "sections", "--days", "3"], "no single days in this kind: sections"),
+        (["--kind", "qbo", "--level", "30"], "no level in this kind: qbo"),
     ],
 )
 def test_what_cannot_be_drawn_is_said_in_a_sentence(
