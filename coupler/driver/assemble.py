@@ -135,7 +135,9 @@ def assemble(
     problems += draft.problems
     if problems:
         raise ConfigError(*problems)
-    return _bind(draft)
+    elsewhere = Elsewhere(case, base)
+    with elsewhere.closed_on_failure():
+        return _bind(draft, elsewhere)
 
 
 def _draft(case: Case, base: Path, record: Sequence[str]) -> _Draft:
@@ -359,7 +361,7 @@ def _read_boundary(draft: _Draft, model: str, name: str, source: Source) -> None
         draft.boundary.setdefault(model, {})[name] = array
 
 
-def _bind(draft: _Draft) -> Assembly:
+def _bind(draft: _Draft, elsewhere: Elsewhere) -> Assembly:
     case = draft.case
     dtype = np.dtype(case.precision)
     atmosphere = draft.models["atmosphere"]
@@ -367,7 +369,6 @@ def _bind(draft: _Draft) -> Assembly:
         raise ConfigError.of(
             "cannot host parameterizations", f"atmosphere={case.atmosphere.scheme}"
         )
-    elsewhere = Elsewhere(case, draft.base)
     for name, model in draft.models.items():
         model.setup(
             Site(

@@ -79,6 +79,11 @@ class Behind(Tendency):
     def counts(self) -> dict[str, int]:
         return self.inner.counts()
 
+    def counted(self) -> tuple[str, ...]:
+        """As the inner scheme."""
+        counted = getattr(self.inner, "counted", tuple)
+        return tuple(counted())
+
     def memory(self) -> dict[str, Array]:
         """The inner scheme's, and the answer that the next call applies."""
         self._finish()

@@ -80,6 +80,8 @@ typedef struct {
   double spin;              /* how long to look for an answer before sleeping [s] */
   int kind;                 /* bytes of a real in the shared memory, 4 or 8 */
   int ncol, nlev;           /* columns of this member, layers */
+  int row;                  /* columns of one row of the grid, or 0: schemes whose rounding depends on
+                               the shape of a batch then compute row by row, on any number of ranks */
   const double *a, *b;      /* hybrid coefficients of the nlev + 1 interfaces, top first:
                                pressure = a [Pa] + b * surface pressure */
   const char *group;        /* ranks of one model that are computed as one batch share a name */

@@ -154,6 +154,9 @@ static int take_options(session *s, const isthmus_options *o, sentence *said)
     return say(said, ISTHMUS_ARGUMENT, "no columns or levels: expected ncol and nlev above 0, and a "
                "and b of the nlev + 1 interfaces; found ncol = %d, nlev = %d%s", o->ncol, o->nlev,
                o->a && o->b ? "" : ", without a or b");
+  if (o->row < 0 || (o->row && o->ncol % o->row))
+    return say(said, ISTHMUS_ARGUMENT, "rows that do not divide the columns: %d columns in rows of %d",
+               o->ncol, o->row);
   if ((o->kind != 4 && o->kind != 8) || o->members < 1 || o->member < 0 ||
       o->member >= o->members || o->policy < ISTHMUS_STOP || o->policy > ISTHMUS_CALLBACK ||
       o->nstatic < 0 || o->nstatic > 32 || !(o->deadline > 0) || !(o->startup > 0))

@@ -45,6 +45,7 @@ class Options(ctypes.Structure):
         ("kind", _I),
         ("ncol", _I),
         ("nlev", _I),
+        ("row", _I),
         ("a", _P),
         ("b", _P),
         ("group", _TEXT),
