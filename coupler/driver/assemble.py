@@ -27,6 +27,7 @@ from coupler.driver.bound import Bound
 from coupler.driver.clock import Clock, parse_date, steps_of
 from coupler.driver.discovery import bundle_path, discover, find_scheme
 from coupler.driver.given import Boundary, Start, initial_state_of, read_files, read_on_first
+from coupler.driver.levels import level_problems
 from coupler.driver.links import Coupling
 from coupler.driver.negotiate import Plan, negotiate
 from coupler.driver.places import Elsewhere, place_of, place_problems
@@ -87,6 +88,8 @@ class _Draft:
     """What makes the initial state from the case's file."""
     failed: list[str] = field(default_factory=list)
     """Processes and models that could not be built."""
+    said: list[Problem] = field(default_factory=list)
+    """What a user should hear about the start."""
 
     def build(self, process: str, choice: ModelChoice, *, weights: bool = True) -> Component | None:
         """The component of a choice, or None with the problem noted."""
@@ -142,7 +145,9 @@ def assemble(
     problems += draft.problems
     if problems:
         raise ConfigError(*problems)
-    return _bind(draft)
+    elsewhere = Elsewhere(case, base, parallel)
+    with elsewhere.closed_on_failure():
+        return _bind(draft, elsewhere)
 
 
 def _draft(case: Case, base: Path, record: Sequence[str], parallel: Parallel = ALONE) -> _Draft:
@@ -163,7 +168,9 @@ def _draft(case: Case, base: Path, record: Sequence[str], parallel: Parallel = A
     draft.problems += place_problems(case, own, record)
     asked = [n for n in ("atmosphere", *MODELS) if getattr(case, n) is not None]
     complete = len(draft.models) == len(asked)
-    draft.start_from = initial_state_of(case, base, draft.planet, draft.models.get("atmosphere"))
+    draft.start_from = initial_state_of(
+        case, base, draft.planet, draft.models.get("atmosphere"), draft.said
+    )
     draft.boundary, found = from_first(
         parallel, lambda: read_files(case, base, draft.models, complete, draft.start_from)
     )
@@ -172,6 +179,7 @@ def _draft(case: Case, base: Path, record: Sequence[str], parallel: Parallel = A
     if atmosphere is None:
         return draft
     offered = [f.name for f in atmosphere.provides]
+    offered += atmosphere.tracers if isinstance(atmosphere, ColumnModel) else ()
     others = {n: type(m) for n, m in draft.models.items() if n != "atmosphere"}
     draft.problems += negotiate(
         draft.plans,
@@ -180,7 +188,7 @@ def _draft(case: Case, base: Path, record: Sequence[str], parallel: Parallel = A
         {n: b.keys() for n, b in draft.boundary.items()},
         draft.failed,
     )
-    draft.problems += _levels(draft, atmosphere)
+    draft.problems += level_problems(draft.components, atmosphere)
     if draft.case.days * 86400.0 < 0.5 * atmosphere.dt:
         draft.problems.append(
             Problem(
@@ -213,17 +221,6 @@ def _ranks(draft: _Draft, atmosphere: Model) -> list[Problem]:
             remedy="start fewer with mpiexec -n",
         )
     ]
-
-
-def _levels(draft: _Draft, atmosphere: Model) -> list[Problem]:
-    """Emulators that were trained on other levels than the host's."""
-    problems: list[Problem] = []
-    for component in draft.components.values():
-        ask = getattr(component, "host_problems", None)
-        if ask is not None and isinstance(atmosphere, ColumnModel):
-            refuses = getattr(component.p, "levels", "refuse") == "refuse"
-            problems += ask(atmosphere.levels) if refuses else []
-    return problems
 
 
 def _planet_and_start(draft: _Draft) -> None:
@@ -346,7 +343,7 @@ def _interval(draft: _Draft, plan: Plan) -> float | None:
     return chosen
 
 
-def _bind(draft: _Draft) -> Assembly:
+def _bind(draft: _Draft, elsewhere: Elsewhere) -> Assembly:
     case = draft.case
     dtype = np.dtype(case.precision)
     atmosphere = draft.models["atmosphere"]
@@ -354,7 +351,6 @@ def _bind(draft: _Draft) -> Assembly:
         raise ConfigError.of(
             "cannot host parameterizations", f"atmosphere={case.atmosphere.scheme}"
         )
-    elsewhere = Elsewhere(case, draft.base, draft.parallel)
     start = read_on_first(draft.parallel, draft.start_from)
     for name, model in draft.models.items():
         model.setup(
@@ -410,7 +406,7 @@ def _bind(draft: _Draft) -> Assembly:
         couplings=couplings,
         rows=rows,
         steps_per_day=86400.0 / atmosphere.dt,
-        advice=[a for model in draft.models.values() for a in model.advice()],
+        advice=[*(a for model in draft.models.values() for a in model.advice()), *draft.said],
         elsewhere=elsewhere,
     )
 

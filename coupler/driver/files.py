@@ -7,6 +7,7 @@ from typing import Any
 
 from coupler.diagnostics.budgets import RESIDUALS, Residuals
 from coupler.driver.assemble import Assembly
+from coupler.driver.recording import open_recording
 from coupler.driver.state import Memory
 from coupler.interface.component import Array
 from coupler.interface.fields import FIELDS, Field
@@ -14,7 +15,6 @@ from coupler.interface.grid import Grid, HybridLevels
 from coupler.interface.parallel import Rows
 from coupler.output.folder import RunFolder
 from coupler.output.patient import PatientFile
-from coupler.output.record import RecordFile
 from coupler.output.restart import Restart
 from coupler.output.series import SeriesFile
 from coupler.output.writer import Averages, Live, area_means, choose
@@ -108,31 +108,16 @@ class Files:
 
     def open_record(self, process: str, columns: int) -> None:
         """Stores from now on what the scheme of a process sees and gives, at `columns` columns."""
-        m = self._model
-        bound = next(p for p in m.suite.processes if p.name == process).schemes[0]
-        suite, start = m.suite, m.clock.start
-        # Where a column is, and the state that an emulator of the scheme may want to see.
-        extra = {n: suite.host.static[n] for n in ("lat", "lon")}
-        extra |= {n: suite.pool[n] for n in ("ua", "va", "ta", "pfull") if n in suite.pool}
-        fields = {n: FIELDS[n] for n in extra} | bound.described()
-        seed = m.case.seed
-        file = RecordFile(
+        record = open_recording(
+            self._model,
+            process,
             self._folder.record(process),
-            list(fields.values()),
-            m.atmosphere.levels,
-            m.atmosphere.grid.ncol,
+            self._attrs,
             columns=columns,
-            seed=seed,
-            time_units=f"days since {start.strftime('%Y-%m-%d %H:%M:%S')}",
-            calendar=start.calendar,
-            attrs={**self._attrs, "process": process, "scheme": bound.label, "seed": str(seed)},
-            dtype=f"f{suite.host.dtype.itemsize}",
-            resume_at=None if self._at is None else self._at / 86400.0,
+            resume_at=self._at,
             patience=_PATIENCE,
         )
-        self._written.append(file)
-        arrays = extra | bound.arrays()
-        bound.on_call = lambda now: file.append(now.seconds / 86400.0, now.dt, arrays)
+        self._written.append(record)
 
     def add(self, dt: float) -> None:
         """Adds the present values to all means."""

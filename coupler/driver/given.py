@@ -80,20 +80,29 @@ def _read(base: Path, model: Model, name: str, source: Source) -> Array:
 
 
 def initial_state_of(
-    case: Case, base: Path, planet: Planet, atmosphere: Model | None
+    case: Case, base: Path, planet: Planet, atmosphere: Model | None, said: list[Problem]
 ) -> Start | None:
-    """What makes the start from the case's file, given the model's ground; None without a file."""
-    from coupler.input.era5 import initial_state
+    """What makes the start from the case's file, given the model's ground; None without a file.
+
+    Args:
+        case: the case.
+        base: folder that relative names are relative to.
+        planet: constants.
+        atmosphere: gives grid and levels.
+        said: what a user should hear about the start is put here.
+    """
+    from coupler.input import era5
 
     initial = case.initial
     if initial is None or not isinstance(atmosphere, ColumnModel):
         return None
     grid, levels = atmosphere.grid, atmosphere.levels
-    file, time = initial.file, initial.time
 
     def read(orog: Array) -> Mapping[str, Array]:
-        path = locate(file, beside=base)
-        return initial_state(path, grid, levels, orog, planet=planet, time=time)
+        path = locate(initial.file, beside=base)
+        start = era5.Start(path=path, **initial.model_dump(exclude={"file"}))
+        said.clear()  # the model's ground as it was truncated has the last word
+        return era5.initial_state(start, grid, levels, orog, planet=planet, say=said)
 
     return read
 

@@ -28,12 +28,13 @@ from coupler.driver import loop
 from coupler.driver.assemble import Assembly, assemble
 from coupler.driver.files import Files, unknown_fields
 from coupler.driver.info import machine, versions
+from coupler.driver.recording import record_problems
 from coupler.driver.signals import Asked, Interrupted, listening
 from coupler.driver.state import Memory, Snapshot, differences
 from coupler.driver.suite import NOT_FINITE
 from coupler.driver.timeline import Timeline
 from coupler.driver.watch import BLEW_UP, DYNAMICS, WATCHED, Watch
-from coupler.interface.errors import ConfigError, CouplerError, Problem, UnstableError, nearest
+from coupler.interface.errors import ConfigError, CouplerError, Problem, UnstableError
 from coupler.interface.parallel import ALONE, Parallel
 from coupler.output import restart
 from coupler.output.folder import RunFolder, write_json, write_whole
@@ -135,7 +136,7 @@ class Simulation:
         problems += from_first(
             parallel, lambda: _folder_problems(folder, resume=resume, overwrite=overwrite)
         )
-        problems += _record_problems(raw, record, parallel)
+        problems += record_problems(raw, record, parallel)
         model = assemble(raw, base, problems, record, parallel)
         simulation = cls(
             model,
@@ -407,28 +408,3 @@ def _folder_problems(folder: RunFolder, *, resume: bool, overwrite: bool) -> lis
         except CouplerError as error:
             problems += error.problems
     return problems
-
-
-def _record_problems(
-    raw: Mapping[str, Any], record: Sequence[str], parallel: Parallel
-) -> list[Problem]:
-    if record and parallel.size > 1:
-        return [
-            Problem(
-                what="cannot record on more than one rank",
-                name=", ".join(record),
-                found=f"{parallel.size} ranks",
-                remedy="record with one: the columns are the same",
-            )
-        ]
-    physics = raw.get("physics")
-    known = [str(p) for p in physics] if isinstance(physics, Mapping) else []
-    return [
-        Problem(
-            what="cannot record a process that the case does not have",
-            name=process,
-            remedy=nearest(process, known),
-        )
-        for process in record
-        if process not in known
-    ]

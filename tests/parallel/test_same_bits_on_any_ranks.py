@@ -57,6 +57,7 @@ VARIANTS = {
     "double": {"precision": "float64"},
     "spectral_moisture": {"atmosphere.moisture": "spectral"},
     "sil3": {"atmosphere.stepper": "sil3"},
+    "tracers": {"atmosphere.tracers": {"smoke": 0.1, "dust": 0.0}},
     "fft": {"atmosphere.truncation": "T53", "atmosphere.levels": "hybrid3", "days": 0.07},
     "uneven": {"atmosphere.truncation": "T13", "atmosphere.levels": "hybrid7"},
     "all_schemes": {
