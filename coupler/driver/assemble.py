@@ -27,6 +27,7 @@ from coupler.config import (
 from coupler.driver.bound import Bound
 from coupler.driver.clock import Clock, parse_date, steps_of
 from coupler.driver.discovery import bundle_path, discover, find_scheme
+from coupler.driver.levels import level_problems
 from coupler.driver.links import Coupling
 from coupler.driver.negotiate import Plan, negotiate
 from coupler.driver.places import Elsewhere, place_of, place_problems
@@ -82,6 +83,8 @@ class _Draft:
     boundary: dict[str, dict[str, Array]] = field(default_factory=dict)
     failed: list[str] = field(default_factory=list)
     """Processes and models that could not be built."""
+    said: list[Problem] = field(default_factory=list)
+    """What a user should hear about the start."""
 
     def build(self, process: str, choice: ModelChoice, *, weights: bool = True) -> Component | None:
         """The component of a choice, or None with the problem noted."""
@@ -161,6 +164,7 @@ def _draft(case: Case, base: Path, record: Sequence[str]) -> _Draft:
     if atmosphere is None:
         return draft
     offered = [f.name for f in atmosphere.provides]
+    offered += atmosphere.tracers if isinstance(atmosphere, ColumnModel) else ()
     others = {n: type(m) for n, m in draft.models.items() if n != "atmosphere"}
     draft.problems += negotiate(
         draft.plans,
@@ -169,7 +173,7 @@ def _draft(case: Case, base: Path, record: Sequence[str]) -> _Draft:
         {n: b.keys() for n, b in draft.boundary.items()},
         draft.failed,
     )
-    draft.problems += _levels(draft, atmosphere)
+    draft.problems += level_problems(draft.components, atmosphere)
     if draft.case.days * 86400.0 < 0.5 * atmosphere.dt:
         draft.problems.append(
             Problem(
@@ -182,17 +186,6 @@ def _draft(case: Case, base: Path, record: Sequence[str]) -> _Draft:
     for name, seconds in _intervals(draft):
         draft.problems += steps_of(seconds, atmosphere.dt, name)[1]
     return draft
-
-
-def _levels(draft: _Draft, atmosphere: Model) -> list[Problem]:
-    """Emulators that were trained on other levels than the host's."""
-    problems: list[Problem] = []
-    for component in draft.components.values():
-        ask = getattr(component, "host_problems", None)
-        if ask is not None and isinstance(atmosphere, ColumnModel):
-            refuses = getattr(component.p, "levels", "refuse") == "refuse"
-            problems += ask(atmosphere.levels) if refuses else []
-    return problems
 
 
 def _planet_and_start(draft: _Draft) -> None:
@@ -414,7 +407,7 @@ def _bind(draft: _Draft, elsewhere: Elsewhere) -> Assembly:
         suite=suite,
         couplings=couplings,
         steps_per_day=86400.0 / atmosphere.dt,
-        advice=[a for model in draft.models.values() for a in model.advice()],
+        advice=[*(a for model in draft.models.values() for a in model.advice()), *draft.said],
         elsewhere=elsewhere,
     )
 
@@ -423,22 +416,18 @@ def _initial(
     draft: _Draft, atmosphere: ColumnModel
 ) -> Callable[[Array], Mapping[str, Array]] | None:
     """What makes the start from the case's file, given the model's ground; None without a file."""
-    from coupler.input.era5 import initial_state
+    from coupler.input.era5 import Start, initial_state
 
     initial = draft.case.initial
     if initial is None:
         return None
-    grid, levels, planet, time = (
-        atmosphere.grid,
-        atmosphere.levels,
-        draft.planet,
-        initial.time,
-    )
-    file = initial.file
+    grid, levels, planet = atmosphere.grid, atmosphere.levels, draft.planet
 
     def read(orog: Array) -> Mapping[str, Array]:
-        path = locate(file, beside=draft.base)
-        return initial_state(path, grid, levels, orog, planet=planet, time=time)
+        path = locate(initial.file, beside=draft.base)
+        start = Start(path=path, **initial.model_dump(exclude={"file"}))
+        draft.said.clear()  # the model's ground as it was truncated has the last word
+        return initial_state(start, grid, levels, orog, planet=planet, say=draft.said)
 
     return read
 

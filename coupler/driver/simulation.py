@@ -26,20 +26,20 @@ from coupler.diagnostics.budgets import RESIDUALS, Residuals
 from coupler.driver import loop
 from coupler.driver.assemble import Assembly, assemble
 from coupler.driver.info import machine, versions
+from coupler.driver.recording import open_recording, record_problems
 from coupler.driver.signals import Asked, Interrupted, listening
 from coupler.driver.state import Memory, Snapshot, differences
 from coupler.driver.suite import NOT_FINITE
 from coupler.driver.timeline import Timeline
 from coupler.driver.watch import BLEW_UP, WATCHED, Watch
 from coupler.interface.component import Array
-from coupler.interface.errors import ConfigError, CouplerError, Problem, UnstableError, nearest
+from coupler.interface.errors import ConfigError, CouplerError, Problem, UnstableError
 from coupler.interface.fields import FIELDS, Field
 from coupler.output import restart
 from coupler.output.folder import RunFolder, write_json, write_whole
 from coupler.output.netcdf import run_attributes
 from coupler.output.patient import PatientFile
 from coupler.output.progress import RunProgress
-from coupler.output.record import RecordFile
 from coupler.output.series import SeriesFile
 from coupler.output.writer import Averages, area_means, choose
 from coupler.parallel import threads
@@ -139,7 +139,7 @@ class Simulation:
             raw["plugins"] = [*(named or []), *(str(Path(p).resolve()) for p in plugins)]
         folder = RunFolder(Path(out) if out is not None else _default_folder(raw))
         problems += _folder_problems(folder, resume=resume, overwrite=overwrite)
-        problems += _record_problems(raw, record)
+        problems += record_problems(raw, record)
         model = assemble(raw, base, problems, record)
         simulation = cls(
             model,
@@ -304,35 +304,16 @@ class Simulation:
             self._series = SeriesFile.reopen(path, at / 86400.0, patience=_PATIENCE)
         self._written = [*(a.file for a in self._files), self._series]
         for process in self._record:
-            self._open_record(process, attrs, at)
-
-    def _open_record(self, process: str, attrs: Mapping[str, str], at: float | None) -> None:
-        bound = self._recorded(process)
-        suite, start = self.model.suite, self.model.clock.start
-        # Where a column is, and the state that an emulator of the scheme may want to see.
-        extra = {n: suite.host.static[n] for n in ("lat", "lon")}
-        extra |= {n: suite.pool[n] for n in ("ua", "va", "ta", "pfull") if n in suite.pool}
-        fields = {n: FIELDS[n] for n in extra} | bound.described()
-        file = RecordFile(
-            self.folder.record(process),
-            list(fields.values()),
-            self.model.atmosphere.levels,
-            self.model.atmosphere.grid.ncol,
-            columns=self._record_columns,
-            seed=self.case.seed,
-            time_units=f"days since {start.strftime('%Y-%m-%d %H:%M:%S')}",
-            calendar=start.calendar,
-            attrs={**attrs, "process": process, "scheme": bound.label, "seed": str(self.case.seed)},
-            dtype=f"f{suite.host.dtype.itemsize}",
-            resume_at=None if at is None else at / 86400.0,
-            patience=_PATIENCE,
-        )
-        self._written.append(file)
-        arrays = extra | bound.arrays()
-        bound.on_call = lambda now: file.append(now.seconds / 86400.0, now.dt, arrays)
-
-    def _recorded(self, process: str) -> Any:
-        return next(p for p in self.model.suite.processes if p.name == process).schemes[0]
+            record = open_recording(
+                m,
+                process,
+                self.folder.record(process),
+                attrs,
+                columns=self._record_columns,
+                resume_at=at,
+                patience=_PATIENCE,
+            )
+            self._written.append(record)
 
     def _after_step(self, bar: RunProgress, asked: Asked) -> bool:
         m = self.model
@@ -483,17 +464,3 @@ def _folder_problems(folder: RunFolder, *, resume: bool, overwrite: bool) -> lis
         except CouplerError as error:
             problems += error.problems
     return problems
-
-
-def _record_problems(raw: Mapping[str, Any], record: Sequence[str]) -> list[Problem]:
-    physics = raw.get("physics")
-    known = [str(p) for p in physics] if isinstance(physics, Mapping) else []
-    return [
-        Problem(
-            what="cannot record a process that the case does not have",
-            name=process,
-            remedy=nearest(process, known),
-        )
-        for process in record
-        if process not in known
-    ]

@@ -20,7 +20,7 @@ from coupler.driver.bound import MOMENTUM, Bound
 from coupler.driver.flux import add_scaled, apply_rate, dissipative_heating
 from coupler.interface.component import Array, Flux, Host, Now
 from coupler.interface.errors import UnstableError
-from coupler.interface.fields import COLUMN, STATE, Field, tendency_field
+from coupler.interface.fields import COLUMN, STATE, TRACERS, Field, tendency_field
 
 NOT_FINITE = "a tendency is not finite"
 
@@ -68,7 +68,7 @@ class Suite:
 
     def __init__(self, host: Host, columns: Mapping[str, Array]) -> None:
         self.host = host
-        self.start = {of: flat(columns[of]) for of in STATE if of in columns}
+        self.start = {of: flat(columns[of]) for of in (*STATE, *TRACERS) if of in columns}
         self.state = {of: a.copy() for of, a in self.start.items()}
         self.total = {of: np.zeros_like(a) for of, a in self.start.items()}
         self._untouched: set[str] = set()

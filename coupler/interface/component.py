@@ -26,7 +26,7 @@ from pydantic import BaseModel, ConfigDict
 
 from coupler.interface.constants import Planet
 from coupler.interface.errors import ContractError, Problem, nearest
-from coupler.interface.fields import FIELDS, STATE, Field, tendency_field
+from coupler.interface.fields import FIELDS, STATE, TRACERS, Field, tendency_field
 from coupler.interface.grid import Grid, HybridLevels
 
 Array = NDArray[Any]
@@ -55,7 +55,7 @@ class Flux:
 
     field: Field
     of: str
-    """State variable that the divergence changes: ``ua``, ``va``, ``ta`` or ``hus``."""
+    """State variable that the divergence changes: ``ua``, ``va``, ``ta``, ``hus`` or a tracer."""
     top: Literal["escape", "dump", "zero"] = "escape"
     """What happens to flux that reaches the model top: it leaves and is reported (``escape``), is
     absorbed with uniform acceleration above `dump_above` (``dump``), or the top layer takes it
@@ -85,6 +85,8 @@ class Needs:
     arrays: Literal["numpy", "torch"] = "numpy"
     deterministic: bool = True
     differentiable: bool = False
+    closed_top: bool = False
+    """Pressure at the uppermost interface above 0, for example where its logarithm is taken."""
 
 
 def _known(name: str) -> Field:
@@ -111,10 +113,14 @@ def gives(names: str = "", **own: Field) -> tuple[Field, ...]:
 
 
 def tendencies_of(names: str) -> tuple[str, ...]:
-    """State variables that the component returns tendencies of: ``tendencies_of("ua va")``."""
+    """State variables that the component returns tendencies of: ``tendencies_of("ua va")``.
+
+    Tracers too, once `fields.tracer` has added them to the table.
+    """
+    known = (*STATE, *TRACERS)
     for name in names.split():
-        if name not in STATE:
-            raise ContractError.of("no tendency of this field", name, remedy=nearest(name, STATE))
+        if name not in known:
+            raise ContractError.of("no tendency of this field", name, remedy=nearest(name, known))
     return tuple(names.split())
 
 
@@ -320,6 +326,8 @@ class ColumnModel(Model):
     levels: HybridLevels
     planet: Planet
     dtype: np.dtype[Any]
+    tracers: tuple[str, ...] = ()
+    """Names of the tracers that it carries besides ``hus``; they are among its columns."""
 
     def place(self, planet: Planet) -> None:
         """Told before it is checked on which planet it is: its levels may depend on that."""
@@ -343,7 +351,7 @@ class ColumnModel(Model):
 
     @abstractmethod
     def advance(self, tendencies: Mapping[str, Array]) -> None:
-        """One step of the flow with physics `tendencies` of ``ua va ta hus`` [SI per s]."""
+        """One step with physics `tendencies` of ``ua va ta hus`` and tracers [SI per s]."""
 
     def step(self, received: Arrays, now: Now) -> None:
         """A column model is advanced by the driver with tendencies, see `advance`."""

@@ -13,7 +13,7 @@ from coupler.exchange.accumulate import Accumulator
 from coupler.interface.component import Array
 from coupler.interface.constants import Planet
 from coupler.interface.errors import Problem, nearest
-from coupler.interface.fields import Field
+from coupler.interface.fields import TRACERS, Field
 from coupler.interface.grid import Grid, HybridLevels
 from coupler.output.netcdf import OutputFile
 
@@ -49,6 +49,7 @@ def choose(
 def _by_default(name: str, field: Field) -> bool:
     return (
         name in DEFAULT
+        or name in TRACERS
         or len(field.dims) == 1
         or any(mark in name for mark in ("nogw", "endogw", "gwdparam"))
     )
