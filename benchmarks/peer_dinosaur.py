@@ -5,8 +5,8 @@ It prints a line of JSON when it is ready (versions, seconds of start and compil
 number of steps read from standard input the seconds that they took.
 
 The set-up is that of the package's own Held-Suarez notebook: isothermal start, the notebook's
-exponential filter; ``leapfrog`` with a Robert-Asselin filter of 0.05 is its fastest scheme, ``sil3``
-its default.
+exponential filter; ``leapfrog`` with a Robert-Asselin filter of 0.05 is its fastest scheme,
+``sil3`` its default.
 """
 
 from __future__ import annotations
