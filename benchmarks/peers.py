@@ -7,8 +7,8 @@ Each set-up has the same grid, levels and time step in both, float32, on the sam
 peer with its threads, Isthmus as two ranks of one thread each (or ``--ranks 1``). Both processes
 are started and warmed up, and then take a block of steps in turn (A B A B ...); what counts is the
 ratio of the medians of the blocks. ``start`` is the time from the start of the process to the end
-of its first step, ``compile`` the peer's share of it that is compilation; kernels of Isthmus are compiled
-once after installation and cached, which is not counted.
+of its first step, ``compile`` the peer's share of it that is compilation; kernels of Isthmus are
+compiled once after installation and cached, which is not counted.
 
 On a machine that does other things too, the ratios of neighbouring blocks are printed with their
 quartiles; a table to be quoted wants an idle one.

@@ -161,6 +161,13 @@ class InitialState(_Section):
 
     file: str
     time: int = 0
+    variables: dict[str, str] = {}
+    """Names in the file by ours (ua va ta hus hur phi zg ps orog), where they are not found."""
+    units: dict[str, str] = {}
+    """Units by our names, where the file is wrong or says none."""
+    ground: Literal["check", "adjust"] = "check"
+    """``check`` refuses a model whose ground is another planet's than the file's; ``adjust`` takes
+    any, and moves the surface pressure hydrostatically."""
 
 
 class OutputConfig(_Section):

@@ -29,7 +29,7 @@ from coupler.interface.component import (
 )
 from coupler.interface.constants import Planet
 from coupler.interface.errors import CouplerError
-from coupler.interface.fields import DIMS, FIELDS, STATE
+from coupler.interface.fields import DIMS, FIELDS, STATE, TRACERS
 from coupler.interface.grid import Grid, HybridLevels
 from coupler.interface.registry import SCHEMES
 from coupler.interface.units import convertible, is_unit
@@ -182,9 +182,9 @@ def test_declarations_are_complete(cls: Scheme) -> None:
         # A name of the table means what the table says.
         assert FIELDS.get(field.name, field) == field
     if issubclass(cls, Tendency):
-        assert set(cls.tendencies) <= set(STATE)
+        assert set(cls.tendencies) <= {*STATE, *TRACERS}
         for flux in cls.fluxes:
-            assert flux.of in STATE
+            assert flux.of in {*STATE, *TRACERS}
             assert flux.field.positive == "up"
             assert flux.field.dims == ("interface", "column")
 

@@ -2,12 +2,14 @@ r"""Budgets of the atmosphere over an output interval: what changed against what
 
 .. math::
    R_W = \frac{\Delta W}{\Delta t} - (E - P), \qquad
-   R_E = \frac{\Delta (e + L_v W)}{\Delta t} - (N_{top} - N_{sfc})
+   R_E = \frac{\Delta (e + L_v W)}{\Delta t} - (N_{top} - N_{sfc}), \qquad
+   R_M = \frac{\Delta (M - M_{physics} - M_{mountains})}{\Delta t}
 
 with W water vapour [kg m-2], e energy c_p T + kinetic + surface potential [J m-2], E evaporation,
-P precipitation [kg m-2 s-1], N the net downward flux at the top and at the surface [W m-2], all
+P precipitation [kg m-2 s-1], N the net downward flux at the top and at the surface [W m-2],
+and M the axial angular momentum [kg s-1] with what each source gave it since the start, all
 global means. A residual is what the dynamics, its filters and diffusion lost or gained, and the
-difference of one step between the state and the fluxes.
+difference of one step between the state and the fluxes; R_M is the spurious torque.
 """
 
 from __future__ import annotations
@@ -41,12 +43,17 @@ RESIDUALS = {
         "W m-2",
         "change of moist energy of the air less net flux at top and surface, global mean",
     ),
+    "angular_momentum_residual": (
+        "kg s-2",
+        "spurious torque: change of angular momentum less that by known sources, global mean",
+    ),
 }
 """Units and long names."""
+_GIVEN = tuple(f"angular_momentum_from_{n}" for n in ("physics", "mountains"))
 
 
 class Residuals:
-    """Residuals of water and energy from one output interval to the next."""
+    """Residuals of water, energy and angular momentum from one output interval to the next."""
 
     def __init__(self, latent_heat: float) -> None:
         """Begins without a state to compare with.
@@ -55,7 +62,7 @@ class Residuals:
             latent_heat: L_v [J kg-1].
         """
         self._latent = latent_heat
-        self._before = np.full(2, np.nan)
+        self._before = np.full(3, np.nan)
         self._sums = np.zeros(len(RESIDUALS))
         self._seconds = np.zeros(())
 
@@ -72,8 +79,8 @@ class Residuals:
             seconds: its length [s].
 
         Returns:
-            ``water_residual`` [kg m-2 s-1] and ``energy_residual`` [W m-2]; each only where all of
-            its terms are known.
+            ``water_residual`` [kg m-2 s-1], ``energy_residual`` [W m-2] and
+            ``angular_momentum_residual`` [kg s-2]; each only where all of its terms are known.
         """
         now = self._content(state)
         rate = (now - self._before) / seconds
@@ -85,6 +92,7 @@ class Residuals:
         if all(n in means for n in _SIGNS):
             source = sum(sign * means[n][0] for n, sign in _SIGNS.items())
             found["energy_residual"] = float(rate[1] - source)
+        found["angular_momentum_residual"] = float(rate[2])
         found = {name: value for name, value in found.items() if np.isfinite(value)}
         for n, name in enumerate(RESIDUALS):
             self._sums[n] += found.get(name, np.nan) * seconds
@@ -108,7 +116,10 @@ class Residuals:
             array[...] = memory[name]
 
     def _content(self, state: Numbers) -> Array:
-        if "water_vapour" not in state or "total_energy" not in state:
-            return np.full(2, np.nan)
-        water = state["water_vapour"][0]
-        return np.array([water, state["total_energy"][0] + self._latent * water])
+        found = np.full(3, np.nan)
+        if "water_vapour" in state and "total_energy" in state:
+            found[0] = state["water_vapour"][0]
+            found[1] = state["total_energy"][0] + self._latent * found[0]
+        if all(n in state for n in ("angular_momentum", *_GIVEN)):
+            found[2] = state["angular_momentum"][0] - sum(state[n][0] for n in _GIVEN)
+        return found

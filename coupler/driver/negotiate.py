@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from coupler.interface.component import Component, Diagnostic, Model, Tendency
 from coupler.interface.errors import Problem, nearest
+from coupler.interface.fields import TRACERS
 from coupler.interface.registry import providers
 from coupler.interface.units import convertible, is_unit
 
@@ -106,7 +107,7 @@ def _no_state(plan: Plan, who: str, atmosphere: set[str]) -> list[Problem]:
             remedy="leave the process out, or take an atmosphere that has it",
         )
         for of, what in needed.items()
-        if of not in atmosphere
+        if of not in atmosphere and of not in TRACERS  # a tracer that is read is missed already
     ]
     if plan.cls.fluxes and "phalf" not in atmosphere:
         problems.append(
@@ -128,6 +129,8 @@ def _nobody(
         return []
     if later:
         remedy = f"{later[0]} provides it: put {later[0].split('=')[0]} before it in the case"
+    elif name in TRACERS:
+        remedy = f"add {name} to atmosphere.tracers"
     elif able:
         remedy = "add a component that provides it: " + " or ".join(able)
     else:

@@ -18,6 +18,15 @@ from coupler.interface.grid import Grid
 _LARGE_RATE = {"ua": 0.1, "va": 0.1, "ta": 0.1, "hus": 1e-4}
 """A tendency beyond this [SI per s] is named as the likely culprit (0.1 K/s is 8640 K/day)."""
 
+DYNAMICS = "atmosphere (dynamics)"
+"""Whom nobody else can be blamed for."""
+
+
+def _large(variable: str) -> float:
+    """A tracer does nothing to the flow: only a rate that is not finite is to blame."""
+    return _LARGE_RATE.get(variable, np.inf)
+
+
 BLEW_UP = "the model state blew up"
 _REMEDY = (
     "continue from the last good restart with a shorter atmosphere.dt, or swap or shadow the named "
@@ -80,10 +89,10 @@ def check_state(
 
 def culprit(rates: Mapping[str, Mapping[str, Array]]) -> str:
     """The component whose last tendency is not finite or far too large; else the dynamics."""
-    worst, name = 0.0, "atmosphere (dynamics)"
+    worst, name = 0.0, DYNAMICS
     for component, of in rates.items():
         for variable, rate in of.items():
-            size = float(np.abs(rate).max()) / _LARGE_RATE[variable]
+            size = float(np.abs(rate).max()) / _large(variable)
             if not np.isfinite(size):
                 return component
             if size > max(worst, 1.0):
@@ -112,7 +121,7 @@ def blame(rates: Mapping[str, Mapping[str, Array]], grid: Grid, step: int, date:
         remedy=_REMEDY,
     )
     for variable, rate in rates.get(component, {}).items():
-        size = np.nan_to_num(np.abs(rate) / _LARGE_RATE[variable], nan=np.inf)
+        size = np.nan_to_num(np.abs(rate) / _large(variable), nan=np.inf)
         if float(size.max()) > worst:
             worst = float(size.max())
             level, column = divmod(int(np.argmax(size)), grid.ncol)
@@ -122,7 +131,7 @@ def blame(rates: Mapping[str, Mapping[str, Array]], grid: Grid, step: int, date:
             found = Problem(
                 what=BLEW_UP,
                 name=variable,
-                expected=f"tendencies within {_LARGE_RATE[variable]:g} {units} per second",
+                expected=f"tendencies within {_large(variable):g} {units} per second",
                 found=f"{value:g} at level {level}, lat {grid.lat[j]:.1f}, lon {grid.lon[i]:.1f}, "
                 f"step {step}, date {date}, component {component}",
                 remedy=_REMEDY,
@@ -167,7 +176,7 @@ class Watch:
             UnstableError: for a state out of range.
         """
         for variable, array in self._total.items():
-            low, high, limit = float(array.min()), float(array.max()), _LARGE_RATE[variable]
+            low, high, limit = float(array.min()), float(array.max()), _large(variable)
             if low >= -limit and high <= limit:
                 continue
             problem = blame(self._rates(), self._grid, step, date)

@@ -1,4 +1,4 @@
-"""An initial state of the atmosphere from a reanalysis on pressure levels.
+"""An initial state of the atmosphere from an analysis on pressure levels.
 
 Horizontally, fields are interpolated bilinearly to the model's grid (winds by component; poleward
 of the outermost row of the file its value is kept). Vertically, with x = ln p:
@@ -15,73 +15,99 @@ ground (Trenberth, Berry and Buja 1993, NCAR/TN-396+STR, doi:10.5065/D6HX19NH). 
 is that of Simmons and Burridge (1981), doi:10.1175/1520-0493(1981)109<0758:AEAAMC>2.0.CO;2:
 ln p_k = ln p_{k+1/2} - alpha_k, alpha_k = 1 - p_{k-1/2}/dp_k ln(p_{k+1/2}/p_{k-1/2}), and ln 2 in
 a top layer that reaches zero pressure. Negative humidity is set to zero.
+
+So a ground that is not the analysis' own changes the surface pressure hydrostatically. Where the
+two differ as those of two planets do, by more than `REFUSED` on average, the start is refused
+unless the case says ``ground: adjust``; where they differ by more than `SAID` somewhere, as smooth
+and rough mountains do, it is said by how much and what it did to the surface pressure.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from coupler.exchange.regrid import Regridder
-from coupler.input.files import FileField, field_of, grid_of, open_file
+from coupler.input.files import grid_of
+from coupler.input.pressure_levels import LAPSE_RATE, read_analysis
 from coupler.interface.constants import Planet
 from coupler.interface.errors import DataError, Problem
 from coupler.interface.grid import Grid, HybridLevels
 
 F64 = NDArray[np.float64]
 
-LAPSE_RATE = 6.5e-3
-"""Lapse rate below the lowest level [K m-1]."""
-NAMES: Mapping[str, tuple[str, ...]] = {
-    "ua": ("u_component_of_wind", "u", "ua"),
-    "va": ("v_component_of_wind", "v", "va"),
-    "ta": ("temperature", "t", "ta"),
-    "hus": ("specific_humidity", "q", "hus"),
-    "phi": ("geopotential", "z", "phi"),
-}
-"""Names under which data centres store what is needed."""
-_DIMS = ("level", "lat", "lon")
-_UNITS = {"ua": "m s-1", "va": "m s-1", "ta": "K", "hus": "1", "phi": "m2 s-2"}
+REFUSED = 400.0
+"""Root mean square difference between the grounds of model and analysis that is refused [m]. A flat
+planet differs from the Earth by 700 m, truncations from T21 on from full resolution by 250 m."""
+SAID = 500.0
+"""Largest difference that is not worth a word [m]."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """What a case says about its initial state.
+
+    Attributes:
+        path: netCDF file with winds, temperature, humidity and geopotential on pressure levels.
+        time: which time, if the file has several.
+        variables: names in the file by ours, where they are not found.
+        units: units by our names, where the file is wrong or says none.
+        ground: what to do where the model's ground is another than the analysis'.
+    """
+
+    path: Path
+    time: int = 0
+    variables: Mapping[str, str] = field(default_factory=dict)
+    units: Mapping[str, str] = field(default_factory=dict)
+    ground: Literal["check", "adjust"] = "check"
 
 
 def initial_state(
-    path: Path,
+    start: Start | Path,
     grid: Grid,
     levels: HybridLevels,
     orog: NDArray[Any],
     planet: Planet | None = None,
-    time: int = 0,
+    say: list[Problem] | None = None,
 ) -> dict[str, F64]:
     """State of the atmosphere on the model's grid and levels, above the model's own ground.
 
     Args:
-        path: netCDF file with winds, temperature, humidity and geopotential on pressure levels, in
-            any order of dimensions.
+        start: the file, and what is said about it.
         grid: the model's grid.
         levels: the model's levels.
         orog: height of the model's ground [m], shape [lat, lon].
         planet: gravity and gas constant.
-        time: which time, if the file has several.
+        say: takes what a user should hear although nothing is wrong.
 
     Returns:
         ``ua va`` [m s-1], ``ta`` [K], ``hus`` [1], shape [level, lat, lon]; ``ps`` [Pa], shape
         [lat, lon]; all float64.
 
     Raises:
-        DataError: naming everything that the file lacks, or what else is wrong with it.
+        DataError: naming everything that the file lacks, or what else is wrong with it, or how far
+            its ground is from the model's.
     """
+    start = start if isinstance(start, Start) else Start(path=start)
     planet = planet or Planet()
-    p, fields = _read(path, time)
-    remap = Regridder(grid_of(fields["ta"].coordinates, str(path)), grid, "bilinear")
-    columns = {name: remap.apply(read.values) for name, read in fields.items()}
-    virtual = columns["ta"] * (1.0 + planet.virtual_factor * np.maximum(columns["hus"], 0.0))
+    analysis = read_analysis(
+        start.path, planet, time=start.time, variables=start.variables, units=start.units
+    )
+    p = analysis.p
+    remap = Regridder(grid_of(analysis.coordinates, str(start.path)), grid, "bilinear")
+    columns = {name: remap.apply(values) for name, values in analysis.fields.items()}
+    virtual = columns["ta"] * (1.0 + planet.virtual_factor * columns["hus"])
     ground = planet.gravity * np.asarray(orog, np.float64)
     ps = surface_pressure(p, columns["phi"], virtual, ground, planet)
+    if analysis.ground is not None:
+        own = remap.apply(analysis.ground)
+        before = surface_pressure(p, columns["phi"], virtual, planet.gravity * own, planet)
+        _compare(start, grid, np.asarray(orog, np.float64) - own, ps - before, say)
     target = full_pressure(levels, ps)
     state = {name: interpolate(p, columns[name], target) for name in ("ua", "va", "hus")}
     state["ta"] = interpolate(p, columns["ta"], target)
@@ -91,48 +117,38 @@ def initial_state(
     return state | {"ps": ps}
 
 
-def _read(path: Path, time: int) -> tuple[F64, dict[str, FileField]]:
-    """Pressure [Pa], shape [level] (top first), and the fields [level, lat, lon] by our names."""
-    with open_file(path) as file:
-        found = {ours: [n for n in names if n in file.variables] for ours, names in NAMES.items()}
-        lacking = [
-            Problem(
-                what="no such variable for the initial state",
-                name=f"{NAMES[ours][0]} in {path}",
-                expected=" or ".join(NAMES[ours]),
-                remedy="the file has " + ", ".join(file.variables),
-            )
-            for ours, names in found.items()
-            if not names
-        ]
-        if lacking:
-            raise DataError(*lacking)
-        fields = {
-            ours: field_of(file, names[0], _DIMS, units=_UNITS[ours], time=time)
-            for ours, names in found.items()
-        }
-        pressure = _pressure(file, fields["ta"], file[found["ta"][0]].dimensions, path)
-    order = np.argsort(pressure)
-    for ours, read in fields.items():
-        fields[ours] = replace(read, values=read.values[order])
-    return pressure[order], fields
+def _compare(start: Start, grid: Grid, rise: F64, pressure: F64, say: list[Problem] | None) -> None:
+    """Says, or refuses, how far the model's ground is from the analysis'.
 
+    Args:
+        start: names the file and the policy.
+        grid: of the model.
+        rise: the model's ground less the analysis' [m], [lat, lon].
+        pressure: what that changes at the surface [Pa], [lat, lon].
+        say: takes a remark.
 
-def _pressure(file: Any, read: FileField, dimensions: tuple[str, ...], path: Path) -> F64:
-    """Pressure of the levels [Pa]: by their unit; without one, hPa below 2000 and Pa above."""
-    level = read.coordinates["level"]
-    if level.size < 2 or level.min() <= 0.0:
+    Raises:
+        DataError: when they are those of two planets.
+    """
+    rms = float(np.sqrt(grid.mean(rise**2)))
+    j, i = np.unravel_index(np.abs(rise).argmax(), rise.shape)
+    place = f"at {grid.lat[j]:.0f} degrees_north, {grid.lon[i]:.0f} degrees_east"
+    found = (
+        f"{rms:.0f} m rms apart, at most {rise[j, i]:+.0f} m {place}; the surface pressure is "
+        f"moved hydrostatically, there by {pressure[j, i] / 100.0:+.0f} hPa"
+    )
+    what = "the model's ground is not that of the initial state"
+    if rms > REFUSED and start.ground == "check":
         raise DataError.of(
-            "not pressure levels",
-            f"level in {path}",
-            expected="at least two positive pressures",
-            found=f"{level.size} from {level.min():g}",
+            what,
+            str(start.path),
+            expected=f"grounds less than {REFUSED:g} m apart (root mean square)",
+            found=found,
+            remedy="give the case the orography with boundary.orog, or say that it is meant with "
+            "`initial: {ground: adjust}`",
         )
-    for name in dimensions:
-        unit = str(getattr(file.variables.get(name), "units", ""))
-        if unit in ("Pa", "hPa", "millibars", "mb", "mbar"):
-            return level * (1.0 if unit == "Pa" else 100.0)
-    return level * (100.0 if level.max() < 2000.0 else 1.0)
+    if say is not None and abs(rise[j, i]) > SAID:
+        say.append(Problem(what=what, name=str(start.path), found=found))
 
 
 def full_pressure(levels: HybridLevels, ps: F64) -> F64:

@@ -36,7 +36,7 @@ _AXES: dict[str, tuple[str, ...]] = {
 _MARKS: dict[str, tuple[str, ...]] = {
     "lat": ("latitude", "degrees_north", "degree_north", "Y"),
     "lon": ("longitude", "degrees_east", "degree_east", "X"),
-    "level": ("air_pressure", "Z"),
+    "level": ("air_pressure", "Z", "Pa", "hPa", "mb", "mbar", "millibar", "millibars"),
     "time": ("time", "T"),
 }
 _SPELLINGS = {"(0 - 1)": "1", "0-1": "1", "0 - 1": "1", "fraction": "1", "-": "1", "": "1"}

@@ -2,12 +2,15 @@
 
 Names are CMIP6 short names where CMIP has one. Every quantity that crosses between components or
 reaches a file stands here once; a scheme may add diagnostics of its own by declaring them with a
-unit and a long name.
+unit and a long name. Tracers are the open end of the table: `tracer` adds one by name.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+
+from coupler.interface.errors import ConfigError
 
 LEVEL = ("level", "column")
 INTERFACE = ("interface", "column")
@@ -205,7 +208,42 @@ _TABLE = (
 FIELDS: dict[str, Field] = {f.name: f for f in _TABLE}
 
 STATE = ("ua", "va", "ta", "hus")
-"""What a parameterization can have a tendency of."""
+"""What a parameterization can have a tendency of, besides tracers."""
+TRACERS: dict[str, Field] = {}
+"""Mixing ratios that an atmosphere may carry, by name, see `tracer`."""
+
+
+def tracer(
+    name: str, long_name: str | None = None, valid: tuple[float, float] | None = None
+) -> Field:
+    """Adds a tracer to the table, or finds it there.
+
+    A scheme that reads or changes one calls this when it is imported; an atmosphere carries those
+    that its case names.
+
+    Args:
+        name: lower-case letters, digits and underscores.
+        long_name: for the output; default from the name.
+        valid: range outside of which a value is an error of the model [kg kg-1].
+
+    Raises:
+        ConfigError: for an impossible name, or one that means something else.
+    """
+    if name in TRACERS:
+        return TRACERS[name]
+    if name in FIELDS or not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+        raise ConfigError.of(
+            "no name for a tracer",
+            name,
+            expected="lower-case letters, digits and underscores, a name that is not taken",
+            found="a field of the model" if name in FIELDS else repr(name),
+        )
+    text = long_name or f"Mass Fraction of {name} in Air"
+    found = Field(name=name, standard_name=None, long_name=text, units="1", valid=valid)
+    TRACERS[name] = FIELDS[name] = found
+    return found
+
+
 TENDENCY_UNITS = {"ua": "m s-2", "va": "m s-2", "ta": "K s-1", "hus": "s-1"}
 
 _TENDENCY_NAMES = {
@@ -257,13 +295,13 @@ _TENDENCY_NAMES = {
 
 def tendency_field(process: str, of: str) -> Field:
     """The field of the tendency of state variable `of` due to `process`."""
-    short = {"ua": "utend", "va": "vtend", "ta": "tnt", "hus": "tnhus"}[of]
+    short = {"ua": "utend", "va": "vtend", "ta": "tnt", "hus": "tnhus"}.get(of, f"tn_{of}")
     name, standard_name = _TENDENCY_NAMES.get((process, of), (f"{short}_{process}", None))
     of_name = FIELDS[of].long_name
     return Field(
         name=name,
         standard_name=standard_name,
         long_name=f"Tendency of {of_name} due to {process.replace('_', ' ')}",
-        units=TENDENCY_UNITS[of],
+        units=TENDENCY_UNITS.get(of, "s-1"),
         dims=LEVEL,
     )

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
-from pydantic import BeforeValidator, field_validator
+from pydantic import BeforeValidator, field_validator, model_validator
 from pydantic import Field as Limit
 
 from coupler.interface.component import Array, ColumnModel, Params, Port, Site, reads
 from coupler.interface.constants import Planet
 from coupler.interface.errors import BadValue, ConfigError, Problem, nearest
-from coupler.interface.fields import FIELDS, Field
-from coupler.interface.grid import Grid, HybridLevels
+from coupler.interface.fields import FIELDS, Field, tracer
+from coupler.interface.grid import Grid
+from coupler.interface.parallel import Rows, Spread
 from coupler.interface.registry import scheme
 from coupler.interface.units import Unit
+from physics.dynamics.angular_momentum import SOURCES, AngularMomentum
 from physics.dynamics.core import DynamicalCore, quadratic_grid
 from physics.dynamics.initial import (
     GridState,
@@ -29,6 +31,8 @@ from physics.dynamics.initial import (
 )
 from physics.dynamics.initial_states import FLAT, GROUNDS, INITIAL_STATES
 from physics.dynamics.leapfrog import Diffusion, TimeFilter
+from physics.dynamics.levels import Levels, hybrid_levels
+from physics.dynamics.sil3 import STABLE
 
 Positive = Limit(gt=0.0)
 
@@ -49,12 +53,40 @@ Truncation = Annotated[int, BeforeValidator(_number)]
 """A triangular truncation, ``T21`` or 21."""
 
 
+def _tracers(value: object) -> object:
+    """A list of names as a mapping to 0; the names go into the table of fields."""
+    given = dict.fromkeys(value, 0.0) if isinstance(value, list | tuple) else value
+    if not isinstance(given, Mapping) or not all(isinstance(n, str) for n in given):
+        raise BadValue(
+            "no tracers", expected="a list of names, or a mixing ratio by name", found=repr(value)
+        )
+    for name, start in given.items():
+        number = isinstance(start, int | float) and not isinstance(start, bool)
+        if not number or not 0.0 <= start <= 1.0:
+            raise BadValue(
+                f"impossible initial mixing ratio of tracer {name}",
+                expected="a number from 0 to 1",
+                found=repr(start),
+            )
+        try:
+            tracer(name)
+        except ConfigError as error:
+            (problem,) = error.problems
+            raise BadValue(
+                f"{problem.what}: {name}", expected=problem.expected, found=problem.found
+            ) from error
+    return given
+
+
 class SpectralParameters(Params):
     """Parameters of the spectral atmosphere; defaults are for T21 to T42 with a top near 1 hPa."""
 
     truncation: Truncation = 21
-    """Triangular truncation, ``T21`` or 21; the grid is the quadratic one."""
-    levels: str = "hybrid30"
+    """Triangular truncation, ``T21`` or 21."""
+    latitudes: int | None = None
+    """Gaussian latitudes, half as many as longitudes; by default the quadratic grid's."""
+    levels: Levels = "hybrid30"
+    """A name, or interfaces from the top to the ground: {sigma: [..]}, or {a: [.. Pa], b: [..]}."""
     dt: Annotated[float, Unit("s"), Limit(ge=1.0)] = 1200.0
     initial: str = "jablonowski_williamson"
     """Initial state by name; unused when the case gives one from data."""
@@ -68,6 +100,8 @@ class SpectralParameters(Params):
     stepper: Literal["leapfrog", "sil3"] = "leapfrog"
     """Semi-implicit leapfrog with a filter, or SIL3 (Whitaker and Kar 2013): a Runge-Kutta scheme
     of one time level, second order, about three times the cost of a step."""
+    tracers: Annotated[Mapping[str, float], BeforeValidator(_tracers)] = {}
+    """Further tracers, carried on the grid: names, or the initial mixing ratio by name."""
     diffusion_power: int = Limit(default=4, ge=1, le=16)
     """Half the order of the horizontal diffusion: 4 is del^8."""
     diffusion_time: Annotated[float, Unit("s"), Positive] | None = None
@@ -85,15 +119,17 @@ class SpectralParameters(Params):
     """Of the semi-implicit terms; 0 is second order, 0.1 damps gravity waves."""
     taper_orography: bool = True
 
-    @field_validator("levels")
-    @classmethod
-    def _levels(cls, value: str) -> str:
-        try:
-            HybridLevels.named(value)
-        except ConfigError as error:
-            (problem,) = error.problems
-            raise BadValue(problem.what, expected=problem.expected, found=repr(value)) from error
-        return value
+    @model_validator(mode="after")
+    def _latitudes_fit(self) -> SpectralParameters:
+        n, least = self.latitudes, self.truncation + 1
+        if n is not None and (n % 2 or n < least):
+            raise BadValue(
+                "odd number of latitudes" if n % 2 else "too few latitudes for the truncation",
+                expected=f"an even number of at least {least + least % 2} for latitudes at "
+                f"T{self.truncation}: the two hemispheres are transformed together",
+                found=str(n),
+            )
+        return self
 
     @field_validator("initial")
     @classmethod
@@ -135,9 +171,14 @@ class SpectralAtmosphere(ColumnModel):
 
     def __init__(self, parameters: Params | None = None) -> None:
         super().__init__(parameters)
-        self.grid = Grid.gaussian(*quadratic_grid(self.p.truncation))
-        self.levels = HybridLevels.named(self.p.levels)
+        latitudes = self.p.latitudes
+        self.grid = Grid.gaussian(
+            *((latitudes, 2 * latitudes) if latitudes else quadratic_grid(self.p.truncation))
+        )
+        self.levels = hybrid_levels(self.p.levels)
         self.dt = float(self.p.dt)
+        self.most_ranks = self.grid.lat.size // 2
+        self.tracers = tuple(self.p.tracers)
         self.planet = Planet()
         self.dtype = np.dtype(np.float32)
 
@@ -149,14 +190,18 @@ class SpectralAtmosphere(ColumnModel):
         """
         p = self.p
         self.planet, self.dtype = site.planet, np.dtype(site.dtype)
+        own = Rows(parallel=site.parallel, nlat=self.grid.lat.size).own
         self.core = core = DynamicalCore(
             truncation=p.truncation,
             levels=self.levels,
             planet=site.planet,
             dt=self.dt,
+            nlat=self.grid.shape[0],
+            nlon=self.grid.shape[1],
             dtype=torch.float64 if self.dtype == np.float64 else torch.float32,
             tracers=1 if p.moist else 0,
             moisture=p.moisture,
+            extra=self.tracers,
             stepper=p.stepper,
             diffusion=Diffusion(
                 power=p.diffusion_power,
@@ -167,18 +212,21 @@ class SpectralAtmosphere(ColumnModel):
             time_filter=TimeFilter(strength=p.filter_strength, alpha=p.filter_alpha),
             t_ref=p.t_ref,
             off_centring=p.off_centring,
+            parallel=site.parallel,
         )
         if "orog" in site.boundary:
             core.set_surface(
                 filtered_orography(
                     core.transform,
-                    np.asarray(site.boundary["orog"], np.float64) * site.planet.gravity,
+                    np.asarray(site.boundary["orog"], np.float64)[own] * site.planet.gravity,
                     taper=p.taper_orography,
                 )
             )
         with torch.no_grad():
-            state = self._initial(site)
-            core.start(to_spectral(core.equations, state), state.hus)
+            # Made whole on every rank: some states iterate until the last point has converged.
+            state = _rows_of(self._initial(site), own)
+            core.start(to_spectral(core.equations, state), state.hus, p.tracers)
+        self.torques = AngularMomentum(core)
         self._arrays = self._columns()
         self._fresh = False
 
@@ -203,7 +251,9 @@ class SpectralAtmosphere(ColumnModel):
                 ground = GROUNDS[p.initial]
                 taper = p.taper_orography and not ground.smooth
                 core.set_surface(
-                    filtered_orography(core.transform, ground.geopotential(frame), taper=taper)
+                    filtered_orography(
+                        core.transform, ground.geopotential(frame)[core.rows.own], taper=taper
+                    )
                 )
                 frame = core.frame  # the state is built over the ground as it was truncated
             state = INITIAL_STATES[p.initial](frame)
@@ -214,7 +264,8 @@ class SpectralAtmosphere(ColumnModel):
         return state
 
     def _columns(self) -> dict[str, Array]:
-        core, (nlat, nlon), k = self.core, self.grid.shape, self.levels.nlev
+        core, nlon, k = self.core, self.grid.lon.size, self.levels.nlev
+        nlat = core.rows.own.size
         full, half = (k, nlat, nlon), (k + 1, nlat, nlon)
         arrays = core.grid_state()
         for name in ("pfull", "zg", "wap"):
@@ -234,14 +285,15 @@ class SpectralAtmosphere(ColumnModel):
         return self._arrays
 
     def fields(self) -> Mapping[str, Array]:
-        """The provided fields."""
+        """The provided fields, and the tracers."""
         columns = self.columns()
-        return {f.name: columns[f.name] for f in self.provides}
+        return {n: columns[n] for n in (*(f.name for f in self.provides), *self.tracers)}
 
     def advice(self) -> list[Problem]:
         """Says when the step is probably too long, see `advective_limit`."""
         top = float(np.sqrt(0.5) * self.levels.half_pressure(np.array(1.0e5))[1])
         wind, limit = advective_limit(self.p.truncation, top, self.planet.radius)
+        limit *= STABLE if self.p.stepper == "sil3" else 1.0
         if self.dt <= limit:
             return []
         return [
@@ -261,6 +313,7 @@ class SpectralAtmosphere(ColumnModel):
     def advance(self, tendencies: Mapping[str, Array]) -> None:
         """One step of dt."""
         self.core.step(tendencies)
+        self.torques.add(tendencies)
         self._fresh = False
 
     def budgets(self) -> dict[str, tuple[float, str, str]]:
@@ -272,8 +325,16 @@ class SpectralAtmosphere(ColumnModel):
             "water_vapour": (x["water"], "kg m-2", mean + "the mass of water vapour"),
             "total_energy": (x["energy"], "J m-2", mean + "internal, potential, kinetic energy"),
             "angular_momentum": (x["angular_momentum"], "kg s-1", mean + "axial angular momentum"),
+            **{
+                f"angular_momentum_from_{source}": (given, "kg s-1", f"{mean}what {source} gave")
+                for source, given in zip(SOURCES, self.torques.sums.tolist(), strict=True)
+            },
             "mass_fix": (x["mass_fix"], "1", "relative surface pressure change by the mass fixer"),
         }
+        if self.core.carried is not None:
+            for name in self.tracers:
+                amount = self.core.carried.mass(name, self._arrays["ps"])
+                found[f"mass_of_{name}"] = (amount, "kg m-2", mean + f"the mass of {name}")
         if self.core.moisture is not None:
             moisture = self.core.moisture
             found["water_filled"] = (
@@ -289,10 +350,21 @@ class SpectralAtmosphere(ColumnModel):
         return found
 
     def memory(self) -> dict[str, Any]:
-        """The spectral time levels, the grid fields physics starts from, counters."""
-        return self.core.memory()
+        """The spectral time levels, the grid fields physics starts from, counters, torques."""
+        return {**self.core.memory(), "torques": self.torques.sums}
+
+    def spread(self) -> Mapping[str, Spread]:
+        """Rows of the grid and wavenumbers."""
+        return self.core.spread()
 
     def restore(self, memory: Mapping[str, Array]) -> None:
         """Takes back what `memory` gave."""
         self.core.restore(memory)
+        self.torques.sums[...] = memory["torques"]
         self._fresh = False
+
+
+def _rows_of(state: GridState, rows: Array) -> GridState:
+    return GridState(
+        **{f.name: np.take(getattr(state, f.name), rows, axis=-2) for f in fields(state)}
+    )

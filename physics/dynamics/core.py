@@ -8,17 +8,17 @@ every step: three syntheses and three analyses. ``ua va ta hus ps`` are numpy vi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from coupler.interface.constants import Planet
 from coupler.interface.errors import UnstableError
 from coupler.interface.grid import HybridLevels
-from coupler.interface.parallel import ALONE, Parallel, Rows
+from coupler.interface.parallel import ALONE, Along, Parallel, Rows, Spread
 from physics.dynamics.distributed import Share
 from physics.dynamics.hydrostatic import Hydrostatic
 from physics.dynamics.initial import Frame
@@ -32,6 +32,9 @@ from physics.dynamics.vertical import VerticalGrid
 
 Tensor = torch.Tensor
 Array = NDArray[Any]
+
+_SPECTRAL = ("spectral_", "surface_geopotential")
+"""How the names of coefficients in the memory of a core begin."""
 
 
 class DynamicalCore:
@@ -47,6 +50,7 @@ class DynamicalCore:
         tracers: advected tracers, the first is specific humidity; 0 is a dry model.
         moisture: transport of the tracers: with the other spectral unknowns, or on the grid, see
             ``moisture`` and ``transport`` (not differentiable).
+        extra: names of further tracers, always on the grid.
         stepper: ``leapfrog`` (semi-implicit, filtered) or ``sil3`` (Runge-Kutta, see ``sil3``).
         diffusion, time_filter: see ``leapfrog``; SIL3 has no filter.
         t_ref: semi-implicit reference temperature [K].
@@ -69,6 +73,7 @@ class DynamicalCore:
         dtype: torch.dtype = torch.float32,
         tracers: int = 1,
         moisture: Literal["grid", "spectral"] = "spectral",
+        extra: Sequence[str] = (),
         stepper: Literal["leapfrog", "sil3"] = "leapfrog",
         diffusion: Diffusion | None = None,
         time_filter: TimeFilter | None = None,
@@ -127,15 +132,21 @@ class DynamicalCore:
         self._grid = zeros(*eq.batch_shape)
         self._fields = eq.views(self._grid)
         self._ta, self._ps = zeros(k, *plane), zeros(*plane)
-        self.moisture: GridMoisture | None = None
-        if tracers and moisture == "grid":
-            self.moisture = GridMoisture(
+        names = ["hus", *(f"tracer{n}" for n in range(1, tracers))] if moisture == "grid" else []
+        names = (names if tracers else []) + list(extra)
+        self.carried: GridMoisture | None = None
+        """Tracers on the grid, humidity among them or not."""
+        if names:
+            self.carried = GridMoisture(
                 transform=tr,
                 vertical=self.vertical,
                 planet=planet,
-                tracers=tracers,
+                names=names,
                 rows=self.rows,
             )
+        self.moisture = self.carried if self.carried and self.carried.wet else None
+        """The same where humidity is among them."""
+        if self.moisture:
             self._hus = eq.humidity = self.moisture.fields[0]
         else:
             self._hus = self._fields.scalars[1] if tracers else zeros(k, *plane)
@@ -143,6 +154,8 @@ class DynamicalCore:
         self._hydrostatic = Hydrostatic(vertical=self.vertical, planet=planet)
         self._delta_a = torch.tensor(np.diff(levels.a), device=tr.device)
         self._delta_b = torch.tensor(np.diff(levels.b), device=tr.device)
+        self.batches: dict[int, Any] = {}
+        """Of ``ensemble``, by number of members: made once."""
         self.steps = 0
         self.dry_mass = 0.0
         """Global mean pressure of dry air that the fixer keeps [Pa]."""
@@ -176,16 +189,23 @@ class DynamicalCore:
             self.surface_geopotential.copy_(geopotential)
             self.transform.synthesis(self.surface_geopotential, self._surface[None])
 
-    def start(self, spec: Tensor, hus: Array | None = None) -> None:
+    def start(
+        self,
+        spec: Tensor,
+        hus: Array | None = None,
+        tracers: Mapping[str, ArrayLike] | None = None,
+    ) -> None:
         """Begins a run; the first step is Euler's.
 
         Args:
             spec: coefficients [T+1, 2, (3+n) K + 1, T+2].
             hus: specific humidity [1], [K, lat, lon], for moisture on the grid; none is dry air.
+            tracers: of the extra tracers by name [1], [K, lat, lon] or a number; none is 0.
         """
         with torch.no_grad():
-            if self.moisture:
-                self.moisture.set_humidity(np.zeros(self._hus.shape) if hus is None else hus)
+            if self.carried:
+                wet = {"hus": hus} if hus is not None else {}
+                self.carried.begin({**wet, **(tracers or {})})
             self._now.copy_(spec)
             self._before.copy_(spec)
             self.steps, self.mass_fix = 0, 0.0
@@ -200,10 +220,14 @@ class DynamicalCore:
         self._ps *= self.planet.reference_pressure
 
     def grid_state(self) -> dict[str, Array]:
-        """``ua va ta hus ps`` that physics starts from; the same memory at every call."""
+        """``ua va ta hus ps`` that physics starts from, and the tracers by name.
+
+        The same memory at every call.
+        """
         f = self._fields
         state = {"ua": f.ua, "va": f.va, "ta": self._ta, "hus": self._hus, "ps": self._ps}
-        return {name: tensor.numpy() for name, tensor in state.items()}
+        tracers = self.carried.arrays() if self.carried else {}
+        return tracers | {name: tensor.numpy() for name, tensor in state.items()}
 
     def newest(self) -> dict[str, Array]:
         """``ua va ta hus ps`` of the newest time level, in new arrays (costs a transform).
@@ -224,7 +248,10 @@ class DynamicalCore:
         return self.dt if self.sil3 or self.steps == 0 else 2.0 * self.dt
 
     def step(self, tendencies: Mapping[str, Array] | None = None) -> None:
-        """Advances by dt with physics tendencies of ``ua va ta hus`` [SI s-1], [K, lat, lon].
+        """Advances by dt with physics tendencies of the state, ``ua va ta hus`` and tracers.
+
+        Args:
+            tendencies: by name [SI s-1], [K, lat, lon].
 
         Raises:
             UnstableError: when the surface pressure is no longer finite.
@@ -255,9 +282,9 @@ class DynamicalCore:
     def _sil3_step(self, sil3: Sil3, forcing: Mapping[str, Tensor]) -> None:
         now, water = self._now, None
         flow = (self._fields.ua.numpy(), self._fields.va.numpy(), self._ps.numpy())
-        if self.moisture is not None:
-            rate = forcing["hus"].numpy() if "hus" in forcing else None
-            water = self.moisture.leave(*flow, rate, self.dt)
+        if self.carried is not None:
+            rates = {name: rate.numpy() for name, rate in forcing.items()}
+            water = self.carried.leave(*flow, rates, self.dt)
 
         def tendency(spec: Tensor) -> Tensor:
             self.equations.to_grid(spec, self._grid)
@@ -266,19 +293,19 @@ class DynamicalCore:
         # The grid holds X already, fixer included: what physics saw.
         now.copy_(sil3.advance(now, self._tendency(now, forcing), tendency, self.dt))
         self._center(now, water)
-        if self.moisture is not None:
-            self.moisture.arrive(*flow, self.dt, reverse=self.steps % 2 == 0)
+        if self.carried is not None:
+            self.carried.arrive(*flow, self.dt, reverse=self.steps % 2 == 0)
 
     def _move_moisture(self, forcing: Mapping[str, Tensor]) -> None:
-        """Centres the state; moisture on the grid goes with it."""
-        if self.moisture is None:
+        """Centres the state; moisture and tracers on the grid go with it."""
+        if self.carried is None:
             self._center(self._now)
             return
         flow = (self._fields.ua.numpy(), self._fields.va.numpy(), self._ps.numpy())
-        rate = forcing["hus"].numpy() if "hus" in forcing else None
-        water = self.moisture.leave(*flow, rate, self.dt)
+        rates = {name: rate.numpy() for name, rate in forcing.items()}
+        water = self.carried.leave(*flow, rates, self.dt)
         self._center(self._now, water)
-        self.moisture.arrive(*flow, self.dt, reverse=self.steps % 2 == 0)
+        self.carried.arrive(*flow, self.dt, reverse=self.steps % 2 == 0)
 
     def _center(self, spec: Tensor, water: float | None = None) -> None:
         self._expose(spec)
@@ -329,10 +356,10 @@ class DynamicalCore:
 
     def mean(self, *fields: Tensor) -> list[float]:
         """Global means of float64 fields [lat, lon]; the same for any number of ranks."""
+        tr = self.transform
         with _blown_up():
             sums = np.stack([f.cpu().numpy().sum(axis=1) for f in fields])
-        tr = self.transform
-        return row_means(self.rows.each(sums), tr.all_weights, tr.nlon)
+            return row_means(self.rows.each(sums), tr.all_weights, tr.nlon)
 
     # -- derived fields and integrals ----------------------------------------------------------
 
@@ -387,7 +414,7 @@ class DynamicalCore:
     def memory(self) -> dict[str, Array]:
         """Everything a bit-for-bit restart needs. Not copied: the next step overwrites it."""
         f = self._fields
-        own = {} if self.moisture is None else {"tracers": self.moisture.fields.numpy()}
+        own = {} if self.carried is None else {"tracers": self.carried.fields.numpy()}
         if self.sil3:
             own["ln_ps"] = f.ln_ps.numpy()
         else:
@@ -404,6 +431,17 @@ class DynamicalCore:
             "steps": np.array(self.steps, dtype=np.int64),
             "dry_mass": np.array(self.dry_mass, dtype=np.float64),
             "mass_fix": np.array(self.mass_fix, dtype=np.float64),
+        }
+
+    def spread(self) -> dict[str, Spread]:
+        """How the arrays of :meth:`memory` lie on the ranks; the numbers are the same on all."""
+        rows: Spread = Along(self.rows, -2)
+        share = self.transform.share
+        spectral = Along(share.dealt, 0) if share else rows
+        return {
+            name: spectral if name.startswith(_SPECTRAL) else rows
+            for name, array in self.memory().items()
+            if array.ndim
         }
 
     def restore(self, memory: Mapping[str, Array]) -> None:

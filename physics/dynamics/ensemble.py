@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -36,14 +35,20 @@ class Batch:
         members: number of members.
 
     Raises:
-        ValueError: for moisture on the grid, or fewer than one member.
+        ValueError: for moisture on the grid, a part of the globe, or fewer than one member.
     """
 
     def __init__(self, core: DynamicalCore, members: int) -> None:
-        if core.moisture is not None:
+        if core.carried is not None:
             raise ValueError(
-                "batch of steps: expected spectral moisture, got moisture on the grid, whose "
-                "limiters have no useful gradient; build the core with moisture='spectral'"
+                "batch of steps: expected spectral moisture and no other tracers, got "
+                f"{', '.join(core.carried.names)} on the grid, where limiters have no useful "
+                "gradient; build the core with moisture='spectral'"
+            )
+        if core.rows.parallel.size > 1:
+            raise ValueError(
+                f"batch of steps: expected the whole globe, got one of {core.rows.parallel.size} "
+                "ranks; run members on a rank each"
             )
         if members < 1:
             raise ValueError(f"batch of steps: expected at least one member, got {members}")
@@ -141,12 +146,9 @@ class Batch:
         return spec + mean, replace(g, ln_ps=g.ln_ps + rows)
 
 
-_BATCHES: WeakKeyDictionary[DynamicalCore, dict[int, Batch]] = WeakKeyDictionary()
-
-
 def batch_of(core: DynamicalCore, members: int) -> Batch:
     """The batch of a core for so many members, made once."""
-    known = _BATCHES.setdefault(core, {})
+    known: dict[int, Batch] = core.batches
     if members not in known:
         known[members] = Batch(core, members)
     return known[members]

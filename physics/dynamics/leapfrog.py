@@ -4,7 +4,8 @@ r"""Time step: semi-implicit leapfrog, RAW filter, implicit diffusion and sponge
     nu_n = (1/tau) (n(n+1) / (T(T+1)))^p  +  (1/tau_k) n(n+1) / (T(T+1))  in the top levels
     e = (nu_f / 2) (X^- - 2 X^0 + X^+);  X^0 <- X^0 + alpha e,  X^+ <- X^+ + (alpha - 1) e
 
-Diffusion acts on vorticity, divergence, temperature and tracers. All of it is implicit: damping
+Diffusion acts on vorticity, divergence, temperature and tracers, and leaves angular momentum as it
+is. All of it is implicit: damping
 evaluated at the centre of a leapfrog step is unstable.
 
 Sources: Williams, P. D. (2009), Mon. Wea. Rev. 137, 2538-2546, doi:10.1175/2009MWR2724.1, and
@@ -64,12 +65,15 @@ class Diffusion:
     def state_rate(self, equations: PrimitiveEquations) -> Float64:
         """Damping rate of every coefficient of the state [s-1], [T+1, 1, (3+n) K + 1, T+2].
 
-        Global means and ln ps have none; with members, each has the same.
+        Global means and ln ps have none, and vorticity of degree 1, which is the air's angular
+        momentum (a viscous stress on a sphere leaves solid rotation alone too); with members, each
+        has the same.
         """
         tr = equations.transform
         rate = self.rate(tr.degree, tr.truncation, equations.levels)
-        rate[tr.wavenumbers == 0, :, 0] = 0.0  # global means
-        variables = np.concatenate([rate] * (3 + equations.tracers), axis=1)
+        rate[tr.wavenumbers == 0, :, 0] = 0.0
+        turning = rate * (tr.degree != 1.0)[:, None]
+        variables = np.concatenate([turning, *[rate] * (2 + equations.tracers)], axis=1)
         state = np.concatenate([variables, np.zeros_like(variables[:, :1])], axis=1)
         return np.repeat(state, equations.members, axis=1)[:, None]
 

@@ -167,7 +167,8 @@ class SemiImplicit:
         old, centre, rate = self.parts(before), self.parts(now), self.parts(tendency)
         room = self._room
         lag_d, lag_t, lag_p = (
-            torch.sub(x, y, out=room(name, x)) for name, x, y in zip("dtp", old, centre, strict=True)
+            torch.sub(x, y, out=room(name, x))
+            for name, x, y in zip("dtp", old, centre, strict=True)
         )
         image = self._product(self._tau, lag_d, room("image", lag_d))
         rhs_t = torch.sub(rate[1], image, out=room("rhs_t", image)).mul_(span)

@@ -39,6 +39,23 @@ def test_a_closed_budget_has_no_residual_and_a_leak_is_its_own_size() -> None:
     assert residuals.mean()["energy_residual"] == pytest.approx((2.0 - SOURCE) / 2)
 
 
+def test_angular_momentum_has_the_torque_that_nobody_gave() -> None:
+    residuals = Residuals(LATENT)
+
+    def state(total: float, physics: float, mountains: float) -> dict[str, tuple[float, str, str]]:
+        return numbers(
+            angular_momentum=total,
+            angular_momentum_from_physics=physics,
+            angular_momentum_from_mountains=mountains,
+        )
+
+    residuals.start(state(1e10, 0.0, 0.0))
+    found = residuals.close(state(1e10 - 3e8, -2.5e8, -0.5e8), {}, DAY)
+    assert found == {"angular_momentum_residual": 0.0}
+    found = residuals.close(state(1e10 - 3e8 + 8.64e5, -2.5e8, -0.5e8), {}, DAY)
+    assert found["angular_momentum_residual"] == pytest.approx(10.0)
+
+
 def test_without_its_terms_a_residual_is_not_given() -> None:
     residuals = Residuals(LATENT)
     residuals.start(numbers(total_energy=1.0))

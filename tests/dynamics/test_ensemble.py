@@ -1,5 +1,7 @@
 """Members of one core in one batch: each is what the core gives it alone."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -158,6 +160,9 @@ def test_what_cannot_be_batched_is_refused():
         Ensemble(core, 2).start(specs)
     with pytest.raises(ValueError, match="at least one member, got 0"):
         Ensemble(core, 0)
+    core.rows = SimpleNamespace(parallel=SimpleNamespace(size=2))
+    with pytest.raises(ValueError, match="one of 2 ranks"):
+        Ensemble(core, 3)
     wet = DynamicalCore(
         truncation=5, levels=HybridLevels.sigma(3), planet=Planet(), dt=1800.0, moisture="grid"
     )

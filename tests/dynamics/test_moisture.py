@@ -161,9 +161,7 @@ def test_humidity_on_the_grid_acts_on_the_flow_as_it_does_in_the_spectral_form()
 def test_moisture_on_the_grid_needs_a_tracer():
     core = moist_core()
     with pytest.raises(ValueError, match="at least one tracer on the CPU"):
-        GridMoisture(
-            transform=core.transform, vertical=core.vertical, planet=core.planet, tracers=0
-        )
+        GridMoisture(transform=core.transform, vertical=core.vertical, planet=core.planet, names=())
 
 
 def test_an_unknown_way_of_transport_is_refused():

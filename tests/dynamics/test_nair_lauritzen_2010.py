@@ -6,30 +6,10 @@ Numbers of a cubic semi-Lagrangian scheme, from the tests of a published core: t
 
 import numpy as np
 import pytest
-import torch
-from prescribed import DAY, EARTH, Flow
 
 from coupler.interface.errors import UnstableError
-from physics.dynamics.transform import SpectralTransform
+from physics.dynamics.prescribed import DAY, EARTH, Flow, deformation, hills, nair_lauritzen
 from physics.dynamics.transport import GridTransport
-
-
-def hills(flow):
-    """Two Gaussian hills on the equator, [1, lat, lon]."""
-    chord = [2.0 * np.sin(0.5 * flow.arc(lon, 0.0)) for lon in (5 * np.pi / 6, 7 * np.pi / 6)]
-    return sum(0.95 * np.exp(-5.0 * r**2) for r in chord)[None]
-
-
-def deformation(flow, period=5.0, strength=2.0):
-    """Wind on the unit sphere that brings everything back after `period`."""
-
-    def wind(t):
-        lon, swing = flow.lon - 2.0 * np.pi * t / period, np.cos(np.pi * t / period)
-        u = strength * np.sin(lon) ** 2 * np.sin(2.0 * flow.lat) * swing
-        u = u + 2.0 * np.pi / period * np.cos(flow.lat)
-        return u, strength * np.sin(2.0 * lon) * np.cos(flow.lat) * swing
-
-    return wind
 
 
 def bell(flow):
@@ -61,6 +41,11 @@ def returned(nlat, steps, dtype=np.float64):
 def test_hills_return_closer_than_with_the_published_semi_lagrangian_scheme():
     flow, start, end, seen = returned(64, 256)
     l1, l2, linf = flow.norms(end[0], start)
+    numbers = nair_lauritzen(64, 256)
+    assert (l1, l2, linf) == (numbers["hills"].l1, numbers["hills"].l2, numbers["hills"].linf)
+    cylinders = numbers["cylinders"]
+    assert cylinders.l2 < 0.44 and 0.1 - 1e-12 < cylinders.low < cylinders.high < 1.0 + 1e-12
+    assert abs(cylinders.drift) < 1e-12
     assert l1 < 0.20 and l2 < 0.215 and linf < 0.33  # seen: 0.195, 0.210, 0.318
     assert seen[:, 0].min() >= start.min() and seen[:, 1].max() <= start.max()
     # per step: rounding of a sum over 8192 cells
@@ -95,24 +80,12 @@ def test_the_bell_comes_round_the_globe_along_the_equator_and_over_the_poles(ang
     assert np.abs(q[1] - 0.3).max() < 1e-12
 
 
-def test_the_spectral_form_of_the_same_flow_leaves_the_bounds():
-    """The control of the bounds: fourth-order Runge-Kutta of dq/dt = -V . grad q at T21."""
-    flow = Flow(32)
-    tr = SpectralTransform(truncation=21, nlat=32, nlon=64, radius=EARTH, dtype=torch.float64)
-    u, v = (torch.tensor(np.broadcast_to(x, (1, 32, 64)).copy()) for x in rotation(flow, 0.7)(0.0))
-
-    def rate(q):
-        east, north = tr.synthesis(tr.gradient(q)).split(1)
-        return -tr.analysis((u * east + v * north) * tr.secant)
-
-    q, dt = tr.analysis(torch.tensor(bell(flow))), 12.0 * DAY / 250
-    with torch.no_grad():
-        for _ in range(25):
-            k1 = rate(q)
-            k2 = rate(q + 0.5 * dt * k1)
-            k3 = rate(q + 0.5 * dt * k2)
-            q = q + dt / 6.0 * (k1 + 2.0 * k2 + 2.0 * k3 + rate(q + dt * k3))
-        assert float(tr.synthesis(q).min()) < -0.005
+def test_spectral_transport_of_the_same_flow_is_closer_and_leaves_the_bounds():
+    """The control of the bounds; smooth hills are what spectral transport is good at."""
+    grid, spectral = nair_lauritzen(32, 128), nair_lauritzen(32, 128, scheme="spectral")
+    assert spectral["hills"].l2 < 0.5 * grid["hills"].l2
+    assert spectral["hills"].low < -0.1
+    assert spectral["cylinders"].low < -0.3 and spectral["cylinders"].high > 1.2
 
 
 def test_without_closing_the_columns_a_constant_does_not_stay_constant(monkeypatch):

@@ -9,6 +9,7 @@ import torch
 from cases import begin, mass_weighted_rms, wave_2006
 from coupler.interface.constants import Planet
 from coupler.interface.grid import HybridLevels
+from physics.dynamics.atmosphere import SpectralAtmosphere, SpectralParameters
 from physics.dynamics.core import DynamicalCore
 from physics.dynamics.initial import baroclinic_wave
 from physics.dynamics.leapfrog import Diffusion
@@ -79,6 +80,15 @@ def test_slow_waves_up_to_the_advective_limit_do_not_grow_noticeably_beside_fast
     assert size.max() < 1.001  # seen: below 1.0009, where both have opposite signs
     # The control: beyond its limit a slow wave grows.
     assert np.abs(amplification([1.8], [0.3])) > 1.02
+
+
+def test_its_advice_on_the_step_is_its_own_limit():
+    def limit(stepper):
+        options = {"truncation": 42, "levels": "sigma9", "dt": 3e4, "stepper": stepper}
+        (problem,) = SpectralAtmosphere(SpectralParameters.model_validate(options)).advice()
+        return float(problem.expected.split()[3])
+
+    assert abs(limit("sil3") / limit("leapfrog") - STABLE) < 1e-2  # printed in whole seconds
 
 
 def test_it_is_of_second_order_with_fast_waves():
@@ -206,16 +216,16 @@ TABLE = {4: (998.36, 0.2), 5: (996.70, 0.2), 6: (993.41, 0.5), 7: (986.10, 0.8)}
 
 @pytest.mark.slow
 def test_the_wave_deepens_as_in_an_independent_core_with_this_scheme():
-    core = wave_2006(42, 26, 1200.0, perturbed=True, stepper="sil3", fix_mass=False)
+    core = wave_2006(42, 26, 600.0, perturbed=True, stepper="sil3", fix_mass=False)
     start = core.integrals()
-    for n in range(1, 7 * 72 + 1):
+    for n in range(1, 7 * 144 + 1):
         core.step()
-        day, rest = divmod(n, 72)
+        day, rest = divmod(n, 144)
         if rest == 0 and day in TABLE:
             expected, tolerance = TABLE[day]
             lowest = core.grid_state()["ps"].min() / 100.0
             print(f"day {day}: {lowest:.2f} hPa, expected {expected:.2f}")
             assert abs(lowest - expected) < tolerance
     now = core.integrals()
-    assert abs(now["dry_mass"] / start["dry_mass"] - 1.0) < 1e-9
-    assert abs(now["energy"] / start["energy"] - 1.0) < 7e-6
+    assert abs(now["dry_mass"] / start["dry_mass"] - 1.0) < 1e-9  # seen: 3.2e-10
+    assert abs(now["energy"] / start["energy"] - 1.0) < 1e-7  # seen: 1.8e-8

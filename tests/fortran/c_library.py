@@ -45,6 +45,7 @@ class Options(ctypes.Structure):
         ("kind", _I),
         ("ncol", _I),
         ("nlev", _I),
+        ("row", _I),
         ("a", _P),
         ("b", _P),
         ("group", _TEXT),
@@ -213,9 +214,10 @@ class Mirrored:
 
 
 def environment() -> dict[str, str]:
-    """What a server needs."""
+    """What a server needs; no sanitizer is preloaded into it."""
+    own = {k: v for k, v in os.environ.items() if k != "LD_PRELOAD"}
     path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
-    return {**os.environ, "PYTHONPATH": path, "ISTHMUS_COMMAND": f"{sys.executable} -m coupler"}
+    return {**own, "PYTHONPATH": path, "ISTHMUS_COMMAND": f"{sys.executable} -m coupler"}
 
 
 class Server:

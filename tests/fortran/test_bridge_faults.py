@@ -171,6 +171,7 @@ def test_calls_out_of_order_get_a_sentence(library: Any, server: Path) -> None:
     ("options", "status", "said"),
     [
         ({"ncol": 0}, ARGUMENT, "found ncol = 0, nlev = 7"),
+        ({"row": 4}, ARGUMENT, "rows that do not divide the columns: 15 columns in rows of 4"),
         ({"kind": 2}, ARGUMENT, "kind 2 of 4 or 8"),
         ({"policy": 9}, ARGUMENT, "policy 9"),
         ({"deadline": 0.0}, ARGUMENT, "deadline 0 s"),

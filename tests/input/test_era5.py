@@ -192,7 +192,9 @@ def test_bad_files_are_refused_in_clear_sentences(tmp_path, target):
         nc["temperature"][30, 5, 2] = np.nan
 
     standard_file(path, change=hole)
-    with pytest.raises(DataError, match=r"missing values \(NaN\): temperature .*level 850, lat"):
+    with pytest.raises(
+        DataError, match=r"missing values \(NaN\): temperature .*level 850 hPa, lat"
+    ):
         initial_state(path, *target)
     standard_file(path, change=lambda nc: nc["level"].__setitem__(slice(None), ERA5_LEVELS - 9))
     with pytest.raises(DataError, match="not pressure levels"):

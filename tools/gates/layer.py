@@ -9,7 +9,8 @@ import numpy as np
 import torch
 
 from coupler.interface.constants import Planet
-from gates.rows import Row, below, factor, near
+from gates.pictures import Panel, sphere_panels
+from gates.rows import Picture, Row, below, factor, near
 from physics.dynamics.shallow_water import LayerCore, LayerDiffusion
 from physics.dynamics.shallow_water_initial import (
     LAYER_STATES,
@@ -36,6 +37,31 @@ def _layer(
     state = LAYER_STATES[initial](frame)
     core.start(state.ua, state.va, g * state.height, g * state.ground)
     return core, state
+
+
+def _panel(
+    core: LayerCore,
+    title: str,
+    values: Any,
+    low: float,
+    high: float,
+    step: float,
+    middle: float | None = None,
+) -> Panel:
+    tr = core.transform
+    return Panel(
+        title=title,
+        values=values,
+        lat=np.degrees(np.arcsin(tr.sin_lat)),
+        lon=360.0 / tr.nlon * np.arange(tr.nlon),
+        levels=np.arange(low, high + 0.5 * step, step),
+        colours="viridis" if middle is None else "RdBu_r",
+        middle=middle,
+    )
+
+
+def _wave_panel(core: LayerCore, day: int) -> Panel:
+    return _panel(core, f"Height [m], day {day}", core.newest()["zg"], 8100.0, 10500.0, 200.0)
 
 
 def _run(core: LayerCore, days: float) -> None:
@@ -81,7 +107,7 @@ def williamson_2(quick: bool) -> Iterator[Row]:
             yield below(f"T{truncation}, {angle}", error, reference, gate)
 
 
-def williamson_5(quick: bool) -> Iterator[Row]:
+def williamson_5(quick: bool) -> Iterator[Row | Picture]:
     """Flow over a mountain (case 5), day 15, T42, del^4 of 5e15 m4/s on vorticity and divergence.
 
     The reference's extremes are those of T213. Errors are against a finer run truncated to T42.
@@ -106,13 +132,17 @@ def williamson_5(quick: bool) -> Iterator[Row]:
     yield near("free surface, maximum [m]", x["zg"].max(), 5954.0, 6.0, ".1f")
     yield near("vorticity, minimum [1/s]", x["rv"].min(), -3.63e-5, 2e-6)
     yield near("vorticity, maximum [1/s]", x["rv"].max(), 4.85e-5, 2e-6)
+    panels = [_panel(core, "Height of the free surface [m], day 15", x["zg"], 5050.0, 5950.0, 75.0)]
+    yield Picture(name="williamson-5.png", caption="Flow over a mountain, T42, day 15",
+                  png=sphere_panels(panels, columns=1, size=(6.0, 3.2)))  # fmt: skip
 
 
-def williamson_6(quick: bool) -> Iterator[Row]:
+def williamson_6(quick: bool) -> Iterator[Row | Picture]:
     """Rossby-Haurwitz wave (case 6), T42, del^4 of 5e15 m4/s."""
     core, _ = _layer(42, 600.0, "rossby_haurwitz", diffusion=_del4(42))
-    before = core.integrals()
+    before, panels = core.integrals(), [_wave_panel(core, 0)]
     _run(core, 7)
+    panels.append(_wave_panel(core, 7))
     if not quick:
         fine, _ = _layer(106, 240.0, "rossby_haurwitz", diffusion=_del4(106))
         _run(fine, 7)
@@ -130,6 +160,9 @@ def williamson_6(quick: bool) -> Iterator[Row]:
                 1e-10)  # fmt: skip
     lopsided = x["rv"].max() / -x["rv"].min() - 1.0
     yield below("asymmetry of vorticity about the equator", lopsided, "round-off", 1e-10)
+    panels.append(_wave_panel(core, 14))
+    yield Picture(name="williamson-6.png", caption="Rossby-Haurwitz wave, T42, days 0, 7 and 14",
+                  png=sphere_panels(panels, columns=3, size=(3.4, 2.3)))  # fmt: skip
 
 
 def barotropic(quick: bool) -> Iterator[Row]:
@@ -146,7 +179,7 @@ def barotropic(quick: bool) -> Iterator[Row]:
     yield below("amplitude of the wave, relative change", abs(turn) - 1.0, "0", 1e-8)
 
 
-def galewsky(quick: bool) -> Iterator[Row]:
+def galewsky(quick: bool) -> Iterator[Row | Picture]:
     """Barotropic instability (Galewsky et al. 2004), day 6, del^2 of 1e5 m2/s on all variables."""
     table = {
         42: ((-8.10e-5, 8.91e-5), (8942.0, 10207.2)),
@@ -157,7 +190,12 @@ def galewsky(quick: bool) -> Iterator[Row]:
         dt = 600.0 if truncation == 42 else 300.0
         core, _ = _layer(truncation, dt, "galewsky", diffusion=diffusion)
         before = core.integrals()
-        _run(core, 6)
+        panels = []
+        for day in (4, 5, 6):
+            _run(core, day if day == 4 else 1)
+            spin = 1e5 * core.newest()["rv"]
+            title = f"Vorticity [1e-5/s], day {day}"
+            panels.append(_panel(core, title, spin, -11.0, 11.0, 2.0, middle=0.0))
         x, t = core.newest(), f"T{truncation}, "
         (low, high), (lowest, highest) = table[truncation]
         yield near(t + "vorticity, minimum [1/s]", x["rv"].min(), low, 1e-7)
@@ -168,3 +206,9 @@ def galewsky(quick: bool) -> Iterator[Row]:
         yield below(t + "mass, relative change", change["depth"], "round-off", 1e-13)
         yield near(t + "energy, relative change", change["energy"], -5.84e-4, 6e-6)
         yield near(t + "potential enstrophy, relative change", change["enstrophy"], -4.12e-2, 8e-4)
+        if truncation == 85:
+            caption = "Barotropic instability, T85, days 4, 5 and 6 (compare figure 4 of the paper)"
+            picture = sphere_panels(
+                panels, columns=1, window=(0.0, 360.0, 10.0, 80.0), size=(7.0, 2.1)
+            )
+            yield Picture(name="galewsky.png", caption=caption, png=picture)

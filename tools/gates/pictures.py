@@ -12,18 +12,19 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import BoundaryNorm, TwoSlopeNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MultipleLocator
+from PIL import Image
 
 INK, EDGE = "#24292f", "#8c959f"
 DPI = 110
 
 
 def png(figure: Figure) -> bytes:
-    """The figure as a PNG, small enough for a repository."""
+    """The figure as a PNG of 128 colours, small enough for a repository."""
     FigureCanvasAgg(figure)
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png", dpi=DPI, facecolor="white",
-                   pil_kwargs={"optimize": True})  # fmt: skip
-    return stream.getvalue()
+    whole, small = io.BytesIO(), io.BytesIO()
+    figure.savefig(whole, format="png", dpi=DPI, facecolor="white")
+    Image.open(whole).convert("RGB").quantize(128).save(small, format="PNG", optimize=True)
+    return small.getvalue()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -26,12 +26,12 @@ class Row:
 
     def cells(self) -> list[str]:
         """The row as the page shows it."""
-        if self.low == -self.high or self.low == 0.0:
-            gate = f"below {self.high:.3g}"
-        elif self.low == float("-inf"):
+        if self.low == float("-inf"):
             gate = f"at most {self.high:{self.form}}"
         elif self.high == float("inf"):
             gate = f"at least {self.low:{self.form}}"
+        elif self.low in (0.0, -self.high):
+            gate = f"below {self.high:.3g}"
         else:
             gate = f"{self.low:{self.form}} to {self.high:{self.form}}"
         return [

@@ -1,0 +1,203 @@
+"""The page of test cases: what is stored, what is stale, and what the page says about it."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from gates import held_suarez, peer, store
+from gates.catalogue import GATES
+from gates.endurance import _blocks
+from gates.longrun import about, carry_out
+from gates.page import PAGE, _anchor, render
+from gates.pictures import Panel, section_panels, sphere_panels
+from gates.rows import Data, Picture, Row, Table, at_least, at_most, below, factor, near
+from gates.store import FOLDER, Result, bare, collect, fingerprint
+from gates.zonal import Climate, Sampler
+
+ROOT = Path(__file__).resolve().parents[1]
+SMALL = {
+    "title": "small", "days": 4,
+    "atmosphere": {
+        "scheme": "spectral", "truncation": 10, "levels": "sigma7", "dt": 3600,
+        "initial": "held_suarez", "moist": False,
+    },
+    "physics": {"radiation": "held_suarez", "boundary_layer": "held_suarez"},
+}  # fmt: skip
+
+
+def test_rows_say_where_a_number_has_to_be_and_whether_it_is():
+    rows = [
+        below("a", -2e-3, "0", 1e-3), near("b", 9.0, 10.0, 2.0, ".1f"),
+        factor("c", 3e-4, 1e-4, 1.5), at_most("d", 0.4, "", 0.5, ".2f"),
+        at_least("e", -0.1, "", 0.0, ".1f"), at_most("f", float("nan"), "", 1.0),
+    ]  # fmt: skip
+    assert [row.good for row in rows] == [False, True, False, True, False, False]
+    gates = [row.cells()[3] for row in rows]
+    assert gates[:2] == ["below 0.001", "8.0 to 12.0"]
+    assert gates[3:5] == ["at most 0.50", "at least 0.0"]
+    assert rows[0].cells()[-1] == "**no**"
+    for row in rows:
+        again = Row.from_json(json.loads(json.dumps(row.to_json(), allow_nan=False)))
+        assert again == row or np.isnan(row.ours)
+
+
+def test_a_result_comes_back_from_its_file(tmp_path):
+    items = [
+        below("a", 1e-9, "0", 1e-6), Table(caption="t", head=["x"], body=[["1"]]),
+        Picture(name="p.png", caption="seen", png=b"PNG"), Data(numbers={"k": [1, 2]}),
+        Data(numbers={"seconds": 12.5, "made": {"commit": "abc"}}),
+    ]  # fmt: skip
+    result = collect("gate", "  what\n it is ", items, tmp_path)
+    assert (result.text, result.seconds, result.made) == ("what it is", 12.5, {"commit": "abc"})
+    assert (tmp_path / "p.png").read_bytes() == b"PNG"
+    stored = replace(result, sources="f00")
+    stored.save(tmp_path)
+    assert Result.load(tmp_path, "gate") == stored
+    assert Result.load(tmp_path, "other") is None
+    assert collect("gate", "", items, None).pictures == []
+
+
+def test_a_result_is_stale_when_code_changes_and_not_when_comments_do(tmp_path, monkeypatch):
+    monkeypatch.setattr(store, "ROOT", tmp_path)
+    source = tmp_path / "a.py"
+    source.write_text('"""Doc."""\n\n\ndef f():\n    """Text."""\n    return 1\n')
+    first = fingerprint(["*.py"])
+    source.write_text('"""Other."""\n\n# why\ndef f():\n    return 1\n')
+    assert fingerprint(["*.py"]) == first
+    source.write_text("def f():\n    return 2\n")
+    assert fingerprint(["*.py"]) != first
+    assert bare("def f():\n    'only text'\n") == bare("def f(): pass")
+
+
+def test_every_gate_depends_on_files_that_exist_and_says_what_it_is():
+    for name, gate in GATES.items():
+        assert gate.text, name
+        for pattern in gate.sources:
+            assert list(ROOT.glob(pattern)), f"{name}: {pattern}"
+        assert set(gate.needs) <= set(GATES)
+    titles = [_anchor(gate.title) for gate in GATES.values()]
+    assert len(set(titles)) == len(titles)
+
+
+def test_the_page_in_the_documentation_is_made_from_what_is_stored():
+    text, _ = render(FOLDER)
+    assert PAGE.read_text(encoding="utf-8") == text, "python tools/dynamical_core_results.py --page"
+    for picture in FOLDER.glob("*.png"):
+        assert picture.stat().st_size < 150_000, picture.name
+        assert picture.name in text
+
+
+def test_a_page_without_results_says_so(tmp_path):
+    text, missed = render(tmp_path)
+    assert missed == 0 and text.count("not run yet") == len(GATES)
+    name = next(iter(GATES))
+    made = {"commit": "abc123"}
+    Result(name=name, text="What.", rows=[below("x", 2.0, "0", 1.0)], made=made).save(tmp_path)
+    text, missed = render(tmp_path)
+    assert missed == 1
+    assert f"| [{GATES[name].title}]" in text and "**0 of 1**" in text and "`abc123`" in text
+
+
+class Model:
+    """Fields that a sampler reads."""
+
+    def __init__(self, seed):
+        self.random = np.random.default_rng(seed)
+        self.fields = {n: np.zeros((3, 4, 8)) for n in ("ua", "va", "ta")}
+        self.fields["ps"] = np.full((4, 8), 1.0e5)
+
+    def move(self):
+        for name in ("ua", "va", "ta"):
+            self.fields[name][:] = self.random.standard_normal((3, 4, 8))
+
+
+def test_samples_are_zonal_means_and_covariances():
+    model = Model(3)
+    sampler = Sampler(model.fields)
+    kept = []
+    for _ in range(5):
+        model.move()
+        sampler.add()
+        kept.append({n: a.copy() for n, a in model.fields.items()})
+    block = sampler.block()
+    u, v, t = (np.array([k[n] for k in kept]) for n in ("ua", "va", "ta"))
+    np.testing.assert_allclose(block["ua"], u.mean((0, 3)), atol=1e-14)
+    for name, x, y in (("uv", u, v), ("vt", v, t), ("tt", t, t)):
+        eddy = (x - x.mean(3, keepdims=True)) * (y - y.mean(3, keepdims=True))
+        np.testing.assert_allclose(block[name], eddy.mean((0, 3)), atol=1e-14)
+    assert block["fastest"] == np.sqrt((u * u + v * v).max())
+    assert block["wind"].shape == (5, 3, 4)
+
+
+def test_a_long_run_goes_on_where_it_stopped(tmp_path):
+    case = tmp_path / "small.yaml"
+    case.write_text(json.dumps(SMALL))
+    whole = Climate.load(carry_out(case, 3.0, tmp_path / "whole", block=1.0, say=False))
+    parts = tmp_path / "parts"
+    carry_out(case, 2.0, parts, block=1.0, say=False)
+    # As if it had been stopped while the third block was written.
+    (parts / "block_000002.npz").write_bytes(b"half a file")
+    other = Climate.load(carry_out(case, 3.0, parts, block=1.0, say=False))
+    for name, values in whole.blocks.items():
+        np.testing.assert_array_equal(other.blocks[name], values, err_msg=name)
+    assert whole.last == 3.0 and whole.wind.shape == (12, 7, 16)
+    late = whole.between(1.0, 3.0)
+    np.testing.assert_array_equal(late.mean("ua"), whole.blocks["ua"][1:].mean(0))
+    np.testing.assert_array_equal(late.wind, whole.wind[4:])
+    assert about(parts, other).numbers["seconds"] > 0.0
+    with pytest.raises(ValueError, match="no blocks between"):
+        whole.between(5.0, 9.0)
+    with pytest.raises(FileNotFoundError, match="no blocks"):
+        Climate.load(tmp_path / "none")
+
+
+def climate_like_the_reference(change=0.0):
+    """A climate whose sections go through the reference's table, on 20 levels."""
+    lat = np.linspace(-90.0, 90.0, 73)  # the table's latitudes are among them
+    sigma = (np.arange(20) + 0.5) / 20.0
+    blocks = {}
+    for name, table in peer.HELD_SUAREZ.items():
+        by_level = np.array([np.interp(sigma, peer.SIGMA, column) for column in table.T]).T
+        section = np.array([np.interp(np.abs(lat), peer.LATITUDES, row) for row in by_level])
+        sign = np.where(lat < 0.0, -1.0, 1.0) if name in ("uv", "vt") else 1.0
+        blocks[name] = np.stack([sign * section] * 4)
+    blocks["ua"] = blocks["ua"] + change
+    blocks |= {"va": 0.0 * blocks["ua"], "eke": 0.0 * blocks["ua"] + 1.0}
+    blocks |= {"ps": np.full((4, 73), 1e5), "fastest": np.full(4, 90.0)}
+    return Climate(
+        lat=lat, pressure=sigma * 1e5, weights=np.full(73, 1 / 73), thickness=np.full(20, 0.05),
+        first=50.0 * np.arange(4), length=50.0, blocks=blocks,
+        wind=np.zeros((16, 20, 73), np.float32),
+    )  # fmt: skip
+
+
+def test_the_climate_of_the_reference_meets_its_gates_and_another_does_not():
+    rows = {row.what: row for row in held_suarez.gates(climate_like_the_reference())}
+    named = [w for w in rows if w.startswith("rms difference")]
+    assert len(named) == 2 and all(rows[w].ours < 0.4 and rows[w].good for w in named)
+    off = {row.what: row for row in held_suarez.gates(climate_like_the_reference(1.5))}
+    assert not next(r for w, r in off.items() if "zonal mean from the reference, u" in w).good
+    assert "32.3" in " ".join(held_suarez.table(climate_like_the_reference()).lines())
+
+
+def test_pictures_are_small_pngs():
+    lat, lon = np.linspace(-80, 80, 9), np.arange(0.0, 360.0, 30.0)
+    values = np.sin(np.radians(lon))[None] * np.ones((9, 1))
+    panel = Panel(title="t", values=values, levels=np.linspace(-1, 1, 6), lat=lat, lon=lon)
+    section = Panel(
+        title="s", values=values, levels=np.linspace(-1, 1, 6), lat=lon / 4 - 45,
+        pressure=np.linspace(1.0, 1000.0, 9), middle=0.0, colours="RdBu_r",
+    )  # fmt: skip
+    for png in (sphere_panels([panel] * 3, columns=2), section_panels([section], columns=2)):
+        assert png.startswith(b"\x89PNG") and len(png) < 150_000
+
+
+def test_a_finished_run_is_read_in_blocks_of_days(tmp_path):
+    from coupler import Simulation
+
+    Simulation.from_case(SMALL, out=tmp_path / "run").run(quiet=True)
+    rows = list(_blocks(tmp_path / "run", 2.0))
+    assert [row[0] for row in rows] == ["0 to 2", "2 to 4"]
+    assert abs(float(rows[-1][5])) < 1e-5 and float(rows[-1][1]) > 0.0
