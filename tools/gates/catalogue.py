@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from gates import (
@@ -17,6 +16,7 @@ from gates import (
     transport,
     wave,
 )
+from gates.longrun import Work
 from gates.store import FOLDER, Result
 
 _TRANSFORM = ("physics/dynamics/transform.py", "physics/dynamics/legendre.py",
@@ -48,7 +48,7 @@ class Gate:
     """
 
     title: str
-    call: Callable[[bool, Path], Iterator[Any]]
+    call: Callable[[bool, Work], Iterator[Any]]
     text: str
     sources: tuple[str, ...]
     needs: tuple[str, ...] = ()
@@ -59,7 +59,7 @@ def _short(title: str, gate: Callable[[bool], Iterator[Any]], sources: tuple[str
                 sources=sources)  # fmt: skip
 
 
-def _convergence(quick: bool, _: Path) -> Iterator[Any]:
+def _convergence(quick: bool, _: Work) -> Iterator[Any]:
     found = {t: Result.load(FOLDER, f"wave_t{t}") for t in wave.SETTINGS}
     return wave.convergence(
         quick, {t: result.data["lowest"] for t, result in found.items() if result is not None}
