@@ -80,9 +80,7 @@ class Behind(Tendency):
         return self.inner.counts()
 
     def counted(self) -> tuple[str, ...]:
-        """As the inner scheme."""
-        counted = getattr(self.inner, "counted", tuple)
-        return tuple(counted())
+        return self.inner.counted()
 
     def memory(self) -> dict[str, Array]:
         """The inner scheme's, and the answer that the next call applies."""

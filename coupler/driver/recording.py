@@ -9,6 +9,7 @@ from typing import Any
 from coupler.driver.assemble import Assembly
 from coupler.interface.errors import Problem, nearest
 from coupler.interface.fields import FIELDS
+from coupler.interface.parallel import Parallel
 from coupler.output.record import RecordFile
 
 
@@ -58,8 +59,19 @@ def open_recording(
     return file
 
 
-def record_problems(raw: Mapping[str, Any], record: Sequence[str]) -> list[Problem]:
+def record_problems(
+    raw: Mapping[str, Any], record: Sequence[str], parallel: Parallel
+) -> list[Problem]:
     """What is wrong with the processes that are to be recorded."""
+    if record and parallel.size > 1:
+        return [
+            Problem(
+                what="cannot record on more than one rank",
+                name=", ".join(record),
+                found=f"{parallel.size} ranks",
+                remedy="record with one: the columns are the same",
+            )
+        ]
     physics = raw.get("physics")
     known = [str(p) for p in physics] if isinstance(physics, Mapping) else []
     return [

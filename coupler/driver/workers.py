@@ -23,6 +23,7 @@ from typing import Any
 
 import coupler
 from coupler.exchange import sockets
+from coupler.parallel import mpi
 from coupler.parallel import threads as own_threads
 
 _log = logging.getLogger(__name__)
@@ -60,7 +61,11 @@ class Worker:
                 stdout=subprocess.DEVNULL,
                 stderr=self._words,
                 pass_fds=(theirs.fileno(), listener.fileno()),
-                env={**os.environ, "PYTHONPATH": path, own_threads.CHOICE: str(threads)},
+                env={
+                    **mpi.environment_alone(),
+                    "PYTHONPATH": path,
+                    own_threads.CHOICE: str(threads),
+                },
             )
         finally:
             theirs.close()
