@@ -2,8 +2,8 @@
 
     python benchmarks/pointwise.py [--truncation 42] [--layers 25] [--rounds 15]
 
-One thread, float32, dry, processor time; the ways take turns. torch.compile wants a C++ compiler, and
-is left out with a note where there is none.
+One thread, float32, dry, processor time; the ways take turns. torch.compile wants a C++ compiler,
+and is left out with a note where there is none.
 """
 
 from __future__ import annotations
