@@ -26,7 +26,9 @@ int main(void)
   for (int host = 4; host <= 8; host += 4)
     for (int slot = 4; slot <= 8; slot += 4)
       for (int levels = 0; levels < 2; levels++) {
-        char *h = calloc(NLEV * NCOL, (size_t)host), *s = calloc(NLEV * NCOL, (size_t)slot);
+        char *h = malloc((size_t)(NLEV * NCOL * host)), *s = malloc((size_t)(NLEV * NCOL * slot));
+        memset(h, 1, (size_t)(NLEV * NCOL * host)); /* pages of its own, not the one of zeros */
+        memset(s, 1, (size_t)(NLEV * NCOL * slot));
         isthmus_strided array = {h, host, {NCOL, 1}, {levels ? NLEV * host : host, 0}, NLEV,
                                  levels ? host : NCOL * host};
         double times[2][REPEAT];

@@ -122,6 +122,7 @@ class DynamicalCore:
             self.sil3 = Sil3(equations=self.equations, implicit=implicit, diffusion=damping)
         eq, tr, k = self.equations, self.transform, self.equations.levels
         self._before, self._now = tr.zeros(eq.fields), tr.zeros(eq.fields)
+        self._rate = tr.zeros(eq.fields)
         self.surface_geopotential = tr.zeros(1)
         plane = (tr.nlat, tr.nlon)
 
@@ -263,7 +264,7 @@ class DynamicalCore:
                 self._first_step(forcing)
             else:
                 self._move_moisture(forcing)
-                tendency = self._tendency(self._now, forcing)
+                tendency = self._tendency(self._now, forcing, self._rate)
                 self.leapfrog.step(self._before, self._now, tendency, 2.0 * self.dt)
         self.steps += 1
 
@@ -326,8 +327,11 @@ class DynamicalCore:
         self._fields.ln_ps.add_(shift)
         self._ps *= factor
 
-    def _tendency(self, spec: Tensor, forcing: Mapping[str, Tensor]) -> Tensor:
-        return self.equations.tendency(spec, self._fields, self.surface_geopotential, forcing)
+    def _tendency(
+        self, spec: Tensor, forcing: Mapping[str, Tensor], out: Tensor | None = None
+    ) -> Tensor:
+        surface = self.surface_geopotential
+        return self.equations.tendency(spec, self._fields, surface, forcing, out)
 
     def _dry_mass_terms(self, water: float | None = None) -> tuple[float, float]:
         """(part proportional to ps, water above on fixed pressure) of the mean dry pressure [Pa].
