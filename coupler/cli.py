@@ -16,7 +16,7 @@ from typing import Any
 import coupler
 from coupler.input import fetch
 from coupler.interface.errors import ConfigError, CouplerError, UnstableError
-from coupler.parallel import threads
+from coupler.parallel import launch, mpi, threads
 
 _EXAMPLES = """\
 examples:
@@ -224,6 +224,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command; returns the exit status."""
     args = _parser().parse_args(argv)
     threads.prepare(getattr(args, "threads", None))
+    if args.command != "run":  # the others have nothing that ranks could share
+        return _status(args) if mpi.launched_rank() == 0 else 0
+    ranks = mpi.world()
+    if isinstance(ranks, mpi.Ranks):
+        return launch.as_one(ranks, lambda: _status(args))
+    return _status(args)
+
+
+def _status(args: argparse.Namespace) -> int:
+    """Runs a command and says what went wrong; returns the exit status."""
     try:
         return int(_COMMANDS[args.command](args) or 0)
     except UnstableError as error:
@@ -250,7 +260,7 @@ def _say(error: CouplerError, command: str) -> None:
     print(lead + "\n  - ".join(str(p) for p in error.problems), file=sys.stderr)
 
 
-def _simulation(args: argparse.Namespace) -> Any:
+def _simulation(args: argparse.Namespace, **options: Any) -> Any:
     from coupler.config import parse_value
     from coupler.driver.simulation import Simulation
 
@@ -267,13 +277,14 @@ def _simulation(args: argparse.Namespace) -> Any:
         resume=args.resume,
         record=getattr(args, "record", []),
         timeline=getattr(args, "timeline", False),
+        **options,
     )
 
 
 def _run(args: argparse.Namespace) -> int:
     from coupler.driver.signals import Interrupted
 
-    simulation = _simulation(args)
+    simulation = _simulation(args, parallel=mpi.world())
     try:
         simulation.run(quiet=args.quiet)
     except CouplerError as error:  # status 2 is for what is refused before anything is written

@@ -165,6 +165,10 @@ class EmulatorTendency(Tendency):
         """The guard's counts and state, and what the fallback remembers."""
         return self._guard.memory()
 
+    def counted(self) -> tuple[str, ...]:
+        """The guard counts columns."""
+        return ("guard_counts",)
+
 
 def with_ports(own: tuple[Port, ...], more: tuple[Port, ...]) -> tuple[Port, ...]:
     """`own` ports and those of `more` that have other names."""

@@ -35,6 +35,7 @@ class Guard:
     def __init__(self, spec: BundleSpec, fallback: Tendency | None, host: Host) -> None:
         self.spec, self.fallback = spec, fallback
         self.counts = np.zeros(len(COUNTS), np.int64)
+        self._first = int(host.parallel.rank == 0)  # a call of all ranks is one call
         self.held = np.zeros(host.ncol, np.int8)
         """1 where the domain was left and not yet entered again, shape [column]."""
         dtype = torch.from_numpy(np.zeros(0, host.dtype)).dtype
@@ -96,7 +97,11 @@ class Guard:
         large &= ~wild
         guarded = wild | large | far if hand_over else wild | large
         numbers = [worst > rule.margin, far, wild, large, guarded]
-        self.counts += [1, guarded.numel(), *(int(torch.count_nonzero(n)) for n in numbers)]
+        self.counts += [
+            self._first,
+            guarded.numel(),
+            *(int(torch.count_nonzero(n)) for n in numbers),
+        ]
         if self.counts[-1] and bool(guarded.any()):
             self._correct(fluxes, guarded, x, now)
         return guarded

@@ -12,13 +12,12 @@ float64, by column, and part of a restart.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numba
 import numpy as np
 
 from coupler.interface.component import Array
-from coupler.interface.grid import Grid
 from coupler.interface.jit import njit
 
 _AXIS = {"ua": "x", "va": "y"}
@@ -63,13 +62,17 @@ class MomentumBudget:
         _add(self._rate, self._phalf, 1.0 / self._gravity, self._work, self._sums)
         self._steps += 1
 
-    def take(self, grid: Grid) -> dict[str, tuple[float, str, str]]:
-        """Means since the last time: value, units and long name; begins a new interval."""
+    def take(self, mean: Callable[[Array], float]) -> dict[str, tuple[float, str, str]]:
+        """Means since the last time: value, units and long name; begins a new interval.
+
+        Args:
+            mean: global mean of a field [column].
+        """
         if not self._steps:
             return {}
         found = {
             f"{self._name}_{kind}": (
-                grid.mean(sums.reshape(grid.shape)) / int(self._steps),
+                mean(sums) / int(self._steps),
                 "Pa",
                 text.format(self._process),
             )

@@ -6,7 +6,7 @@ that is wrong with a case without a step and without writing; `assemble` builds 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -20,19 +20,18 @@ from coupler.config import (
     ModelChoice,
     Ramp,
     SchemeChoice,
-    Source,
     problems_of,
     validate,
 )
 from coupler.driver.bound import Bound
 from coupler.driver.clock import Clock, parse_date, steps_of
 from coupler.driver.discovery import bundle_path, discover, find_scheme
+from coupler.driver.given import Boundary, Start, initial_state_of, read_files, read_on_first
 from coupler.driver.levels import level_problems
 from coupler.driver.links import Coupling
 from coupler.driver.negotiate import Plan, negotiate
 from coupler.driver.places import Elsewhere, place_of, place_problems
 from coupler.driver.suite import Process, Suite, flat
-from coupler.input.fetch import locate
 from coupler.interface.component import (
     Array,
     ColumnModel,
@@ -45,8 +44,9 @@ from coupler.interface.component import (
 )
 from coupler.interface.constants import Planet
 from coupler.interface.errors import ConfigError, CouplerError, Problem, nearest
-from coupler.interface.fields import FIELDS
 from coupler.interface.grid import Grid
+from coupler.interface.parallel import ALONE, Parallel, Rows
+from coupler.parallel.agreement import from_first, together
 
 MODELS = ("surface",)
 """Processes whose scheme is a model beside the atmosphere."""
@@ -61,6 +61,8 @@ class Assembly:
     atmosphere: ColumnModel
     suite: Suite
     couplings: dict[str, Coupling]
+    rows: Rows
+    """Latitudes of the atmosphere that this rank holds."""
     steps_per_day: float
     elsewhere: Elsewhere
     """What runs in other processes."""
@@ -74,13 +76,16 @@ class _Draft:
 
     case: Case
     base: Path
+    parallel: Parallel
     problems: list[Problem] = field(default_factory=list)
     planet: Planet = field(default_factory=Planet)
     start: cftime.datetime | None = None
     models: dict[str, Model] = field(default_factory=dict)
     plans: list[Plan] = field(default_factory=list)
     components: dict[tuple[str, str], Tendency | Diagnostic] = field(default_factory=dict)
-    boundary: dict[str, dict[str, Array]] = field(default_factory=dict)
+    boundary: Boundary = field(default_factory=dict)
+    start_from: Start | None = None
+    """What makes the initial state from the case's file."""
     failed: list[str] = field(default_factory=list)
     """Processes and models that could not be built."""
     said: list[Problem] = field(default_factory=list)
@@ -118,6 +123,7 @@ def assemble(
     base: Path,
     problems: list[Problem] | None = None,
     record: Sequence[str] = (),
+    parallel: Parallel = ALONE,
 ) -> Assembly:
     """Builds the models, schemes and couplings of a case.
 
@@ -126,6 +132,7 @@ def assemble(
         base: folder that relative file names are relative to.
         problems: what is already known to be wrong.
         record: processes whose scheme is to be recorded.
+        parallel: the ranks that run it.
 
     Raises:
         ConfigError: with everything that is wrong.
@@ -134,15 +141,17 @@ def assemble(
     problems = [*(problems or []), *found]
     if case is None:
         raise ConfigError(*problems)
-    draft = _draft(case, base, record)
+    draft = _draft(case, base, record, parallel)
     problems += draft.problems
     if problems:
         raise ConfigError(*problems)
-    return _bind(draft)
+    elsewhere = Elsewhere(case, base, parallel)
+    with elsewhere.closed_on_failure():
+        return _bind(draft, elsewhere)
 
 
-def _draft(case: Case, base: Path, record: Sequence[str]) -> _Draft:
-    draft = _Draft(case=case, base=base)
+def _draft(case: Case, base: Path, record: Sequence[str], parallel: Parallel = ALONE) -> _Draft:
+    draft = _Draft(case=case, base=base, parallel=parallel)
     draft.problems += discover(case.plugins, base)
     _planet_and_start(draft)
     for name in ("atmosphere", *MODELS):
@@ -157,7 +166,15 @@ def _draft(case: Case, base: Path, record: Sequence[str]) -> _Draft:
         _plan(draft, process, choice)
     own = {p.process: draft.components[p.process, p.label] for p in reversed(draft.plans)}
     draft.problems += place_problems(case, own, record)
-    _read_files(draft)
+    asked = [n for n in ("atmosphere", *MODELS) if getattr(case, n) is not None]
+    complete = len(draft.models) == len(asked)
+    draft.start_from = initial_state_of(
+        case, base, draft.planet, draft.models.get("atmosphere"), draft.said
+    )
+    draft.boundary, found = from_first(
+        parallel, lambda: read_files(case, base, draft.models, complete, draft.start_from)
+    )
+    draft.problems += found
     atmosphere = draft.models.get("atmosphere")
     if atmosphere is None:
         return draft
@@ -181,9 +198,29 @@ def _draft(case: Case, base: Path, record: Sequence[str]) -> _Draft:
                 found=f"{draft.case.days * 86400.0:g} s",
             )
         )
+    draft.problems += _ranks(draft, atmosphere)
     for name, seconds in _intervals(draft):
         draft.problems += steps_of(seconds, atmosphere.dt, name)[1]
     return draft
+
+
+def _ranks(draft: _Draft, atmosphere: Model) -> list[Problem]:
+    """More ranks than the atmosphere can be shared by."""
+    size, most = draft.parallel.size, getattr(atmosphere, "most_ranks", 1)
+    if size <= most:
+        return []
+    expected = "one: this atmosphere cannot be shared"
+    if most > 1:
+        expected = f"at most {most}, one for each of its latitude pairs"
+    return [
+        Problem(
+            what="more ranks than the atmosphere can be shared by",
+            name=f"atmosphere={draft.case.atmosphere.scheme}",
+            expected=expected,
+            found=f"{size} ranks",
+            remedy="start fewer with mpiexec -n",
+        )
+    ]
 
 
 def _planet_and_start(draft: _Draft) -> None:
@@ -306,53 +343,7 @@ def _interval(draft: _Draft, plan: Plan) -> float | None:
     return chosen
 
 
-def _read_files(draft: _Draft) -> None:
-    """Reads the boundary fields onto the grid of each model that takes them."""
-    takers = {n: {p.name for p in m.boundary} for n, m in draft.models.items()}
-    asked = [n for n in ("atmosphere", *MODELS) if getattr(draft.case, n) is not None]
-    # A model that could not be built may be the one that takes it: one mistake, one sentence.
-    complete = len(draft.models) == len(asked)
-    for name, source in draft.case.boundary.items():
-        if complete and not any(name in t for t in takers.values()):
-            draft.problems.append(
-                Problem(
-                    what="boundary field that no model takes",
-                    name=f"boundary.{name}",
-                    remedy=nearest(name, {x for t in takers.values() for x in t}),
-                )
-            )
-        for model, names in takers.items():
-            if name in names:
-                _read_boundary(draft, model, name, source)
-    if draft.case.initial is None:
-        return
-    atmosphere = draft.models.get("atmosphere")
-    ground = draft.boundary.get("atmosphere", {}).get("orog")
-    try:
-        # A missing file is said even where a wrong atmosphere leaves nothing to interpolate to.
-        locate(draft.case.initial.file, beside=draft.base)
-        if isinstance(atmosphere, ColumnModel) and (start := _initial(draft, atmosphere)):
-            start(np.zeros(atmosphere.grid.shape) if ground is None else ground)
-    except CouplerError as error:
-        draft.problems += error.problems
-
-
-def _read_boundary(draft: _Draft, model: str, name: str, source: Source) -> None:
-    from coupler.input.boundary import read_boundary
-    from coupler.input.orography import read_deviation
-
-    grid = draft.models[model].grid
-    read = read_boundary if source.statistic == "mean" else read_deviation
-    try:
-        path = locate(source.file, beside=draft.base)
-        array = read(path, source.variable, grid, FIELDS[name], file_units=source.units)
-    except CouplerError as error:
-        draft.problems += (p for p in error.problems if p not in draft.problems)
-    else:
-        draft.boundary.setdefault(model, {})[name] = array
-
-
-def _bind(draft: _Draft) -> Assembly:
+def _bind(draft: _Draft, elsewhere: Elsewhere) -> Assembly:
     case = draft.case
     dtype = np.dtype(case.precision)
     atmosphere = draft.models["atmosphere"]
@@ -360,7 +351,7 @@ def _bind(draft: _Draft) -> Assembly:
         raise ConfigError.of(
             "cannot host parameterizations", f"atmosphere={case.atmosphere.scheme}"
         )
-    elsewhere = Elsewhere(case, draft.base)
+    start = read_on_first(draft.parallel, draft.start_from)
     for name, model in draft.models.items():
         model.setup(
             Site(
@@ -369,31 +360,39 @@ def _bind(draft: _Draft) -> Assembly:
                 seed=case.seed,
                 boundary=draft.boundary.get(name, {}),
                 date=draft.start,
-                initial=_initial(draft, atmosphere) if name == "atmosphere" else None,
+                initial=start if name == "atmosphere" else None,
+                parallel=draft.parallel,
             )
         )
     clock = Clock(draft.start, atmosphere.dt)
     columns = atmosphere.columns()
+    rows = Rows(parallel=draft.parallel, nlat=atmosphere.grid.lat.size)
+    given = draft.boundary.get("atmosphere", {}).items()
+    own = {n: a[rows.own] for n, a in given if a.shape == atmosphere.grid.shape}
     host = Host(
-        grid=atmosphere.grid,
+        grid=atmosphere.grid.part(rows.own),
+        globe=atmosphere.grid,
+        rows=rows,
         levels=atmosphere.levels,
         planet=draft.planet,
         dtype=dtype,
         seed=case.seed,
-        static=_static(atmosphere.grid, columns, draft.boundary.get("atmosphere", {}), dtype),
+        static=_static(atmosphere.grid.part(rows.own), columns, own, dtype),
     )
     suite = Suite(host, columns)
     others = {n: m for n, m in draft.models.items() if n != "atmosphere"}
     for model in others.values():
         for f in model.provides:
             suite.pool.setdefault(f.name, host.empty("column"))
-    _bind_schemes(draft, suite, host, atmosphere.dt, elsewhere)
+    dt = atmosphere.dt
+    together(draft.parallel, lambda: _bind_schemes(draft, suite, host, dt, elsewhere))
     elsewhere.complete()
     couplings = {
         name: Coupling(
             model,
             steps_of(model.dt, atmosphere.dt, name)[0],
             atmosphere.grid,
+            rows,
             {p.name: suite.pool[p.name] for p in model.receives if p.name in suite.pool},
             {f.name: suite.pool[f.name] for f in model.provides},
         )
@@ -405,30 +404,11 @@ def _bind(draft: _Draft) -> Assembly:
         atmosphere=atmosphere,
         suite=suite,
         couplings=couplings,
+        rows=rows,
         steps_per_day=86400.0 / atmosphere.dt,
         advice=[*(a for model in draft.models.values() for a in model.advice()), *draft.said],
         elsewhere=elsewhere,
     )
-
-
-def _initial(
-    draft: _Draft, atmosphere: ColumnModel
-) -> Callable[[Array], Mapping[str, Array]] | None:
-    """What makes the start from the case's file, given the model's ground; None without a file."""
-    from coupler.input.era5 import Start, initial_state
-
-    initial = draft.case.initial
-    if initial is None:
-        return None
-    grid, levels, planet = atmosphere.grid, atmosphere.levels, draft.planet
-
-    def read(orog: Array) -> Mapping[str, Array]:
-        path = locate(initial.file, beside=draft.base)
-        start = Start(path=path, **initial.model_dump(exclude={"file"}))
-        draft.said.clear()  # the model's ground as it was truncated has the last word
-        return initial_state(start, grid, levels, orog, planet=planet, say=draft.said)
-
-    return read
 
 
 def _static(
@@ -437,7 +417,7 @@ def _static(
     lat, lon = np.meshgrid(grid.lat, grid.lon, indexing="ij")
     fields = {
         "sftlf": np.zeros(grid.shape),
-        **{n: a for n, a in boundary.items() if a.shape == grid.shape},
+        **boundary,
         "lat": lat,
         "lon": lon,
         "orog": columns.get("orog", np.zeros(grid.shape)),

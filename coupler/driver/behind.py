@@ -79,6 +79,9 @@ class Behind(Tendency):
     def counts(self) -> dict[str, int]:
         return self.inner.counts()
 
+    def counted(self) -> tuple[str, ...]:
+        return self.inner.counted()
+
     def memory(self) -> dict[str, Array]:
         """The inner scheme's, and the answer that the next call applies."""
         self._finish()

@@ -107,6 +107,15 @@ def bundle_path(scheme: str, base: Path) -> Path | None:
     return None
 
 
+def bundle_process(folder: Path) -> str:
+    """The process that a bundle is for.
+
+    Raises:
+        DataError: for a folder without a readable bundle.
+    """
+    return str(import_module("emulators.bundle").read_spec(folder).process)
+
+
 def find_scheme(
     process: str,
     scheme: str,

@@ -14,6 +14,7 @@ from coupler.exchange.accumulate import Accumulator
 from coupler.exchange.regrid import Regridder
 from coupler.interface.component import Array, Arrays, Model, Now
 from coupler.interface.grid import Grid
+from coupler.interface.parallel import Along, Rows, Spread
 
 
 class Coupling:
@@ -24,6 +25,7 @@ class Coupling:
         model: Model,
         every: int,
         atmosphere_grid: Grid,
+        rows: Rows,
         sent: Mapping[str, Array],
         wanted: Mapping[str, Array],
     ) -> None:
@@ -33,11 +35,12 @@ class Coupling:
             model: the model on the other side.
             every: atmosphere steps in one step of it.
             atmosphere_grid: grid of the atmosphere's columns.
-            sent: what the model receives, live arrays ``[column]`` on the atmosphere's grid.
-            wanted: what it provides, arrays ``[column]`` on the atmosphere's grid to be filled.
+            rows: which of its rows are at hand. Every rank steps the model for the whole globe.
+            sent: what the model receives, live arrays ``[column]`` of these rows.
+            wanted: what it provides, arrays ``[column]`` of these rows to be filled.
         """
-        self.model, self.every = model, every
-        shape = atmosphere_grid.shape
+        self.model, self.every, self._rows = model, every, rows
+        shape = rows.own.size, atmosphere_grid.lon.size
         self._sent = {name: a.reshape(shape) for name, a in sent.items()}
         self._wanted = {name: a.reshape(shape) for name, a in wanted.items()}
         self._to = Regridder(atmosphere_grid, model.grid, "conservative")
@@ -57,7 +60,7 @@ class Coupling:
             return
         self._sums.mean(self._mean)
         for name, target in self.received.items():
-            self._to.apply(self._mean[name], target)
+            self._to.apply(self._rows.globe(self._mean[name]), target)
         self._sums.reset()
         self.model.step(self.received, now)
         self.send_back()
@@ -66,12 +69,21 @@ class Coupling:
         """Remaps what the model provides to the atmosphere's grid."""
         provided = self.model.fields()
         for name, target in self._wanted.items():
-            self._back.apply(provided[name], target)
+            if self._rows.parallel.size == 1:
+                self._back.apply(provided[name], target)
+            else:
+                whole = self._back.apply(provided[name]).astype(target.dtype, copy=False)
+                target[...] = whole[self._rows.own]
 
     def memory(self) -> dict[str, Array]:
         """What a restart needs: the running sums, and what was received last."""
         own = {f"sum.{k}": v for k, v in self._sums.memory().items()}
         return {**own, **{f"received.{k}": v for k, v in self.received.items()}}
+
+    def spread(self) -> dict[str, Spread]:
+        """How the running sums lie on the ranks."""
+        rows = Along(self._rows, -2)
+        return {f"sum.{k}": rows for k, v in self._sums.memory().items() if v.ndim}
 
     def restore(self, memory: Mapping[str, Array]) -> None:
         lead = "sum."

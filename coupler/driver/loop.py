@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from coupler.driver.assemble import Assembly
+from coupler.parallel.agreement import together
 
 
 def step(model: Assembly) -> None:
@@ -17,10 +18,9 @@ def step(model: Assembly) -> None:
     atmosphere, suite, clock = model.atmosphere, model.suite, model.clock
     atmosphere.columns()
     clock.now.dt = atmosphere.physics_dt()
-    tendencies = suite.run(clock.now)
-    atmosphere.advance(
-        {of: rate.reshape(-1, *atmosphere.grid.shape) for of, rate in tendencies.items()}
-    )
+    tendencies = together(model.rows.parallel, lambda: suite.run(clock.now))
+    shape = suite.host.grid.shape
+    atmosphere.advance({of: rate.reshape(-1, *shape) for of, rate in tendencies.items()})
     # Pressure and height follow the winds and temperatures before anyone averages them together;
     # the next step finds them made.
     atmosphere.columns()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import secrets
+import socket
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
 
@@ -15,6 +18,7 @@ from coupler.exchange.remote import Member, Remote, Terms
 from coupler.interface.component import Component, Tendency
 from coupler.interface.errors import Problem, nearest
 from coupler.interface.grid import HybridLevels
+from coupler.interface.parallel import ALONE, Parallel
 from coupler.where import Place
 
 
@@ -70,6 +74,12 @@ def place_problems(
     return found
 
 
+def _node() -> str:
+    """What the processes have in common that can share memory."""
+    boot = Path("/proc/sys/kernel/random/boot_id")
+    return socket.gethostname() + (boot.read_text().strip() if boot.is_file() else "")
+
+
 def _wrong(process: str, choice: SchemeChoice, place: Place, component: Component) -> list[Problem]:
     found = []
     if not isinstance(component, Tendency):
@@ -105,20 +115,35 @@ def _wrong(process: str, choice: SchemeChoice, place: Place, component: Componen
 class Elsewhere:
     """All that runs in other processes, for one run."""
 
-    def __init__(self, case: Case, base: Path) -> None:
+    def __init__(self, case: Case, base: Path, parallel: Parallel = ALONE) -> None:
         """Starts the workers of a case; they load while the run sets up its own models.
+
+        The first rank on a node starts the workers for all ranks there. Called by all ranks.
 
         Args:
             case: the case, without anything wrong.
             base: folder that relative names of the case are relative to.
+            parallel: the ranks of the run.
         """
         self._case, self._base = case, base
+        nodes = parallel.collect(_node())
+        here = [rank for rank, node in enumerate(nodes) if node == nodes[parallel.rank]]
+        first = here[0] == parallel.rank
+        self._members = len(here), here.index(parallel.rank)
+        self._paths: dict[str, Path] = {}
+        self._groups: dict[str, str] = {}
         self.remotes: dict[str, Remote] = {}
         self.workers: dict[str, Worker] = {}
         for process, choice in case.physics.items():
             place = place_of(case, process)
-            if place is not None and place.at == "worker" and choice.mode != "off":
+            if place is None or choice.mode == "off":
+                continue
+            path = base / place.at
+            if place.at == "worker" and first:
                 self.workers[process] = self._worker(process, choice, place)
+                path = self.workers[process].path
+            told = parallel.collect((str(path), secrets.token_hex(8)))[here[0]]
+            self._paths[process], self._groups[process] = Path(told[0]), told[1]
 
     def _worker(self, process: str, choice: SchemeChoice, place: Place) -> Worker:
         other = choice.reference
@@ -141,7 +166,6 @@ class Elsewhere:
         levels: HybridLevels,
         available: Iterable[str],
         reference: Component | None,
-        member: Member | None = None,
     ) -> Tendency:
         """A scheme where and when the case wants it.
 
@@ -151,7 +175,6 @@ class Elsewhere:
             levels: of the host.
             available: fields that the host has.
             reference: an instance of the process's reference scheme that nobody else uses.
-            member: this process among the ranks of the node.
         """
         case, place = self._case, place_of(self._case, process)
         choice = case.physics[process]
@@ -160,23 +183,35 @@ class Elsewhere:
         fit = getattr(component, "fit_ports", None)
         if fit is not None:
             fit(levels)
-        worker, path = self.workers.get(process), self._base / place.at
+        worker, path = self.workers.get(process), self._paths[process]
+        members, member = self._members
         takes_over = place.on_failure == "reference" and isinstance(reference, Tendency)
         remote = self.remotes[process] = Remote(
             component,
-            worker.connect if worker is not None else lambda: sockets.connect(path),
+            lambda: sockets.connect(path),
             terms=Terms(deadline=place.deadline, spin=place.spin, on_failure=place.on_failure),
             available=available,
             calendar=case.calendar,
             fingerprint=serving.fingerprint(component, getattr(component, "fallback", None)),
-            member=member,
+            member=Member(
+                group=self._groups[process] if members > 1 else "", members=members, member=member
+            ),
             reference=cast(Tendency, reference) if takes_over else None,
             fate=worker.fate if worker is not None else str,
         )
         return Behind(remote) if choice.lag else remote
 
+    @contextmanager
+    def closed_on_failure(self) -> Iterator[None]:
+        """Ends the workers when what is done inside fails."""
+        try:
+            yield
+        except BaseException:
+            self.close()
+            raise
+
     def complete(self) -> None:
-        """Everything is connected."""
+        """Everything is connected: no rank is set up before all ranks of its group have come."""
         for worker in self.workers.values():
             worker.connected()
 
@@ -196,9 +231,8 @@ class Elsewhere:
         """The same in sentences."""
         return [
             f"{process}: {w['calls']} calls in another process took "
-            f"{w['worker_busy_seconds']:.2f} s; the run waited {w['run_waited_seconds']:.2f} s "
-            f"for them, and the other process "
-            f"{w['worker_waited_seconds']:.2f} s for the run"
+            f"{w['worker_busy_seconds']:.2f} s; the run waited {w['run_waited_seconds']:.2f} s for "
+            f"them, and the other process {w['worker_waited_seconds']:.2f} s for the run"
             for process, w in self.waits().items()
         ]
 

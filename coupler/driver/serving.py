@@ -18,7 +18,7 @@ from typing import Any, cast
 from pydantic import ValidationError
 
 from coupler.config import problems_of
-from coupler.driver.discovery import bundle_path, discover, find_scheme
+from coupler.driver.discovery import bundle_path, bundle_process, discover, find_scheme
 from coupler.exchange import sockets
 from coupler.exchange.channel import SPIN
 from coupler.exchange.server import Server
@@ -210,10 +210,7 @@ def named(what: str) -> tuple[str, str]:
         return process, scheme
     folder = None if ".py:" in what else bundle_path(what, Path())
     if folder is not None:
-        from importlib import import_module
-
-        spec = import_module("emulators.bundle").read_spec(folder)
-        return str(spec.process), what
+        return bundle_process(folder), what
     found = [p for p, schemes in SCHEMES.items() if what in schemes]
     if len(found) == 1:
         return found[0], what

@@ -11,9 +11,11 @@ from __future__ import annotations
 import contextlib
 import logging
 import re
+import signal
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -22,32 +24,27 @@ import numpy as np
 import xarray as xr
 
 from coupler.config import read_yaml, validate, with_changes
-from coupler.diagnostics.budgets import RESIDUALS, Residuals
 from coupler.driver import loop
 from coupler.driver.assemble import Assembly, assemble
+from coupler.driver.files import Files, unknown_fields
 from coupler.driver.info import machine, versions
+from coupler.driver.recording import record_problems
 from coupler.driver.signals import Asked, Interrupted, listening
 from coupler.driver.state import Memory, Snapshot, differences
 from coupler.driver.suite import NOT_FINITE
 from coupler.driver.timeline import Timeline
-from coupler.driver.watch import BLEW_UP, WATCHED, Watch
-from coupler.interface.component import Array
-from coupler.interface.errors import ConfigError, CouplerError, Problem, UnstableError, nearest
-from coupler.interface.fields import FIELDS, Field
+from coupler.driver.watch import BLEW_UP, DYNAMICS, WATCHED, Watch
+from coupler.interface.errors import ConfigError, CouplerError, Problem, UnstableError
+from coupler.interface.parallel import ALONE, Parallel
 from coupler.output import restart
 from coupler.output.folder import RunFolder, write_json, write_whole
 from coupler.output.netcdf import run_attributes
-from coupler.output.patient import PatientFile
 from coupler.output.progress import RunProgress
-from coupler.output.record import RecordFile
-from coupler.output.series import SeriesFile
-from coupler.output.writer import Averages, area_means, choose
 from coupler.parallel import threads
+from coupler.parallel.agreement import from_first, summed, together
 
 _log = logging.getLogger(__name__)
 
-_PATIENCE = 1.0
-"""Wall time for which finished records may wait in memory while others are made [s]."""
 _SNAPSHOT = 21600.0
 """Time between copies of the state kept in memory for the case of a blow-up [s]."""
 _SNAPSHOT_STEPS = 20
@@ -72,18 +69,14 @@ class Simulation:
         self.case = model.case
         self._resume, self._record, self._record_columns = resume, tuple(record), record_columns
         self._memory = Memory(model)
-        self._live = self._atmosphere_fields()
-        self._surface_live = self._surface_fields()
-        self._files: list[Averages] = []
-        self._series: SeriesFile | None = None
-        self._written: list[PatientFile] = []
+        self._parallel = model.rows.parallel
+        self._first = self._parallel.rank == 0
+        self._files: Files | None = None
         columns = model.atmosphere.columns()
         self._watched = {n: columns[n] for n in WATCHED if n in columns}
         suite = model.suite
-        self._watch = Watch(self._watched, suite.total, suite.rates, model.atmosphere.grid)
+        self._watch = Watch(self._watched, suite.total, suite.rates, suite.host.grid)
         self._good: deque[Snapshot] = deque([self._memory.take()], maxlen=2)
-        self._residuals = Residuals(model.suite.host.planet.latent_heat_vaporization)
-        self._residuals.start(model.atmosphere.budgets())
         self._wall = 0.0
         self._begun = False
         self._first_step = 0
@@ -109,6 +102,7 @@ class Simulation:
         record: Sequence[str] = (),
         record_columns: int = 512,
         timeline: bool = False,
+        parallel: Parallel = ALONE,
     ) -> Simulation:
         """Checks a case and builds its models; nothing is written yet.
 
@@ -123,6 +117,7 @@ class Simulation:
             record: processes whose inputs and outputs are stored.
             record_columns: columns stored at each call of a recorded scheme.
             timeline: note what ran when, and write it to the folder at the end of `run`.
+            parallel: the ranks that share the run; each calls this with the same arguments.
 
         Raises:
             ConfigError: with everything that is wrong.
@@ -138,9 +133,11 @@ class Simulation:
         if plugins and isinstance(named, list | None):
             raw["plugins"] = [*(named or []), *(str(Path(p).resolve()) for p in plugins)]
         folder = RunFolder(Path(out) if out is not None else _default_folder(raw))
-        problems += _folder_problems(folder, resume=resume, overwrite=overwrite)
-        problems += _record_problems(raw, record)
-        model = assemble(raw, base, problems, record)
+        problems += from_first(
+            parallel, lambda: _folder_problems(folder, resume=resume, overwrite=overwrite)
+        )
+        problems += record_problems(raw, record, parallel)
+        model = assemble(raw, base, problems, record, parallel)
         simulation = cls(
             model,
             folder,
@@ -149,11 +146,11 @@ class Simulation:
             record_columns=record_columns,
             timeline=timeline,
         )
-        if resume and folder.has_restart():
+        if resume and from_first(parallel, folder.has_restart):
             simulation._found = simulation._restart()
-        for advice in model.advice:
+        for advice in model.advice if simulation._first else ():
             _log.warning("isthmus: warning: %s", advice)
-        _, wrong = choose(simulation._live, model.case.output.fields)
+        wrong = unknown_fields(model)
         if wrong:
             raise ConfigError(*wrong)
         if overwrite and not resume:
@@ -165,11 +162,21 @@ class Simulation:
     _found: restart.Restart | None = None
 
     def _restart(self) -> restart.Restart:
-        """The newest good restart of the folder.
+        """The newest good restart of the folder; rank 0 has its arrays.
 
         Raises:
             DataError: when all are damaged, or it is of another case.
         """
+        read: list[restart.Restart] = []
+
+        def on_first() -> restart.Restart:
+            read.append(self._newest())
+            return replace(read[0], arrays={})
+
+        told = from_first(self._parallel, on_first)
+        return read[0] if read else told
+
+    def _newest(self) -> restart.Restart:
         found = restart.newest_good(self.folder.restart)
         if found.moment.case == self._memory.fingerprint:
             return found
@@ -198,10 +205,13 @@ class Simulation:
         began = time.perf_counter()
         start = clock.now.seconds
         end = start + steps * clock.step_length
-        with RunProgress(start=start, end=end, silent=quiet) as bar, listening() as asked:
+        with (
+            RunProgress(start=start, end=end, silent=quiet or not self._first) as bar,
+            listening() as asked,
+        ):
             try:
                 loop.run(self.model, steps, lambda _: self._after_step(bar, asked))
-                self._flush()
+                self._out.flush()
                 self._outcome = f"stopped by {asked.signal.name}" if asked.signal else "complete"
             except UnstableError as error:
                 # The older one: the newest may hold what went wrong but did not show yet.
@@ -211,6 +221,9 @@ class Simulation:
                     Problem(what="the state before it was kept", name=str(path)),
                 ) from error
             except Exception as error:
+                if self._parallel.size > 1 and not isinstance(error, CouplerError | OSError):
+                    self._outcome = "aborted"  # the other ranks do not know; the job ends at once
+                    raise
                 path = self._go_back_to(self._good[-1])
                 error.add_note(f"The state before it is kept in {path}")
                 raise
@@ -218,12 +231,13 @@ class Simulation:
                 self._wall += time.perf_counter() - began
                 if self._outcome == "failed":
                     with contextlib.suppress(OSError, RuntimeError):  # what failed may be the disk
-                        self._flush()
-                self._report()
+                        self._out.flush()
+                if self._outcome != "aborted":
+                    self._report()
             path = self._save(self._memory.take())
-        for line in self.model.elsewhere.who_waited():
+        for line in self.model.elsewhere.who_waited() if self._first else ():
             _log.info("isthmus: %s", line)
-        if self._timeline is not None:
+        if self._timeline is not None and self._first:
             self._timeline.write(self.folder.path)
         if asked.signal is not None and clock.now.seconds < end:
             raise Interrupted(asked.signal, clock.now.date, path)
@@ -239,7 +253,8 @@ class Simulation:
             return error.problems
         m, step = self.model, self.model.clock.now.step + 1
         date = m.clock.start + timedelta(seconds=step * m.clock.step_length)
-        return [self._watch.explain(step, date)]
+        own = self._watch.explain(step, date)
+        return [min(self._parallel.collect(own), key=lambda p: p.found.endswith(DYNAMICS))]
 
     def _begin(self) -> None:
         if self._begun:
@@ -249,105 +264,43 @@ class Simulation:
         if found is not None:
             self._memory.put(found)
             self._first_step = self.model.clock.now.step
-        elif self._overwrite:
-            self.folder.clear()
-        self.folder.path.mkdir(parents=True, exist_ok=True)
         text = self.case.to_yaml()
-        write_whole(self.folder.case, text)
+        together(self._parallel, lambda: self._make_folder(text))
         attrs = run_attributes(title=self.case.title, case=text, versions=versions())
-        self._open(attrs, found)
+        self._files = Files(self.model, self.folder, self._memory, attrs, found)
+        for process in self._record:
+            self._files.open_record(process, self._record_columns)
         self._good = deque([self._memory.take()], maxlen=2)
 
-    def _open(self, attrs: Mapping[str, str], found: restart.Restart | None) -> None:
-        m = self.model
-        at = None if found is None else found.moment.seconds
-        planet = m.suite.host.planet
-        chosen, _ = choose(self._live, self.case.output.fields)
-        self._live = chosen
-        start = m.clock.start
-        new = Averages(
-            self.folder.atmosphere,
-            chosen,
-            m.atmosphere.grid,
-            m.atmosphere.levels,
-            start=start,
-            attrs=attrs,
-            planet=planet,
-            resume_at=at,
-            patience=_PATIENCE,
-        )
-        self._files = [new]
-        self._memory.keep("output.atmosphere", new.sums, found)
-        self._memory.keep("output.residuals", self._residuals, found)
-        for name, live in self._surface_live.items():
-            grid = m.couplings[name].model.grid
-            path = self.folder.path / f"{name}.nc"
-            new = Averages(
-                path,
-                live,
-                grid,
-                None,
-                start=start,
-                attrs=attrs,
-                planet=planet,
-                area="areacello",
-                resume_at=at,
-                patience=_PATIENCE,
-            )
-            self._files.append(new)
-            self._memory.keep(f"output.{name}", new.sums, found)
-        path = self.folder.budgets
-        if at is None:
-            since = start.strftime("%Y-%m-%d %H:%M:%S")
-            self._series = SeriesFile(path, since, start.calendar, attrs, patience=_PATIENCE)
-        else:
-            self._series = SeriesFile.reopen(path, at / 86400.0, patience=_PATIENCE)
-        self._written = [*(a.file for a in self._files), self._series]
-        for process in self._record:
-            self._open_record(process, attrs, at)
+    def _make_folder(self, case: str) -> None:
+        if not self._first:
+            return
+        if self._found is None and self._overwrite:
+            self.folder.clear()
+        self.folder.path.mkdir(parents=True, exist_ok=True)
+        write_whole(self.folder.case, case)
 
-    def _open_record(self, process: str, attrs: Mapping[str, str], at: float | None) -> None:
-        bound = self._recorded(process)
-        suite, start = self.model.suite, self.model.clock.start
-        # Where a column is, and the state that an emulator of the scheme may want to see.
-        extra = {n: suite.host.static[n] for n in ("lat", "lon")}
-        extra |= {n: suite.pool[n] for n in ("ua", "va", "ta", "pfull") if n in suite.pool}
-        fields = {n: FIELDS[n] for n in extra} | bound.described()
-        file = RecordFile(
-            self.folder.record(process),
-            list(fields.values()),
-            self.model.atmosphere.levels,
-            self.model.atmosphere.grid.ncol,
-            columns=self._record_columns,
-            seed=self.case.seed,
-            time_units=f"days since {start.strftime('%Y-%m-%d %H:%M:%S')}",
-            calendar=start.calendar,
-            attrs={**attrs, "process": process, "scheme": bound.label, "seed": str(self.case.seed)},
-            dtype=f"f{suite.host.dtype.itemsize}",
-            resume_at=None if at is None else at / 86400.0,
-            patience=_PATIENCE,
-        )
-        self._written.append(file)
-        arrays = extra | bound.arrays()
-        bound.on_call = lambda now: file.append(now.seconds / 86400.0, now.dt, arrays)
-
-    def _recorded(self, process: str) -> Any:
-        return next(p for p in self.model.suite.processes if p.name == process).schemes[0]
+    @property
+    def _out(self) -> Files:
+        assert self._files is not None  # made by `_begin`
+        return self._files
 
     def _after_step(self, bar: RunProgress, asked: Asked) -> bool:
         m = self.model
         clock = m.clock
-        self._watch.look(clock.now.step, clock.now.date)
-        for averages in self._files:
-            averages.add(clock.step_length)
+        together(self._parallel, lambda: self._watch.look(clock.now.step, clock.now.date))
+        self._out.add(clock.step_length)
         self._if_due(self.case.output.interval, self._write)
         self._if_due(max(_SNAPSHOT / 86400.0, _SNAPSHOT_STEPS / m.steps_per_day), self._remember)
         self._if_due(self.case.restart.interval, self._checkpoint)
-        for file in self._written:
-            file.flush_if_due()
-        bar.update(clock.now.date, clock.now.seconds, self._max_wind)
+        together(self._parallel, self._out.flush_if_due)
+        # A rank knows the wind of its own rows only.
+        wind = self._max_wind if self._parallel.size == 1 else None
+        bar.update(clock.now.date, clock.now.seconds, wind)
         if self._timeline is not None:
             self._timeline.stepped()
+        number = self._parallel.most(asked.signal or 0)
+        asked.signal = signal.Signals(number) if number else None
         return asked.signal is None
 
     def _max_wind(self) -> float:
@@ -362,37 +315,29 @@ class Simulation:
     def _write(self, every: int) -> None:
         clock = self.model.clock
         t1 = clock.now.seconds
-        t0 = max(0.0, t1 - every * clock.step_length)
-        numbers: dict[str, tuple[float, str, str]] = dict(self.model.atmosphere.budgets())
-        for averages in self._files:
-            averages.write(t0, t1)
-        state = dict(numbers)
-        numbers |= area_means(self._files[0].means, self._live, self.model.atmosphere.grid)
-        for name, value in self._residuals.close(state, numbers, t1 - t0).items():
-            numbers[name] = (value, *RESIDUALS[name])
-        numbers |= self.model.suite.budgets()
-        if self._series is not None:
-            self._series.append(t1 / 86400.0, numbers)
+        self._out.write(max(0.0, t1 - every * clock.step_length), t1)
 
     def _remember(self, _: int) -> None:
         self._good.append(self._memory.take())
 
-    def _flush(self) -> None:
-        for file in self._written:
-            file.flush()
-
     def _checkpoint(self, _: int) -> None:
-        self._flush()  # a restart must find all that is before it
+        self._out.flush()  # a restart must find all that is before it
         self._save(self._memory.take())
 
     def _save(self, snapshot: Snapshot) -> Path:
         return restart.write(
-            self.folder.restart, snapshot.memories, snapshot.moment, keep=self.case.restart.keep
+            self.folder.restart,
+            snapshot.memories,
+            snapshot.moment,
+            keep=self.case.restart.keep,
+            spread=self._memory.spread() if self._parallel.size > 1 else {},
+            parallel=self._parallel,
         )
 
     def _go_back_to(self, good: Snapshot) -> Path:
         """Makes `good` the newest restart, which is what ``--resume`` takes."""
-        restart.remove_after(self.folder.restart, good.moment.step)
+        if self._first:
+            restart.remove_after(self.folder.restart, good.moment.step)
         return self._save(good)
 
     def _report(self) -> None:
@@ -400,6 +345,10 @@ class Simulation:
         done = clock.now.step - self._first_step
         days = done / self.model.steps_per_day
         speed = days / 365.0 / (self._wall / 86400.0) if self._wall > 0 else 0.0
+        budgets = {n: v for n, (v, _, _) in self.model.atmosphere.budgets().items()}
+        counts = summed(self._parallel, self.model.suite.counts())
+        if not self._first:
+            return
         write_json(
             self.folder.report,
             {
@@ -410,23 +359,15 @@ class Simulation:
                 "days_run": days,
                 "wall_seconds": round(self._wall, 3),
                 "sypd": round(speed, 3),
-                "ranks": 1,
+                "ranks": self._parallel.size,
                 "versions": versions(),
                 "machine": machine(),
                 "schemes": {
                     p.name: [b.label for b in p.schemes] for p in self.model.suite.processes
                 },
-                "guard": {
-                    p.name: counts
-                    for p in self.model.suite.processes
-                    for b in p.schemes
-                    if (counts := b.component.counts())
-                },
+                "guard": counts,
                 "waits": self.model.elsewhere.waits(),
-                "budgets": {
-                    **{n: v for n, (v, _, _) in self.model.atmosphere.budgets().items()},
-                    **self._residuals.mean(),
-                },
+                "budgets": budgets | self._out.residuals.mean(),
             },
         )
 
@@ -446,22 +387,6 @@ class Simulation:
             f"{m.atmosphere.grid}, {m.atmosphere.levels.nlev} levels, "
             f"step {m.clock.step_length:g} s, {physics or 'no physics'}"
         )
-
-    def _atmosphere_fields(self) -> dict[str, tuple[Field, Array]]:
-        m = self.model
-        live = {n: (FIELDS[n], a) for n, a in m.atmosphere.columns().items() if n in FIELDS}
-        names = [f.name for c in m.couplings.values() for f in c.model.provides]
-        live |= {n: (FIELDS[n], m.suite.pool[n]) for n in names if n in FIELDS}
-        return live | m.suite.outputs()
-
-    def _surface_fields(self) -> dict[str, dict[str, tuple[Field, Array]]]:
-        return {
-            name: {
-                **{f.name: (f, c.model.fields()[f.name]) for f in c.model.provides},
-                **{n: (FIELDS[n], a) for n, a in c.received.items()},
-            }
-            for name, c in self.model.couplings.items()
-        }
 
 
 def _default_folder(raw: Mapping[str, Any]) -> Path:
@@ -483,17 +408,3 @@ def _folder_problems(folder: RunFolder, *, resume: bool, overwrite: bool) -> lis
         except CouplerError as error:
             problems += error.problems
     return problems
-
-
-def _record_problems(raw: Mapping[str, Any], record: Sequence[str]) -> list[Problem]:
-    physics = raw.get("physics")
-    known = [str(p) for p in physics] if isinstance(physics, Mapping) else []
-    return [
-        Problem(
-            what="cannot record a process that the case does not have",
-            name=process,
-            remedy=nearest(process, known),
-        )
-        for process in record
-        if process not in known
-    ]

@@ -14,7 +14,9 @@ from coupler.config import Case
 from coupler.driver.assemble import Assembly
 from coupler.interface.component import Array
 from coupler.interface.errors import DataError, Problem
+from coupler.interface.parallel import Same, Spread
 from coupler.output.restart import Moment, Restart
+from coupler.parallel.agreement import together
 
 
 class Remembers(Protocol):
@@ -37,7 +39,7 @@ class Memory:
     """The memory of a whole run: models, schemes, couplings, averages, clock."""
 
     def __init__(self, model: Assembly) -> None:
-        self._clock = model.clock
+        self._clock, self._parallel = model.clock, model.rows.parallel
         self._parts: dict[str, Remembers] = {"atmosphere": model.atmosphere, "suite": model.suite}
         for name, coupling in model.couplings.items():
             self._parts[f"model.{name}"] = coupling.model
@@ -48,7 +50,7 @@ class Memory:
         """Takes another part in, and restores it when there is a restart."""
         self._parts[name] = part
         if restart is not None:
-            part.restore(restart.memory(name))
+            part.restore(self._own(name, part, restart))
 
     def take(self) -> Snapshot:
         """A copy of everything."""
@@ -76,7 +78,7 @@ class Memory:
         self._clock.set(restart.moment.step)
         for part, holder in self._parts.items():
             try:
-                holder.restore(restart.memory(part))
+                holder.restore(self._own(part, holder, restart))
             except (KeyError, ValueError) as error:
                 raise DataError.of(
                     "restart does not fit the model",
@@ -86,6 +88,42 @@ class Memory:
                     remedy="continue with the version that wrote it, or begin again with "
                     "--overwrite",
                 ) from error
+
+    def spread(self) -> dict[str, Mapping[str, Spread]]:
+        """How the arrays of each part lie on the ranks; what is not named is the same on all."""
+        found = {}
+        for name, holder in self._parts.items():
+            ask = getattr(holder, "spread", None)
+            found[name] = ask() if ask is not None else {}
+        return found
+
+    def _own(self, name: str, part: Remembers, restart: Restart) -> dict[str, Array]:
+        """What this rank gets of the memory of one part; only rank 0 has a restart's arrays."""
+        found = restart.memory(name)
+        if self._parallel.size == 1:
+            return found
+        own, spread = part.memory(), self.spread()[name]
+        ways = {n: spread.get(n, Same(self._parallel)) for n in own}
+
+        def fits() -> None:
+            if self._parallel.rank:
+                return
+            for n, array in own.items():
+                if n not in found or found[n].shape != ways[n].shape(array):
+                    raise DataError.of(
+                        "restart does not fit the model",
+                        str(restart.path),
+                        expected=f"{name}/{n} with the shape {ways[n].shape(array)}",
+                        found=f"the shape {found[n].shape}" if n in found else "no such array",
+                        remedy="continue with the version that wrote it, or begin again with "
+                        "--overwrite",
+                    )
+
+        together(self._parallel, fits)
+        given = {n: np.empty_like(array) for n, array in own.items()}
+        for n, array in given.items():
+            ways[n].from_first(found.get(n), array)
+        return given
 
 
 def _decisive(case: Case) -> dict[str, Any]:

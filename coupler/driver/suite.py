@@ -21,6 +21,7 @@ from coupler.driver.flux import add_scaled, apply_rate, dissipative_heating
 from coupler.interface.component import Array, Flux, Host, Now
 from coupler.interface.errors import UnstableError
 from coupler.interface.fields import COLUMN, STATE, TRACERS, Field, tendency_field
+from coupler.interface.parallel import Counted, Spread
 
 NOT_FINITE = "a tendency is not finite"
 
@@ -231,11 +232,20 @@ class Suite:
             if w != 0.0
         }
 
+    def counts(self) -> dict[str, dict[str, int]]:
+        """What components count, by process."""
+        return {
+            p.name: counts
+            for p in self.processes
+            for b in p.schemes
+            if (counts := b.component.counts())
+        }
+
     def budgets(self) -> dict[str, tuple[float, str, str]]:
         """Momentum budget of every process since the last time: value, units, long name."""
         found: dict[str, tuple[float, str, str]] = {}
         for budget in self._budgets().values():
-            found |= budget.take(self.host.grid)
+            found |= budget.take(self.host.mean)
         return found
 
     def _budgets(self) -> dict[str, MomentumBudget]:
@@ -249,6 +259,20 @@ class Suite:
             for b in p.schemes
             for k, v in b.memory().items()
         } | {lead + k: v for lead, b in self._budgets().items() for k, v in b.memory().items()}
+
+    def spread(self) -> dict[str, Spread]:
+        """How the arrays of `memory` lie on the ranks; what is not named is the same on all."""
+        columns, counted = self.host.spread(), Counted(self.host.parallel)
+        found: dict[str, Spread] = {
+            name: columns
+            for name, array in self.memory().items()
+            if array.ndim and array.shape[-1] == self.host.ncol
+        }
+        for p in self.processes:
+            for b in p.schemes:
+                lead = f"{p.name}.{b.label}.component."
+                found |= {lead + name: counted for name in b.component.counted()}
+        return found
 
     def restore(self, memory: Mapping[str, Array]) -> None:
         for p in self.processes:

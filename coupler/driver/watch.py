@@ -18,6 +18,9 @@ from coupler.interface.grid import Grid
 _LARGE_RATE = {"ua": 0.1, "va": 0.1, "ta": 0.1, "hus": 1e-4}
 """A tendency beyond this [SI per s] is named as the likely culprit (0.1 K/s is 8640 K/day)."""
 
+DYNAMICS = "atmosphere (dynamics)"
+"""Whom nobody else can be blamed for."""
+
 
 def _large(variable: str) -> float:
     """A tracer does nothing to the flow: only a rate that is not finite is to blame."""
@@ -86,7 +89,7 @@ def check_state(
 
 def culprit(rates: Mapping[str, Mapping[str, Array]]) -> str:
     """The component whose last tendency is not finite or far too large; else the dynamics."""
-    worst, name = 0.0, "atmosphere (dynamics)"
+    worst, name = 0.0, DYNAMICS
     for component, of in rates.items():
         for variable, rate in of.items():
             size = float(np.abs(rate).max()) / _large(variable)

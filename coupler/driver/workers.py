@@ -23,6 +23,7 @@ from typing import Any
 
 import coupler
 from coupler.exchange import sockets
+from coupler.parallel import mpi
 from coupler.parallel import threads as own_threads
 
 _log = logging.getLogger(__name__)
@@ -60,7 +61,11 @@ class Worker:
                 stdout=subprocess.DEVNULL,
                 stderr=self._words,
                 pass_fds=(theirs.fileno(), listener.fileno()),
-                env={**os.environ, "PYTHONPATH": path, own_threads.CHOICE: str(threads)},
+                env={
+                    **mpi.environment_alone(),
+                    "PYTHONPATH": path,
+                    own_threads.CHOICE: str(threads),
+                },
             )
         finally:
             theirs.close()
@@ -71,18 +76,14 @@ class Worker:
             self, _end, self.process, ours, self.path, self._words, os.getpid()
         )
 
-    def connect(self) -> socket.socket:
-        """A connection to the worker, also while it still loads."""
-        return sockets.connect(self.path)
-
     def connected(self) -> None:
         """All who want to are connected: the name of the socket is not needed any more."""
         self.path.unlink(missing_ok=True)
 
     def fate(self) -> str:
-        """How the worker ended and what it said last; empty while it runs."""
+        """How a worker that hung up ended and what it said last; empty while it runs."""
         try:
-            status = self.process.wait(0.5)
+            status = self.process.wait(_PATIENCE)
         except subprocess.TimeoutExpired:
             return ""
         how = (

@@ -18,6 +18,7 @@ import select
 import socket
 import struct
 import time
+import weakref
 from collections.abc import Mapping
 from enum import Enum
 from functools import cache
@@ -93,6 +94,7 @@ class Channel:
         self._poll = select.poll()
         self._poll.register(connection, select.POLLIN)
         connection.setblocking(False)
+        weakref.finalize(self, connection.close)  # the server sees that, and forgets us
 
     @classmethod
     def open(
@@ -130,7 +132,7 @@ class Channel:
         except OSError as error:
             connection.close()
             raise ExchangeError.of(
-                "the server hung up", hello.process or "channel", found=str(error)
+                sockets.HUNG_UP, hello.process or "channel", found=str(error)
             ) from error
         except CouplerError:
             connection.close()
@@ -205,22 +207,16 @@ class Channel:
     def _listen(self) -> None:
         """Reads what the server sent: a ring, or its end."""
         try:
-            found = sockets.receive(self._socket)
+            if not sockets.rang(self._socket):
+                self.gone = "the connection ended"
         except BlockingIOError:
             return
         except (OSError, CouplerError) as error:
             self.gone = str(error)
-            return
-        if found is None:
-            self.gone = "the connection ended"
-        elif found[0] is not p.Kind.RING:
-            self.gone = found[1].decode(errors="replace") or "the server said no"
-            for fd in found[2]:
-                os.close(fd)
 
     def _ring(self) -> None:
         try:
-            sockets.send(self._socket, p.Kind.RING)
+            sockets.ring(self._socket)
         except BlockingIOError:
             pass  # it has rings enough to wake up by
         except OSError as error:
@@ -266,7 +262,7 @@ def _welcome(connection: socket.socket, deadline: float) -> Shared:
             remedy="look at what the server does, or whether all members of the group came",
         ) from error
     if found is None:
-        raise ExchangeError.of("the server hung up", "channel", found="end of the connection")
+        raise ExchangeError.of(sockets.HUNG_UP, "channel", found="end of the connection")
     kind, payload, fds = found
     try:
         if kind is p.Kind.REFUSED:

@@ -12,10 +12,11 @@ import socket
 import struct
 import time
 import traceback
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import fields as dataclass_fields
 from dataclasses import replace
+from pathlib import Path
 
 import cftime
 import numpy as np
@@ -120,6 +121,26 @@ def differences(first: p.Hello, other: p.Hello) -> list[Problem]:
     ]
 
 
+def refuse_too_large(component: Tendency, hellos: Sequence[p.Hello]) -> None:
+    """Refuses columns for which there is no memory, before anything of their size is made.
+
+    Raises:
+        ExchangeError: when the fields alone would take more than half of what is free.
+    """
+    fields = len(component.inputs) + len(outputs_of(component))
+    ncol = sum(h.ncol for h in hellos)
+    size = fields * (hellos[0].nlev + 1) * ncol * hellos[0].dtype.itemsize
+    info = Path("/proc/meminfo").read_text(encoding="ascii").split()
+    free = 1024 * int(info[info.index("MemAvailable:") + 1])
+    if 2 * size > free:
+        raise ExchangeError.of(
+            "no memory for a channel",
+            f"{component.process}={component.scheme}",
+            expected=f"at most half of the {free / 1e9:.1f} GB that are free",
+            found=f"{ncol} columns that need {size / 1e9:.1f} GB",
+        )
+
+
 class Group:
     """A complete group: a scheme that is set up for its columns, and the memory that all share."""
 
@@ -133,6 +154,7 @@ class Group:
         hello = greetings[0][1]
         self.component, self.calendar = component, hello.calendar
         self.connections: list[socket.socket | None] = [g[0] for g in greetings]
+        refuse_too_large(component, [g[1] for g in greetings])
         host = _host(hello, [g[1].ncol for g in greetings], [g[2] for g in greetings])
         component.setup(host)
         who = f"{component.process}={component.scheme}"
@@ -151,6 +173,7 @@ class Group:
         try:
             self.shared = Shared(fd)
             self._bind(hello)
+            words.store(self.heartbeat, time.monotonic_ns())
             size = len(self.shared.bytes)
             for connection, _, _ in greetings:
                 payload = p.WELCOME.pack(size, self.shared.head.fields, 0)
@@ -226,7 +249,7 @@ class Group:
             if words.publish(at + p.DONE, self._number, at + p.CLIENT_SLEEPS):
                 # Its end shows on the socket; rings that it does not read are enough for it.
                 with suppress(OSError):
-                    sockets.send(connection, p.Kind.RING)
+                    sockets.ring(connection)
 
     def _moment(self) -> bool:
         """Brings `Now` up to date; returns whether the memory is to be taken up first."""
@@ -311,12 +334,27 @@ def _host(hello: p.Hello, counts: list[int], static: list[Mapping[str, Array]]) 
         )
     joined = {n: np.concatenate([s[n] for s in static]) for n in hello.static}
     return Host(
-        grid=Grid.column(count=sum(counts)),
+        grid=_grid(sum(counts), hello.row, joined.get("lat")),
         levels=HybridLevels(a=np.array(hello.a), b=np.array(hello.b), name=hello.levels),
         planet=replace(Planet(), **hello.planet),
         dtype=hello.dtype,
         seed=hello.seed,
         static={n: np.ascontiguousarray(a, hello.dtype) for n, a in joined.items()},
+    )
+
+
+def _grid(ncol: int, row: int, lat: Array | None) -> Grid:
+    """Columns in rows, one after the other; where on the globe only the static fields say."""
+    if not row or row == ncol:
+        return Grid.column(count=ncol)
+    n = ncol // row
+    return Grid(
+        kind="rows",
+        lat=np.zeros(n) if lat is None else np.asarray(lat[::row], np.float64),
+        lon=360.0 / row * np.arange(row, dtype=np.float64),
+        lat_bounds=np.linspace(-90.0, 90.0, n + 1),
+        lon_bounds=360.0 / row * (np.arange(row + 1, dtype=np.float64) - 0.5),
+        weights=np.full(n, 1.0 / n),
     )
 
 
@@ -329,7 +367,7 @@ def _said(error: Exception, who: str) -> str:
         what="the scheme broke off in its worker",
         name=who,
         found=f"{type(error).__name__}: {' '.join(str(error).split())} "
-        f"({os.path.basename(last.filename)}, line {last.lineno})",  # noqa: PTH119
+        f"({Path(last.filename).name}, line {last.lineno})",
     )
     return f"ExchangeError\n{problem}"
 

@@ -72,7 +72,7 @@ class Status(IntEnum):
 
 HEADER = struct.Struct("<IHHII")
 """magic, version, kind, length of the payload, reserved."""
-HELLO = struct.Struct("<IIIIIIIIQ64s24s32s64s32s64s")
+HELLO = struct.Struct("<IIIIIIIIQ64s20sI32s64s32s64s")
 PLANET = struct.Struct("<40sd")
 NAME = struct.Struct("<48s")
 OFFER = struct.Struct("<48s24sII")
@@ -143,6 +143,9 @@ class Hello:
     members: int = 1
     member: int = 0
     calendar: str = "standard"
+    row: int = 0
+    """Columns side by side in one row of the grid; 0: they have no rows. Schemes whose rounding
+    depends on the shape of a batch compute row by row."""
     process: str = ""
     """What is wanted; empty: whatever the server has."""
     scheme: str = ""
@@ -171,17 +174,13 @@ class Hello:
             len(self.planet),
             len(self.offers),
             self.seed,
-            *(
-                _text(t, n)
-                for t, n in (
-                    (self.group, 64),
-                    (self.calendar, 24),
-                    (self.process, 32),
-                    (self.scheme, 64),
-                    (self.levels, 32),
-                    (self.fingerprint, 64),
-                )
-            ),
+            _text(self.group, 64),
+            _text(self.calendar, 20),
+            self.row,
+            _text(self.process, 32),
+            _text(self.scheme, 64),
+            _text(self.levels, 32),
+            _text(self.fingerprint, 64),
         )
         parts = [head, np.asarray(self.a, "<f8").tobytes(), np.asarray(self.b, "<f8").tobytes()]
         parts += [PLANET.pack(_text(n, 40), v) for n, v in self.planet.items()]
@@ -212,11 +211,15 @@ class Hello:
     def _unpack(cls, payload: bytes) -> Hello:
         head = HELLO.unpack_from(payload)
         nlev, ncol, size, members, member, nstatic, nplanet, noffers, seed = head[:9]
-        group, calendar, process, scheme, levels, fingerprint = map(_plain, head[9:])
+        group, calendar = _plain(head[9]), _plain(head[10])
+        row = head[11]
+        process, scheme, levels, fingerprint = map(_plain, head[12:])
         if not (1 <= nlev <= 1000 and 1 <= ncol <= 2**27 and size in (4, 8)):
             raise ValueError(f"{nlev} levels, {ncol} columns, reals of {size} bytes")
         if not (1 <= members <= 65536 and member < members):
             raise ValueError(f"member {member} of {members}")
+        if row and ncol % row:
+            raise ValueError(f"{ncol} columns in rows of {row}")
         if max(nstatic, nplanet, noffers) > 1000:
             raise ValueError(f"{nstatic} static fields, {nplanet} constants, {noffers} fields")
         at = HELLO.size
@@ -241,6 +244,7 @@ class Hello:
             members=members,
             member=member,
             calendar=calendar,
+            row=row,
             process=process,
             scheme=scheme,
             fingerprint=fingerprint,

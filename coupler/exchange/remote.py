@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from coupler.exchange import groups
+from coupler.exchange import groups, sockets
 from coupler.exchange import protocol as p
 from coupler.exchange.channel import SPIN, Answer, Channel
 from coupler.interface.component import Array, Arrays, Host, Now, Tendency
@@ -129,6 +129,10 @@ class Remote(Tendency):
         """Why the open call was not posted; empty when it was."""
         self._restore = False
         self._ended = self._retry_at = 0.0
+        # The driver gives the same arrays at every call: what is paired once stays paired.
+        self._given: tuple[Arrays | None, list[tuple[Array, Array]]] = (None, [])
+        self._received: list[Array] = []
+        self._outputs: tuple[tuple[Arrays, ...], list[Array]] = ((), [])
 
     def setup(self, host: Host) -> None:
         """Connects, and agrees with the server on every field.
@@ -139,10 +143,16 @@ class Remote(Tendency):
         self._host = host
         if self.terms.on_failure == "reference":
             self._set_up_reference(host)
-        self._x_pairs: tuple[Arrays | None, list[tuple[Array, Array]]] = (None, [])
-        self._channel = self._open(self.terms.greeting)
+        try:
+            self._take(self._open(self.terms.greeting))
+        except ExchangeError as error:
+            silent = error.problems[0].what in (sockets.NO_SERVER, sockets.HUNG_UP)
+            fate = self._fate() if silent else ""
+            if not fate:
+                raise
+            raise ExchangeError.of("the worker did not start", self._name, found=fate) from error
         if self.terms.on_failure == "hold":
-            self._last = [a.copy() for a in self._answers(self._channel)]
+            self._last = [a.copy() for a in self._received]
 
     def _set_up_reference(self, host: Host) -> None:
         reference = self.reference
@@ -185,6 +195,7 @@ class Remote(Tendency):
             levels=host.levels.name,
             seed=host.seed,
             calendar=self._calendar,
+            row=host.grid.lon.size if host.grid.lat.size > 1 else 0,
             process=self.process,
             scheme=self.scheme,
             fingerprint=self._fingerprint,
@@ -207,18 +218,18 @@ class Remote(Tendency):
     def post(self, x: Arrays, now: Now) -> None:
         """Hands the inputs over; the server computes meanwhile."""
         self._count["calls"] += 1
-        self._now = replace(now)
+        if self.terms.on_failure == "reference":
+            self._now = replace(now)
         self._why = ""
         channel = self._ready()
         if channel is None:
             self._keep(x)
             return
-        if self._x_pairs[0] is not x:
-            self._x_pairs = (x, [(a, getattr(x, n)) for n, a in channel.inputs.items()])
-        for slot, array in self._x_pairs[1]:
+        if self._given[0] is not x:
+            self._given = (x, [(a, getattr(x, n)) for n, a in channel.inputs.items()])
+        for slot, array in self._given[1]:
             np.copyto(slot, array)
-        if self.reference is not None and self.terms.on_failure == "reference":
-            self._keep(x)
+        self._keep(x)
         channel.post(now, restore=self._restore)
         self._restore = False
 
@@ -247,7 +258,8 @@ class Remote(Tendency):
             if name in old.memory:
                 array[...] = old.memory[name]
         self._restore = bool(channel.memory)
-        self._channel, self._x_pairs, self._why = channel, (None, []), ""
+        self._take(channel)
+        self._why = ""
         _log.warning("isthmus: %s: there is a server again", self._name)
         return channel
 
@@ -268,7 +280,10 @@ class Remote(Tendency):
         """
         channel = self._channel
         assert channel is not None
-        outputs = [a for group in (tend, flux, diag) for _, a in group.items()]
+        if self._outputs[0] != (tend, flux, diag):
+            found = [a for group in (tend, flux, diag) for _, a in group.items()]
+            self._outputs = ((tend, flux, diag), found)
+        outputs = self._outputs[1]
         if self._why:
             answer = Answer.LATE if self._why == "late" else Answer.GONE
         else:
@@ -276,7 +291,7 @@ class Remote(Tendency):
             answer = channel.wait(self.terms.deadline)
             self._note(channel, began, time.monotonic())
         if answer is Answer.DONE:
-            answers = self._answers(channel)
+            answers = self._received
             if self.terms.on_failure == "stop" or _finite(answers):
                 for out, array in zip(outputs, answers, strict=True):
                     np.copyto(out, array)
@@ -291,9 +306,11 @@ class Remote(Tendency):
             raise error
         self._replace(answer.name.lower(), str(error), outputs)
 
-    def _answers(self, channel: Channel) -> list[Array]:
-        """The outputs in the order in which the driver has them."""
-        return [
+    def _take(self, channel: Channel) -> None:
+        self._channel = channel
+        self._given = (None, [])
+        # The outputs in the order in which the driver has them.
+        self._received = [
             *(channel.tendencies[of] for of in self.tendencies),
             *(channel.fluxes[f.name] for f in self.fluxes),
             *(channel.diagnostics[f.name] for f in self.diagnostics),
@@ -304,8 +321,10 @@ class Remote(Tendency):
         w = self.waits
         w.calls += 1
         w.host += ended - began
-        w.busy += max(0.0, end - start)
-        w.server += max(0.0, start - self._ended) if self._ended else 0.0
+        if end > start:
+            w.busy += end - start
+        if self._ended and start > self._ended:
+            w.server += start - self._ended
         self._ended = end
         if self.on_span is not None:
             self.on_span("wait", began, ended)
@@ -374,7 +393,20 @@ class Remote(Tendency):
         Beside it what may take its place; a restart of another transport does not have that.
         """
         assert self._channel is not None
-        return dict(self._channel.memory) | self._own_memory()
+        found = dict(self._channel.memory)
+        if self._member.member:  # what counts over all columns is the first member's to tell
+            found |= {n: np.zeros_like(found[n]) for n in self.declared_counted() if n in found}
+        return found | self._own_memory()
+
+    def declared_counted(self) -> tuple[str, ...]:
+        """Names of numbers in the scheme's memory that count over columns."""
+        counted = getattr(self.declared, "counted", tuple)
+        return tuple(counted())
+
+    def counted(self) -> tuple[str, ...]:
+        """The same of all of the memory."""
+        own = getattr(self.reference, "counted", tuple)
+        return (*self.declared_counted(), *(f"reference.{n}" for n in own()))
 
     def _own_memory(self) -> dict[str, Array]:
         if self.terms.on_failure == "hold":
@@ -387,7 +419,8 @@ class Remote(Tendency):
         """Puts it back; the server takes it up before the next call."""
         assert self._channel is not None
         for name, array in self._channel.memory.items():
-            array[...] = memory[name]
+            if not self._member.member or array.shape[-1:] == (self._host.ncol,):
+                array[...] = memory[name]
         self._restore = bool(self._channel.memory)
         for name, array in self._own_memory().items():
             if name in memory:
@@ -398,7 +431,8 @@ class Remote(Tendency):
         own = {f"worker_{k}": v for k, v in self._count.items() if v and k != "calls"}
         if self._channel is None:
             return own
-        return {**{n: int(a[0]) for n, a in self._channel.counts.items()}, **own}
+        first = not self._member.member  # they are those of all members
+        return {**{n: int(a[0]) * first for n, a in self._channel.counts.items()}, **own}
 
     def close(self) -> None:
         """Hangs up."""

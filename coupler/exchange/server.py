@@ -121,12 +121,14 @@ class Server:
 
     def _sleep(self) -> None:
         """Sleeps until somebody rings, speaks, comes or goes."""
-        for group in self._groups:
-            words.store(group.sleeps, 1)
+        self._say_sleep(1)
         if not any(group.ready() for group in self._groups):
             self._look(1.0)
+        self._say_sleep(0)
+
+    def _say_sleep(self, sleeps: int) -> None:
         for group in self._groups:
-            words.store(group.sleeps, 0)
+            words.store(group.sleeps, sleeps)
 
     # -- clients ------------------------------------------------------------------------------
 
@@ -138,7 +140,8 @@ class Server:
                 self._listen(self._clients[fd])
             elif self._lifeline is not None and fd == self._lifeline.fileno():
                 self._stop = True
-        self._lose_patience()
+        if self._strangers or self._forming:
+            self._lose_patience()
 
     def _accept(self) -> None:
         try:
@@ -168,33 +171,39 @@ class Server:
 
     def _listen(self, client: socket.socket) -> None:
         try:
-            found = sockets.receive(client)
+            if client.fileno() in self._strangers:
+                there = self._meet(client)
+            else:
+                there = sockets.rang(client)
         except BlockingIOError:
             return
         except OSError:
-            found = None
+            there = False
         except CouplerError as error:
             self._refuse(client, *error.problems)
             return
-        if found is None:
+        if not there:
             self._forget(client)
-            return
+
+    def _meet(self, client: socket.socket) -> bool:
+        """Takes the first message of a client; False at the end of the connection."""
+        found = sockets.receive(client)
+        if found is None:
+            return False
         kind, payload, fds = found
         try:
-            if kind is p.Kind.HELLO and client.fileno() in self._strangers:
-                self._greet(client, payload, fds)
-            elif kind is not p.Kind.RING or client.fileno() in self._strangers:
+            if kind is not p.Kind.HELLO:
                 raise ExchangeError.of(
                     "a message out of turn",
                     self.process,
                     expected="one greeting, then rings",
                     found=kind.name.lower(),
                 )
-        except CouplerError as error:
-            self._refuse(client, *error.problems)
+            self._greet(client, payload, fds)
         finally:
             for fd in fds:
                 os.close(fd)
+        return True
 
     def _greet(self, client: socket.socket, payload: bytes, fds: list[int]) -> None:
         new = g.greeting(client, payload, fds)
@@ -235,7 +244,6 @@ class Server:
             for client, _, _ in waiting:
                 self._refuse(client, problem)
         else:
-            words.store(group.heartbeat, time.monotonic_ns())
             self._groups.append(group)
             ncol = group.shared.head.ncol
             _log.info("%s: %d clients, %d columns", group.name, len(waiting), ncol)
@@ -331,6 +339,9 @@ class Server:
                 time.sleep(_BEAT)  # the main thread may do it in order
                 if not self._stop:
                     os._exit(0)
-            now = time.monotonic_ns()
-            for group in list(self._groups):
-                words.store(group.heartbeat, now)
+            self._sign()
+
+    def _sign(self) -> None:
+        now = time.monotonic_ns()
+        for group in list(self._groups):
+            words.store(group.heartbeat, now)

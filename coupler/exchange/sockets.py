@@ -19,6 +19,8 @@ from coupler.interface.errors import ExchangeError
 _LONGEST_PATH = 100
 """Bytes; the system's limit is 108."""
 BACKLOG = 128
+NO_SERVER, HUNG_UP = "no server", "the server hung up"
+"""What is wrong when there is nobody to talk to."""
 
 
 def runtime_folder() -> Path:
@@ -73,9 +75,12 @@ def listen(path: Path) -> socket.socket:
         _make_room(path)
         server = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         os.fchmod(server.fileno(), 0o600)
-        with _reachable(path) as address:
+        # Bound beside its place and renamed: who sees it can connect.
+        beside = path.with_name(f".{path.name}.{os.getpid()}")
+        with _reachable(beside) as address:
             server.bind(address)
         server.listen(BACKLOG)
+        beside.rename(path)
         return server
     except PermissionError as error:
         raise ExchangeError.of(
@@ -124,7 +129,7 @@ def connect(path: Path) -> socket.socket:
         found = path.lstat()
     except OSError as error:
         raise ExchangeError.of(
-            "no server",
+            NO_SERVER,
             str(path),
             expected="the socket of a running server",
             found="no such file",
@@ -132,7 +137,7 @@ def connect(path: Path) -> socket.socket:
         ) from error
     if not stat.S_ISSOCK(found.st_mode):
         raise ExchangeError.of(
-            "no server", str(path), expected="a socket", found="a file of another kind"
+            NO_SERVER, str(path), expected="a socket", found="a file of another kind"
         )
     _refuse_stranger(str(path), found.st_uid)
     client = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -144,7 +149,7 @@ def connect(path: Path) -> socket.socket:
         client.close()
         if error.errno == errno.ECONNREFUSED:
             raise ExchangeError.of(
-                "no server",
+                NO_SERVER,
                 str(path),
                 expected="the socket of a running server",
                 found="a socket that a dead server left behind",
@@ -181,6 +186,38 @@ def send(
 ) -> None:
     """Sends a message, with descriptors."""
     socket.send_fds(connection, [p.message(kind, payload)], fds)
+
+
+RING = p.message(p.Kind.RING)
+
+
+def ring(connection: socket.socket) -> None:
+    """Wakes the other side up.
+
+    Raises:
+        OSError: when nobody is there, or it has rings enough.
+    """
+    connection.send(RING)
+
+
+def rang(connection: socket.socket) -> bool:
+    """Takes one ring; False at the end of the connection.
+
+    Raises:
+        ExchangeError: for another message, or what is none.
+        BlockingIOError: when nothing came.
+    """
+    data = connection.recv(p.LONGEST)
+    if data == RING or not data:
+        return bool(data)
+    kind, payload = p.opened(data)
+    raise ExchangeError.of(
+        "a message out of turn",
+        "channel",
+        expected="one greeting, then rings",
+        found=kind.name.lower(),
+        remedy=payload.decode(errors="replace") if kind is p.Kind.REFUSED else "",
+    )
 
 
 def receive(connection: socket.socket) -> tuple[p.Kind, bytes, list[int]] | None:

@@ -28,6 +28,7 @@ from coupler.interface.constants import Planet
 from coupler.interface.errors import ContractError, Problem, nearest
 from coupler.interface.fields import FIELDS, STATE, TRACERS, Field, tendency_field
 from coupler.interface.grid import Grid, HybridLevels
+from coupler.interface.parallel import ALONE, Along, Parallel, Rows, Spread
 
 Array = NDArray[Any]
 
@@ -180,12 +181,34 @@ class Host:
     """The column model around a scheme, given at set-up."""
 
     grid: Grid
+    """Of the columns at hand; in a parallel run those of this rank's rows."""
     levels: HybridLevels
     planet: Planet
     dtype: np.dtype[Any]
     seed: int
     static: Mapping[str, Array] = field(default_factory=dict)
     """Fields that never change: ``lat lon orog sftlf``, shape [column]."""
+    globe: Grid | None = None
+    """The whole grid, where `grid` is a part of it."""
+    rows: Rows | None = None
+    """Which rows of it are at hand; None: all."""
+
+    @property
+    def parallel(self) -> Parallel:
+        """The ranks of the run."""
+        return self.rows.parallel if self.rows is not None else ALONE
+
+    def mean(self, field: Array) -> float:
+        """Global mean of a field [column], the same for any number of ranks; called by all."""
+        own = field.reshape(self.grid.shape)
+        if self.rows is None or self.globe is None:
+            return self.grid.mean(own)
+        return self.globe.mean(self.rows.globe(own))
+
+    def spread(self) -> Spread:
+        """How arrays ``[..., column]`` lie on the ranks."""
+        rows = self.rows or Rows(parallel=ALONE, nlat=self.grid.lat.size)
+        return Along(rows.columns(self.grid.lon.size), -1)
 
     @property
     def nlev(self) -> int:
@@ -215,7 +238,10 @@ class Site:
     """When the run starts; a model may take climatologies at that date for its first fields."""
     initial: Callable[[Array], Mapping[str, Array]] | None = None
     """For the atmosphere, a start from data: given the model's own surface height ``[lat, lon]``
-    [m], it returns ``ua va ta hus`` ``[level, lat, lon]`` and ``ps`` ``[lat, lon]``."""
+    [m], it returns ``ua va ta hus`` ``[level, lat, lon]`` and ``ps`` ``[lat, lon]``; of the whole
+    globe, on every rank."""
+    parallel: Parallel = ALONE
+    """The ranks of the run; boundary and initial fields are those of the whole globe."""
 
 
 class Component:
@@ -234,8 +260,16 @@ class Component:
         return {}
 
     def memory(self) -> dict[str, Array]:
-        """Everything beyond its inputs that a restart needs; empty for a memoryless component."""
+        """Everything beyond its inputs that a restart needs; empty for a memoryless component.
+
+        In a parallel run, arrays of a scheme whose last axis are the columns at hand are put
+        together from all ranks; those in `counted` are added; the others are the same everywhere.
+        """
         return {}
+
+    def counted(self) -> tuple[str, ...]:
+        """Names in `memory` of numbers that count over columns."""
+        return ()
 
     def restore(self, memory: Mapping[str, Array]) -> None:
         """Takes back what `memory` gave."""
@@ -319,6 +353,10 @@ class Model(Component, ABC):
     def step(self, received: Arrays, now: Now) -> None:
         """Advances the state by `dt`."""
 
+    def spread(self) -> Mapping[str, Spread]:
+        """How the arrays of `memory` lie on the ranks; what is not named is the same on all."""
+        return {}
+
 
 class ColumnModel(Model):
     """A model that hosts parameterizations: the atmosphere, or a small core of the hierarchy."""
@@ -326,6 +364,8 @@ class ColumnModel(Model):
     levels: HybridLevels
     planet: Planet
     dtype: np.dtype[Any]
+    most_ranks: int = 1
+    """How many ranks can share it; `columns` are then those of this rank's rows of `grid`."""
     tracers: tuple[str, ...] = ()
     """Names of the tracers that it carries besides ``hus``; they are among its columns."""
 

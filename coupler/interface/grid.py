@@ -112,6 +112,19 @@ class Grid:
             weights=np.ones(1),
         )
 
+    def part(self, rows: NDArray[np.intp]) -> Grid:
+        """Some rows of cells, ascending; their areas stay fractions of the whole sphere."""
+        if rows.size == self.lat.size:
+            return self
+        return Grid(
+            kind=f"part of {self.kind}",
+            lat=self.lat[rows],
+            lon=self.lon,
+            lat_bounds=np.append(self.lat_bounds[rows], self.lat_bounds[rows[-1] + 1]),
+            lon_bounds=self.lon_bounds,
+            weights=self.weights[rows],
+        )
+
     @property
     def shape(self) -> tuple[int, int]:
         """(nlat, nlon)."""

@@ -223,6 +223,9 @@ class Rows(Dealt):
 class Spread(Protocol):
     """How an array of a component's memory lies on the ranks."""
 
+    def shape(self, part: Array) -> tuple[int, ...]:
+        """Shape of the whole array."""
+
     def on_first(self, part: Array) -> Array | None:
         """The whole array on rank 0, None elsewhere."""
 
@@ -237,6 +240,11 @@ class Along:
     dealt: Dealt
     axis: int
 
+    def shape(self, part: Array) -> tuple[int, ...]:
+        whole = list(part.shape)
+        whole[self.axis] = self.dealt.count
+        return tuple(whole)
+
     def on_first(self, part: Array) -> Array | None:
         return self.dealt.on_first(part, self.axis)
 
@@ -250,6 +258,9 @@ class Same:
 
     parallel: Parallel
 
+    def shape(self, part: Array) -> tuple[int, ...]:
+        return part.shape
+
     def on_first(self, part: Array) -> Array | None:
         return part if self.parallel.rank == 0 else None
 
@@ -262,6 +273,9 @@ class Counted:
     """Numbers that count over columns: what the ranks have adds up to the whole."""
 
     parallel: Parallel
+
+    def shape(self, part: Array) -> tuple[int, ...]:
+        return part.shape
 
     def on_first(self, part: Array) -> Array | None:
         total = sum(self.parallel.collect(part), start=np.zeros_like(part))

@@ -16,15 +16,17 @@ import json
 import logging
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from coupler.interface.errors import DataError
+from coupler.interface.parallel import ALONE, Parallel, Same, Spread
+from coupler.parallel.agreement import together
 
 Array = NDArray[Any]
 
@@ -33,8 +35,14 @@ SCHEMA = 1
 
 _NAME = re.compile(r"^restart_(\d+)\.safetensors$")
 _PARTIAL = ".partial"
-_TYPES = {"float64", "float32", "float16", "int64", "int32", "int16", "int8"}
-_TYPES |= {"uint64", "uint32", "uint16", "uint8", "bool"}
+_SAFETENSORS = {
+    **{f"float{n}": f"F{n}" for n in (64, 32, 16)},
+    **{f"int{n}": f"I{n}" for n in (64, 32, 16, 8)},
+    **{f"uint{n}": f"U{n}" for n in (64, 32, 16, 8)},
+    "bool": "BOOL",
+}
+"""Names of types in the format."""
+_TYPES = set(_SAFETENSORS)
 _COMPLEX = {"complex128": "float64", "complex64": "float32"}
 """Stored as pairs in a last dimension of two, because the format has no complex128."""
 _log = logging.getLogger(__name__)
@@ -75,45 +83,150 @@ class Restart:
 
 
 def write(
-    folder: Path, memories: Mapping[str, Mapping[str, Array]], moment: Moment, keep: int = 2
+    folder: Path,
+    memories: Mapping[str, Mapping[str, Array]],
+    moment: Moment,
+    keep: int = 2,
+    *,
+    spread: Mapping[str, Mapping[str, Spread]] | None = None,
+    parallel: Parallel = ALONE,
 ) -> Path:
     """Writes a restart and then removes all but the `keep` newest.
 
+    In a parallel run rank 0 writes one array after another as the ranks hand them up, so that it
+    never holds more than one of the globe's.
+
     Args:
         folder: where restarts lie; made if missing.
-        memories: the arrays of every component, by component.
+        memories: the arrays of every component, by component; what this rank has of them.
         moment: when and of what.
         keep: number of files to keep, at least 1.
+        spread: how arrays lie on the ranks, by component and name; others are the same on all.
+        parallel: the ranks.
 
     Raises:
         DataError: for an array of a type that the format does not hold.
+        OSError: when it cannot be written; what was there stays.
     """
-    from safetensors.numpy import save
-
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    stored: dict[str, Array] = {}
-    complex_names = []
-    for component, memory in memories.items():
-        for name, array in memory.items():
-            key = f"{component}/{name}"
-            stored[key], is_complex = _to_stored(key, np.asarray(array))
-            if is_complex:
-                complex_names.append(key)
-    about = asdict(moment) | {"schema": SCHEMA, "complex": sorted(complex_names)}
+    folder, same = Path(folder), Same(parallel)
+    entries = [
+        Entry(name=f"{component}/{name}", part=np.asarray(array), spread=ways.get(name, same))
+        for component, memory in memories.items()
+        for ways in [(spread or {}).get(component, {})]
+        for name, array in memory.items()
+    ]
+    entries.sort(key=lambda entry: entry.name)
+    for entry in entries:
+        entry.check()
+    complex_names = [e.name for e in entries if e.part.dtype.name in _COMPLEX]
+    about = asdict(moment) | {"schema": SCHEMA, "complex": complex_names}
     text = json.dumps(about, sort_keys=True)
     path = folder / f"restart_{moment.step:09d}.safetensors"
-    beside = folder / (path.name + _PARTIAL)
-    for leftover in folder.glob("restart_*" + _PARTIAL):
-        leftover.unlink()
-    whole = save(stored, metadata={"isthmus": text, "sha256": _digest(text, stored)})
-    beside.write_bytes(whole)
-    _fsync(beside)
-    beside.replace(path)
-    _fsync(folder)  # the rename itself
-    for _, old in _numbered(folder)[: -max(keep, 1)]:
-        old.unlink()
+
+    def work() -> None:
+        if parallel.rank == 0:
+            _write_first(path, entries, text, keep)
+        else:
+            for entry in entries:
+                entry.spread.on_first(entry.part)
+
+    together(parallel, work)
     return path
+
+
+def _write_first(path: Path, entries: Sequence[Entry], text: str, keep: int) -> None:
+    """Rank 0's part of `write`."""
+    folder, beside = path.parent, path.with_name(path.name + _PARTIAL)
+    remaining = list(entries)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for leftover in folder.glob("restart_*" + _PARTIAL):
+            leftover.unlink()
+        with beside.open("wb") as file:
+            writer = _Writer(file, entries, text)
+            while remaining:
+                entry = remaining.pop(0)
+                writer.append(entry, entry.spread.on_first(entry.part))
+            writer.finish()
+        _fsync(beside)
+        beside.replace(path)
+        _fsync(folder)  # the rename itself
+        for _, old in _numbered(folder)[: -max(keep, 1)]:
+            old.unlink()
+    finally:
+        for entry in remaining:  # what the other ranks are still going to hand up
+            entry.spread.on_first(entry.part)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Entry:
+    """One array of a restart that is being written."""
+
+    name: str
+    part: Array
+    """What this rank has of it."""
+    spread: Spread
+
+    def check(self) -> None:
+        """Refuses a type that the format does not hold."""
+        kind = self.part.dtype.name
+        if not self.part.dtype.isnative or kind not in _TYPES | set(_COMPLEX):
+            raise DataError.of(
+                "array cannot go into a restart",
+                self.name,
+                expected="numbers or booleans in the machine's byte order",
+                found=f"type {self.part.dtype.str}",
+            )
+
+    @property
+    def stored(self) -> tuple[np.dtype[Any], tuple[int, ...]]:
+        """Type and shape in the file."""
+        kind, shape = self.part.dtype.name, self.spread.shape(self.part)
+        if kind in _COMPLEX:
+            return np.dtype(_COMPLEX[kind]), (*shape, 2)
+        return self.part.dtype, shape
+
+
+class _Writer:
+    """Writes a file of the safetensors format front to back, array by array.
+
+    Eight bytes with the length of the header, the header in JSON with names, types, shapes and
+    places, the arrays (https://github.com/huggingface/safetensors#format). The checksum in the
+    header is known last and takes the place that was kept for it.
+    """
+
+    def __init__(self, file: BinaryIO, entries: Sequence[Entry], text: str) -> None:
+        self._file, self._digest = file, hashlib.sha256(text.encode())
+        room = "0" * hashlib.sha256().digest_size * 2
+        header: dict[str, Any] = {"__metadata__": {"isthmus": text, "sha256": room}}
+        at = 0
+        for entry in entries:
+            dtype, shape = entry.stored
+            size = dtype.itemsize * int(np.prod(shape, dtype=np.int64))
+            header[entry.name] = {
+                "dtype": _SAFETENSORS[dtype.name],
+                "shape": list(shape),
+                "data_offsets": [at, at + size],
+            }
+            at += size
+        whole = json.dumps(header, separators=(",", ":")).encode()
+        whole += b" " * (-len(whole) % 8)
+        self._checksum_at = 8 + whole.index(f'"sha256":"{room}"'.encode()) + len('"sha256":"')
+        file.write(len(whole).to_bytes(8, "little") + whole)
+
+    def append(self, entry: Entry, whole: Array | None) -> None:
+        assert whole is not None
+        dtype, shape = entry.stored
+        plain = np.ascontiguousarray(whole).reshape(-1).view(dtype)
+        self._digest.update(f"\n{entry.name} {dtype.str} {shape}\n".encode())
+        raw = plain.view(np.uint8).data
+        self._digest.update(raw)
+        self._file.write(raw)
+
+    def finish(self) -> None:
+        """Enters the checksum."""
+        self._file.seek(self._checksum_at)
+        self._file.write(self._digest.hexdigest().encode())
 
 
 def remove_after(folder: Path, step: int) -> None:
@@ -221,22 +334,6 @@ def _numbered(folder: Path) -> list[tuple[int, Path]]:
     """Restart files by step, oldest first."""
     found = [(_NAME.match(p.name), p) for p in folder.glob("restart_*")]
     return sorted((int(m[1]), p) for m, p in found if m)
-
-
-def _to_stored(name: str, array: Array) -> tuple[Array, bool]:
-    kind = array.dtype.name
-    if not array.dtype.isnative or kind not in _TYPES | set(_COMPLEX):
-        raise DataError.of(
-            "array cannot go into a restart",
-            name,
-            expected="numbers or booleans in the machine's byte order",
-            found=f"type {array.dtype.str}",
-        )
-    plain = np.array(array, order="C", copy=None)
-    if kind in _COMPLEX:
-        pairs = plain.reshape(*plain.shape, 1).view(_COMPLEX[kind])
-        return pairs, True
-    return plain, False
 
 
 def _from_stored(pairs: Array) -> Array:

@@ -15,6 +15,7 @@ from coupler.interface.constants import Planet
 from coupler.interface.errors import Problem, nearest
 from coupler.interface.fields import TRACERS, Field
 from coupler.interface.grid import Grid, HybridLevels
+from coupler.interface.parallel import ALONE, Along, Rows, Spread
 from coupler.output.netcdf import OutputFile
 
 Live = Mapping[str, tuple[Field, Array]]
@@ -71,13 +72,15 @@ class Averages:
         area: str = "areacella",
         resume_at: float | None = None,
         patience: float = 0.0,
+        rows: Rows | None = None,
+        writes: bool = True,
     ) -> None:
         """Opens the file.
 
         Args:
             path: where.
             live: fields and their arrays ``[..., column]`` or ``[..., lat, lon]``.
-            grid: their grid.
+            grid: the grid of the globe.
             levels: their levels, None for a surface model.
             start: date that times count from.
             attrs: global attributes.
@@ -85,12 +88,22 @@ class Averages:
             area: name of the cell area variable.
             resume_at: time up to which an existing file is kept [s]; None makes a new one.
             patience: see `PatientFile`.
+            rows: latitudes that the arrays hold; None: all.
+            writes: whether this rank has the file; one writes for all.
         """
+        self._rows = rows or Rows(parallel=ALONE, nlat=grid.lat.size)
+        self._plane = self._rows.own.size, grid.lon.size
+        self._columns = Along(self._rows.columns(grid.lon.size), -1)
         fields = [f for f, _ in live.values()]
         self._arrays = {n: a for n, (_, a) in live.items()}
         shapes = {n: a.shape for n, a in self._arrays.items()}
         self.sums = Accumulator(shapes)
         self.means: dict[str, Array] = {n: np.zeros(s) for n, s in shapes.items()}
+        self.whole: dict[str, Array] = {}
+        """The last means of the globe, on rank 0."""
+        self.file: OutputFile | None = None
+        if not writes:
+            return
         if resume_at is None:
             self.file = OutputFile(
                 path,
@@ -110,11 +123,44 @@ class Averages:
         """Adds the present values for `dt` [s]."""
         self.sums.add(self._arrays, dt)
 
-    def write(self, t0: float, t1: float) -> None:
-        """Writes the means over ``[t0, t1]`` [s since the start] and begins a new interval."""
+    def close(self) -> None:
+        """Makes the means and begins a new interval; gathers them where they are written."""
         self.sums.mean(self.means)
-        self.file.append(self.means, t0, t1)
         self.sums.reset()
+        for name, mean in self.means.items():
+            plane = mean.reshape(*_lead(mean, self._plane), *self._plane)
+            whole = self._rows.on_first(plane, -2)
+            if whole is not None:
+                self.whole[name] = whole
+
+    def write(self, t0: float, t1: float) -> None:
+        """Writes the last means, those over ``[t0, t1]`` [s since the start]."""
+        if self.file is not None:
+            self.file.append(self.whole, t0, t1)
+
+    def memory(self) -> dict[str, Array]:
+        """The running sums."""
+        return self.sums.memory()
+
+    def restore(self, memory: Mapping[str, Array]) -> None:
+        """Takes back what `memory` gave."""
+        self.sums.restore(memory)
+
+    def spread(self) -> dict[str, Spread]:
+        """How the sums lie on the ranks; the same on all where every rank has all rows."""
+        if self._rows.parallel.size == 1:
+            return {}
+        rows = Along(self._rows, -2)
+        return {
+            name: rows if array.shape[-2:] == self._plane else self._columns
+            for name, array in self.sums.memory().items()
+            if array.ndim
+        }
+
+
+def _lead(array: Array, plane: tuple[int, int]) -> tuple[int, ...]:
+    """Dimensions of an array before its latitudes and longitudes, or columns."""
+    return array.shape[:-2] if array.shape[-2:] == plane else array.shape[:-1]
 
 
 def area_means(means: Mapping[str, Array], live: Live, grid: Grid) -> dict[str, Any]:
@@ -122,5 +168,5 @@ def area_means(means: Mapping[str, Array], live: Live, grid: Grid) -> dict[str, 
     return {
         n: (grid.mean(means[n].reshape(grid.shape)), f.units, f"global mean of {f.long_name}")
         for n, (f, _) in live.items()
-        if len(f.dims) == 1
+        if len(f.dims) == 1 and n in means
     }

@@ -7,6 +7,7 @@ environment. Without one, MPI is neither loaded nor needed.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -27,6 +28,21 @@ def launched_size() -> int:
         text = os.environ.get("SLURM_NTASKS", "1")
         return int(text) if text.isdigit() else 1
     return 1
+
+
+def launched_rank() -> int:
+    """Number of this process among those that the launcher started; 0 without one."""
+    for name in ("PMI_RANK", "OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PALS_RANKID"):
+        text = os.environ.get(name, "")
+        if text.isdigit():
+            return int(text)
+    return 0
+
+
+def environment_alone() -> dict[str, str]:
+    """The environment without what a launcher put there, for a process that is no rank."""
+    marks = ("PMI_", "PMIX_", "OMPI_", "MPI_", "HYDI_", "HYDRA_", "PALS_")
+    return {k: v for k, v in os.environ.items() if not k.startswith(marks)}
 
 
 class Ranks:
@@ -69,6 +85,15 @@ class Ranks:
 
     def most(self, value: int) -> int:
         return int(self._world.allreduce(value, self._mpi.MAX))
+
+    def meet(self, seconds: float) -> bool:
+        """Whether all ranks call this within so many seconds."""
+        request, until = self._world.Ibarrier(), time.monotonic() + seconds
+        while not request.Test():
+            if time.monotonic() > until:
+                return False
+            time.sleep(0.01)
+        return True
 
     def abort(self, status: int) -> None:
         """Ends all ranks at once."""

@@ -68,7 +68,8 @@ enum isthmus_layout {
 typedef struct {
   size_t size;              /* of this struct, set by isthmus_defaults */
   const char *scheme;       /* "gravity_wave=ad99", a bundle's name or folder; needed to start it */
-  const char *socket;       /* where the server is; NULL: $ISTHMUS_SOCKET */
+  const char *socket;       /* where the server is; NULL: $ISTHMUS_SOCKET, or, for one member
+                               that starts it, a place of its own */
   int transport;            /* enum isthmus_transport */
   int launch;               /* 1: member 0 starts the server if nobody answers; it ends with us */
   const char *command;      /* how to start it; NULL: $ISTHMUS_COMMAND or "isthmus" */
@@ -79,6 +80,8 @@ typedef struct {
   double spin;              /* how long to look for an answer before sleeping [s] */
   int kind;                 /* bytes of a real in the shared memory, 4 or 8 */
   int ncol, nlev;           /* columns of this member, layers */
+  int row;                  /* columns of one row of the grid, or 0: schemes whose rounding depends on
+                               the shape of a batch then compute row by row, on any number of ranks */
   const double *a, *b;      /* hybrid coefficients of the nlev + 1 interfaces, top first:
                                pressure = a [Pa] + b * surface pressure */
   const char *group;        /* ranks of one model that are computed as one batch share a name */

@@ -45,7 +45,9 @@ typedef struct {
 typedef struct {
   uint32_t nlev, ncol, real, members, member, nstatic, nplanet, noffers;
   uint64_t seed;
-  char group[64], calendar[24], process[32], scheme[64], levels[32], fingerprint[64];
+  char group[64], calendar[20];
+  uint32_t row;
+  char process[32], scheme[64], levels[32], fingerprint[64];
 } hello_head;
 
 typedef struct {
@@ -315,7 +317,7 @@ static int channel_greet(channel *c, const isthmus_options *o, const char *proce
   }
   hello_head head = {(uint32_t)o->nlev, (uint32_t)o->ncol, (uint32_t)o->kind,
                      (uint32_t)o->members, (uint32_t)o->member, nstatic, nplanet, 0,
-                     (uint64_t)o->seed, "", "", "", "", "", ""};
+                     (uint64_t)o->seed, "", "", (uint32_t)o->row, "", "", "", ""};
   put_text(head.group, sizeof head.group, o->group);
   put_text(head.calendar, sizeof head.calendar, o->calendar);
   put_text(head.process, sizeof head.process, process);

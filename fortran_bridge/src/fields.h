@@ -95,7 +95,7 @@ static int layout_of(const isthmus_array *a, int64_t ncol, int64_t rows, int lev
     columns = e[0] * e[1] == ncol && e[2] == rows;
     levels = e[0] == rows && e[1] * e[2] == ncol;
   }
-  if (a->layout == ISTHMUS_COLUMNS_FIRST)
+  if (a->layout == ISTHMUS_COLUMNS_FIRST || (ncol == 1 && rows == 1))
     levels = 0;
   if (a->layout == ISTHMUS_LEVELS_FIRST && levelled && a->rank > 1)
     columns = 0;
@@ -145,9 +145,14 @@ static int bind_field(const channel *c, declared_field *d, const isthmus_options
                f->units, d->units);
   if (!field_is_sound(c, f, o))
     return say(said, ISTHMUS_FIELD, "a field that does not lie in the shared memory: %s", d->name);
-  const int rows = field_rows(f), levelled = f->rank == 2;
+  const int rows = field_rows(f);
+  int levelled = f->rank == 2;
   if (!d->allocated) {
-    const int layout = layout_of(&d->array, o->ncol, rows, levelled);
+    int layout = layout_of(&d->array, o->ncol, rows, levelled);
+    if (layout == 0 && levelled && rows == 1) { /* one level needs no axis */
+      levelled = 0;
+      layout = layout_of(&d->array, o->ncol, rows, levelled);
+    }
     if (layout <= 0) {
       shape_text(&d->array, text, sizeof text);
       if (layout < 0)

@@ -126,6 +126,9 @@ int isthmus_declare(isthmus_session handle, const char *name, const char *units,
     return leave(s, say(&s->said, ISTHMUS_FIELD, "another kind: %s; expected an array of real32 or "
                         "real64 of rank 0 to 4; found %d bytes a number, rank %d",
                         name ? name : "", a ? a->kind : 0, a ? a->rank : 0));
+  if (a->layout < ISTHMUS_AUTO || a->layout > ISTHMUS_LEVELS_FIRST)
+    return leave(s, say(&s->said, ISTHMUS_ARGUMENT, "unknown layout: %s; expected columns or levels",
+                        name ? name : ""));
   declared_field d = {.field = -1, .array = *a};
   int status = take_field(s, name, units, &d);
   if (status == 0)

@@ -40,7 +40,7 @@ module isthmus
     type(c_ptr) :: command, settings
     integer(c_int) :: policy
     real(c_double) :: startup, deadline, spin
-    integer(c_int) :: kind, ncol, nlev
+    integer(c_int) :: kind, ncol, nlev, row
     type(c_ptr) :: a, b, group
     integer(c_int) :: members, member
     type(c_ptr) :: calendar
@@ -158,10 +158,11 @@ contains
   ! Connects to a server, or starts one (launch), or an interpreter in this process (transport =
   ! 'embedded'). a [Pa] and b are the hybrid coefficients of the nlev + 1 interfaces, top first.
   ! policy: 'stop', 'zero', 'hold' or 'callback'. Ranks of one model name one group, say how many
-  ! they are (members) and which this is (member, from 0). lat and lon: degrees of the columns.
+  ! they are (members) and which this is (member, from 0). lat and lon: degrees of the columns. row:
+  ! columns of one row of the grid, for emulators whose last digits must not depend on the ranks.
   subroutine session_open(self, ncol, nlev, a, b, scheme, socket, transport, launch, command, &
       settings, policy, startup, deadline, spin, kind, group, members, member, calendar, seed, &
-      gravity, radius, lat, lon, status)
+      gravity, radius, lat, lon, row, status)
     class(isthmus_session), intent(inout) :: self
     integer, intent(in) :: ncol, nlev
     real(c_double), intent(in), target, contiguous :: a(:), b(:)
@@ -169,7 +170,7 @@ contains
     character(*), intent(in), optional :: group, calendar
     logical, intent(in), optional :: launch
     real(c_double), intent(in), optional :: startup, deadline, spin, gravity, radius
-    integer, intent(in), optional :: kind, members, member
+    integer, intent(in), optional :: kind, members, member, row
     integer(c_int64_t), intent(in), optional :: seed
     real(c_double), intent(in), optional, target, contiguous :: lat(:), lon(:)
     integer, intent(out), optional :: status
@@ -194,6 +195,7 @@ contains
     if (present(kind)) o%kind = kind
     if (present(members)) o%members = members
     if (present(member)) o%member = member
+    if (present(row)) o%row = row
     if (present(seed)) o%seed = seed
     if (present(gravity)) o%gravity = gravity
     if (present(radius)) o%radius = radius
@@ -396,7 +398,7 @@ contains
       status = found
     else if (found < 0) then
       write (error_unit, '(2a)') 'isthmus: ', self%last_error()
-      error stop 1
+      error stop 1, quiet=.true.
     end if
   end subroutine done
 

@@ -155,7 +155,7 @@ static int open_shared(session *s, sentence *said)
     if (status > 0)
       return 0;
   }
-  for (int i = 0; status == -ISTHMUS_GONE && s->server.process && i < 200; i++) {
+  while (status == -ISTHMUS_GONE && s->server.process && clock_now() < until) {
     nanosleep(&(struct timespec){0, 10000000}, NULL); /* the one that we started: why? */
     if (launched_alive(&s->server, &s->o, said) < 0)
       status = -ISTHMUS_NO_SERVER;

@@ -154,12 +154,17 @@ static int take_options(session *s, const isthmus_options *o, sentence *said)
     return say(said, ISTHMUS_ARGUMENT, "no columns or levels: expected ncol and nlev above 0, and a "
                "and b of the nlev + 1 interfaces; found ncol = %d, nlev = %d%s", o->ncol, o->nlev,
                o->a && o->b ? "" : ", without a or b");
+  if (o->row < 0 || (o->row && o->ncol % o->row))
+    return say(said, ISTHMUS_ARGUMENT, "rows that do not divide the columns: %d columns in rows of %d",
+               o->ncol, o->row);
   if ((o->kind != 4 && o->kind != 8) || o->members < 1 || o->member < 0 ||
       o->member >= o->members || o->policy < ISTHMUS_STOP || o->policy > ISTHMUS_CALLBACK ||
       o->nstatic < 0 || o->nstatic > 32 || !(o->deadline > 0) || !(o->startup > 0))
     return say(said, ISTHMUS_ARGUMENT, "options out of range: kind %d of 4 or 8, member %d of %d, "
                "policy %d, %d static fields of at most 32, deadline %g s", o->kind, o->member,
                o->members, o->policy, o->nstatic, o->deadline);
+  if (o->transport < ISTHMUS_ANY || o->transport > ISTHMUS_EMBEDDED)
+    return say(said, ISTHMUS_ARGUMENT, "unknown transport: expected shared or embedded");
   if (o->members > 1 && (!o->group || !*o->group))
     return say(said, ISTHMUS_ARGUMENT, "%d members without the name of their group", o->members);
   for (int k = 0; k < o->nlev; k++) {
@@ -178,6 +183,13 @@ static int take_options(session *s, const isthmus_options *o, sentence *said)
   }
   const char *socket = o->socket && *o->socket ? o->socket : getenv("ISTHMUS_SOCKET");
   const char *scheme = o->scheme && *o->scheme ? o->scheme : NULL;
+  char own[256];
+  if ((!socket || !*socket) && o->launch && o->members == 1) { /* one that nobody else uses */
+    const char *folder = getenv("XDG_RUNTIME_DIR");
+    snprintf(own, sizeof own, "%.200s/isthmus-%ld-%lld.sock", folder && *folder ? folder : "/tmp",
+             (long)getpid(), (long long)s->handle);
+    socket = own;
+  }
   if ((s->o.transport == ISTHMUS_EMBEDDED || o->launch) && !scheme)
     return say(said, ISTHMUS_ARGUMENT, "nothing to start: expected a scheme, PROCESS=NAME or a "
                "bundle");

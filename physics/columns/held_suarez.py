@@ -38,17 +38,18 @@ from coupler.interface.registry import scheme
 from coupler.interface.units import Unit
 from physics.columns.jit import njit
 from physics.columns.rayleigh import damp
+from physics.elementary import exp, log
 
 _DAY = SECONDS_PER_DAY
 
 
-@njit()
+@njit(inline=True)
 def equilibrium(
     p: float, sin2: float, t0: float, dty: float, dthz: float, tmin: float, kappa: float
 ) -> float:
     """T_eq [K] at pressure `p` [Pa] and squared sine of latitude `sin2` [1]."""
-    log_p = math.log(p / 1.0e5)
-    t = (t0 - dty * sin2 - dthz * log_p * (1.0 - sin2)) * math.exp(kappa * log_p)
+    log_p = log(p * 1.0e-5)
+    t = (t0 - dty * sin2 - dthz * log_p * (1.0 - sin2)) * exp(kappa * log_p)
     return max(tmin, t)
 
 
@@ -71,11 +72,12 @@ def relax(
 ) -> None:
     """Fills the tendency of temperature `dta` [K s-1], shape [level, column]."""
     nlev, ncol = ta.shape
+    per_depth = 1.0 / (1.0 - sigma_b)
     for k in range(nlev):
         for c in range(ncol):
             p = np.float64(pfull[k, c])
             teq = equilibrium(p, sin2[c], t0, dty, dthz, tmin, kappa)
-            s = max(0.0, (p / ps[c] - sigma_b) / (1.0 - sigma_b))
+            s = max(0.0, (p / ps[c] - sigma_b) * per_depth)
             cos2 = 1.0 - sin2[c]
             rate = ka + (ks - ka) * s * cos2 * cos2
             dta[k, c] = -rate / (1.0 + rate * dt) * (ta[k, c] - teq)
@@ -90,14 +92,22 @@ def squared_sine(lat: Array, sin2: Array) -> None:
 
 
 @njit()
-def friction_rate(pfull: Array, ps: Array, kf: float, sigma_b: float, rate: Array) -> None:
-    """Fills k_v [s-1], shape [level, column]."""
-    nlev, ncol = pfull.shape
-    for k in range(nlev):
-        for c in range(ncol):
-            rate[k, c] = kf * max(
-                0.0, (np.float64(pfull[k, c]) / ps[c] - sigma_b) / (1.0 - sigma_b)
-            )
+def friction_rate(pfull: Array, ps: Array, kf: float, sigma_b: float, rate: Array) -> int:
+    """Fills k_v [s-1], shape [level, column], from below; returns the first level that has any.
+
+    Levels above it are left as they were.
+    """
+    nlev: int = pfull.shape[0]
+    per_depth = 1.0 / (1.0 - sigma_b)
+    for k in range(nlev - 1, -1, -1):
+        reached = 0
+        for c in range(pfull.shape[1]):
+            depth = max(0.0, (np.float64(pfull[k, c]) / ps[c] - sigma_b) * per_depth)
+            rate[k, c] = kf * depth
+            reached += 1 if depth > 0.0 else 0
+        if reached == 0:
+            return k + 1
+    return 0
 
 
 @scheme("radiation", "held_suarez")
@@ -124,6 +134,7 @@ class HeldSuarezRelaxation(Tendency):
 
     inputs = reads("ta pfull ps lat")
     tendencies = tendencies_of("ta")
+    fills = True
 
     def setup(self, host: Host) -> None:
         self._kappa = host.planet.kappa
@@ -178,5 +189,7 @@ class HeldSuarezFriction(Tendency):
         self._rate = host.empty("level", "column").astype(float)
 
     def compute(self, x: Arrays, tend: Arrays, flux: Arrays, diag: Arrays, now: Now) -> None:
-        friction_rate(x.pfull, x.ps, self.p.k_f, self.p.sigma_b, self._rate)
-        damp(x.ua, x.va, self._rate, now.dt, self._per_energy, tend.ua, tend.va, tend.ta)
+        # Only near the ground: elsewhere the outputs stay the zeros that they were given as.
+        n = friction_rate(x.pfull, x.ps, self.p.k_f, self.p.sigma_b, self._rate)
+        rate, u, v, t = self._rate[n:], tend.ua[n:], tend.va[n:], tend.ta[n:]
+        damp(x.ua[n:], x.va[n:], rate, now.dt, self._per_energy, u, v, t)

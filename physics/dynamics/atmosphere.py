@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -17,6 +17,7 @@ from coupler.interface.constants import Planet
 from coupler.interface.errors import BadValue, ConfigError, Problem, nearest
 from coupler.interface.fields import FIELDS, Field, tracer
 from coupler.interface.grid import Grid
+from coupler.interface.parallel import Rows, Spread
 from coupler.interface.registry import scheme
 from coupler.interface.units import Unit
 from physics.dynamics.angular_momentum import SOURCES, AngularMomentum
@@ -176,6 +177,7 @@ class SpectralAtmosphere(ColumnModel):
         )
         self.levels = hybrid_levels(self.p.levels)
         self.dt = float(self.p.dt)
+        self.most_ranks = self.grid.lat.size // 2
         self.tracers = tuple(self.p.tracers)
         self.planet = Planet()
         self.dtype = np.dtype(np.float32)
@@ -188,6 +190,7 @@ class SpectralAtmosphere(ColumnModel):
         """
         p = self.p
         self.planet, self.dtype = site.planet, np.dtype(site.dtype)
+        own = Rows(parallel=site.parallel, nlat=self.grid.lat.size).own
         self.core = core = DynamicalCore(
             truncation=p.truncation,
             levels=self.levels,
@@ -209,17 +212,19 @@ class SpectralAtmosphere(ColumnModel):
             time_filter=TimeFilter(strength=p.filter_strength, alpha=p.filter_alpha),
             t_ref=p.t_ref,
             off_centring=p.off_centring,
+            parallel=site.parallel,
         )
         if "orog" in site.boundary:
             core.set_surface(
                 filtered_orography(
                     core.transform,
-                    np.asarray(site.boundary["orog"], np.float64) * site.planet.gravity,
+                    np.asarray(site.boundary["orog"], np.float64)[own] * site.planet.gravity,
                     taper=p.taper_orography,
                 )
             )
         with torch.no_grad():
-            state = self._initial(site)
+            # Made whole on every rank: some states iterate until the last point has converged.
+            state = _rows_of(self._initial(site), own)
             core.start(to_spectral(core.equations, state), state.hus, p.tracers)
         self.torques = AngularMomentum(core)
         self._arrays = self._columns()
@@ -246,7 +251,9 @@ class SpectralAtmosphere(ColumnModel):
                 ground = GROUNDS[p.initial]
                 taper = p.taper_orography and not ground.smooth
                 core.set_surface(
-                    filtered_orography(core.transform, ground.geopotential(frame), taper=taper)
+                    filtered_orography(
+                        core.transform, ground.geopotential(frame)[core.rows.own], taper=taper
+                    )
                 )
                 frame = core.frame  # the state is built over the ground as it was truncated
             state = INITIAL_STATES[p.initial](frame)
@@ -257,7 +264,8 @@ class SpectralAtmosphere(ColumnModel):
         return state
 
     def _columns(self) -> dict[str, Array]:
-        core, (nlat, nlon), k = self.core, self.grid.shape, self.levels.nlev
+        core, nlon, k = self.core, self.grid.lon.size, self.levels.nlev
+        nlat = core.rows.own.size
         full, half = (k, nlat, nlon), (k + 1, nlat, nlon)
         arrays = core.grid_state()
         for name in ("pfull", "zg", "wap"):
@@ -345,8 +353,18 @@ class SpectralAtmosphere(ColumnModel):
         """The spectral time levels, the grid fields physics starts from, counters, torques."""
         return {**self.core.memory(), "torques": self.torques.sums}
 
+    def spread(self) -> Mapping[str, Spread]:
+        """Rows of the grid and wavenumbers."""
+        return self.core.spread()
+
     def restore(self, memory: Mapping[str, Array]) -> None:
         """Takes back what `memory` gave."""
         self.core.restore(memory)
         self.torques.sums[...] = memory["torques"]
         self._fresh = False
+
+
+def _rows_of(state: GridState, rows: Array) -> GridState:
+    return GridState(
+        **{f.name: np.take(getattr(state, f.name), rows, axis=-2) for f in fields(state)}
+    )

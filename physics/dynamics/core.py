@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from coupler.interface.constants import Planet
 from coupler.interface.errors import UnstableError
 from coupler.interface.grid import HybridLevels
-from coupler.interface.parallel import ALONE, Parallel, Rows
+from coupler.interface.parallel import ALONE, Along, Parallel, Rows, Spread
 from physics.dynamics.distributed import Share
 from physics.dynamics.hydrostatic import Hydrostatic
 from physics.dynamics.initial import Frame
@@ -32,6 +32,9 @@ from physics.dynamics.vertical import VerticalGrid
 
 Tensor = torch.Tensor
 Array = NDArray[Any]
+
+_SPECTRAL = ("spectral_", "surface_geopotential")
+"""How the names of coefficients in the memory of a core begin."""
 
 
 class DynamicalCore:
@@ -119,6 +122,7 @@ class DynamicalCore:
             self.sil3 = Sil3(equations=self.equations, implicit=implicit, diffusion=damping)
         eq, tr, k = self.equations, self.transform, self.equations.levels
         self._before, self._now = tr.zeros(eq.fields), tr.zeros(eq.fields)
+        self._rate = tr.zeros(eq.fields)
         self.surface_geopotential = tr.zeros(1)
         plane = (tr.nlat, tr.nlon)
 
@@ -260,7 +264,7 @@ class DynamicalCore:
                 self._first_step(forcing)
             else:
                 self._move_moisture(forcing)
-                tendency = self._tendency(self._now, forcing)
+                tendency = self._tendency(self._now, forcing, self._rate)
                 self.leapfrog.step(self._before, self._now, tendency, 2.0 * self.dt)
         self.steps += 1
 
@@ -323,8 +327,11 @@ class DynamicalCore:
         self._fields.ln_ps.add_(shift)
         self._ps *= factor
 
-    def _tendency(self, spec: Tensor, forcing: Mapping[str, Tensor]) -> Tensor:
-        return self.equations.tendency(spec, self._fields, self.surface_geopotential, forcing)
+    def _tendency(
+        self, spec: Tensor, forcing: Mapping[str, Tensor], out: Tensor | None = None
+    ) -> Tensor:
+        surface = self.surface_geopotential
+        return self.equations.tendency(spec, self._fields, surface, forcing, out)
 
     def _dry_mass_terms(self, water: float | None = None) -> tuple[float, float]:
         """(part proportional to ps, water above on fixed pressure) of the mean dry pressure [Pa].
@@ -349,10 +356,10 @@ class DynamicalCore:
 
     def mean(self, *fields: Tensor) -> list[float]:
         """Global means of float64 fields [lat, lon]; the same for any number of ranks."""
+        tr = self.transform
         with _blown_up():
             sums = np.stack([f.cpu().numpy().sum(axis=1) for f in fields])
-        tr = self.transform
-        return row_means(self.rows.each(sums), tr.all_weights, tr.nlon)
+            return row_means(self.rows.each(sums), tr.all_weights, tr.nlon)
 
     # -- derived fields and integrals ----------------------------------------------------------
 
@@ -424,6 +431,17 @@ class DynamicalCore:
             "steps": np.array(self.steps, dtype=np.int64),
             "dry_mass": np.array(self.dry_mass, dtype=np.float64),
             "mass_fix": np.array(self.mass_fix, dtype=np.float64),
+        }
+
+    def spread(self) -> dict[str, Spread]:
+        """How the arrays of :meth:`memory` lie on the ranks; the numbers are the same on all."""
+        rows: Spread = Along(self.rows, -2)
+        share = self.transform.share
+        spectral = Along(share.dealt, 0) if share else rows
+        return {
+            name: spectral if name.startswith(_SPECTRAL) else rows
+            for name, array in self.memory().items()
+            if array.ndim
         }
 
     def restore(self, memory: Mapping[str, Array]) -> None:

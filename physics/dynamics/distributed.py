@@ -43,6 +43,7 @@ class Share:
         self._order = np.concatenate(self.dealt.by_rank)
         """All wavenumbers in the order of the ranks that own them."""
         self._sizes = [m.size for m in self.dealt.by_rank]
+        self._sizes_array = np.array(self._sizes, np.intp)
         self._buffers: dict[tuple[int, Any], Array] = {}
 
     def _buffer(self, size: int, dtype: Any) -> Array:
@@ -101,10 +102,6 @@ class Share:
             self.parallel.alltoall(pieces, sent, out, received)
             first += stop - start
 
-    @property
-    def _sizes_array(self) -> Array:
-        return np.array(self._sizes, np.intp)
-
 
 @njit()
 def _deal(pieces: Array, order: Array, sizes: Array, out: Array) -> None:
@@ -114,7 +111,9 @@ def _deal(pieces: Array, order: Array, sizes: Array, out: Array) -> None:
     for size in sizes:
         for j in range(rows):
             for k in range(first, first + size):
-                out[j, order[k], :] = pieces[at : at + fields]
+                target, source = out[j, order[k]], pieces[at : at + fields]
+                for i in range(fields):
+                    target[i] = source[i]
                 at += fields
         first += size
 
@@ -127,6 +126,8 @@ def _gather(by_row: Array, order: Array, sizes: Array, pieces: Array) -> None:
     for size in sizes:
         for j in range(rows):
             for k in range(first, first + size):
-                pieces[at : at + fields] = by_row[j, order[k]]
+                target, source = pieces[at : at + fields], by_row[j, order[k]]
+                for i in range(fields):
+                    target[i] = source[i]
                 at += fields
         first += size

@@ -42,6 +42,7 @@ def grid_tendency(
     force_u: Array,
     force_v: Array,
     force_s: Array,
+    upward: Array,
     scratch: Array,
     omega_p: Array,
     out: Array,
@@ -62,7 +63,9 @@ def grid_tendency(
         top_alpha: alpha of the top layer when its top is at p = 0, else a negative number.
         force_u, force_v: [m s-2], [K, lat, lon]; force_s: [unit s-1], [1+n, K, lat, lon]; a first
             axis of length 0 means none, as does a shorter force_s.
-        scratch: [2, max(K+1, 8), lon].
+        upward: levels from the lowest to the highest, [K]. (Counting down would keep the inner
+            loops scalar, see ``physics.columns.lanes``.)
+        scratch: [2, max(K+1, 9), lon].
         omega_p: omega / p [s-1], [K, lat, lon].
         out: A/cos, B/cos, energy, scalar tendencies, d ln ps/dt, [(4+n) K + 1, lat, lon].
     """
@@ -73,25 +76,27 @@ def grid_tendency(
     partial = scratch[0]
     phi, heat, up, down = scratch[1, 0], scratch[1, 1], scratch[1, 2], scratch[1, 3]
     inverse, alpha, push, wind = scratch[1, 4], scratch[1, 5], scratch[1, 6], scratch[1, 7]
+    running = scratch[1, 8]
     for j in range(nlat):
         f, sec = coriolis[j], secant[j]
         p_x, p_y, pressure = east[variables * levels, j], north[variables * levels, j], ps[j]
         partial[0, :] = zero
+        running[:] = zero
         phi[:] = zero
         for k in range(levels):
             u, v, div = ua[k, j], va[k, j], divergence[k, j]
             da, db = a[k + 1] - a[k], b[k + 1] - b[k]
-            above, below = partial[k], partial[k + 1]
+            below = partial[k + 1]
             for i in range(nlon):
                 slope = db * pressure[i]
-                below[i] = (
-                    above[i] + (da + slope) * div[i] + slope * (u[i] * p_x[i] + v[i] * p_y[i])
-                )
+                flow = (da + slope) * div[i] + slope * (u[i] * p_x[i] + v[i] * p_y[i])
+                running[i] += flow
+                below[i] = running[i]
         total = partial[levels]
         target = out[(3 + variables) * levels, j]
         for i in range(nlon):
             target[i] = -total[i] / pressure[i]
-        for k in range(levels - 1, -1, -1):
+        for k in upward:
             lower, upper = min(k + 1, levels - 1), max(k - 1, 0)
             u, v = ua[k, j], va[k, j]
             above, below, ratio = partial[k], partial[k + 1], log_ratio[k, j]

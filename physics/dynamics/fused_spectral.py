@@ -4,8 +4,7 @@
 ``SpectralTransform.wind`` and ``gradient``; :func:`assemble_tendency` is
 ``PrimitiveEquations._assemble``. Each reads and writes every coefficient once, where the torch
 version takes some twenty passes. A test holds each to its reference to rounding.
-:func:`to_rows` and :func:`from_rows` are the transpositions around the FFT, in blocks of a cache
-line, for a range of rows whose working set stays in the cache.
+:func:`transpose` is the transposition around the FFT, for a latitude at a time.
 """
 
 from __future__ import annotations
@@ -136,26 +135,12 @@ def assemble_tendency(
 
 
 @njit(fastmath=True)
-def to_rows(fourier: Array, first: int, count: int, out: Array) -> None:
-    """Rows first .. first + count of `fourier` [T+1, 2, rows] into `out` [count, nlon/2+1, 2]."""
-    size_m, block = fourier.shape[0], 16
-    for start in range(0, count, block):
-        stop = min(start + block, count)
-        for m in range(size_m):
-            real, imaginary = fourier[m, 0], fourier[m, 1]
-            for r in range(start, stop):
-                out[r, m, 0] = real[first + r]
-                out[r, m, 1] = imaginary[first + r]
+def transpose(source: Array, out: Array) -> None:
+    """`source` [a, b] into `out` [b, a]: a latitude's coefficients before or after the FFT.
 
-
-@njit(fastmath=True)
-def from_rows(rows: Array, first: int, out: Array) -> None:
-    """`rows` [count, nlon/2+1, 2] into columns first .. first + count of `out` [T+1, 2, rows]."""
-    size_m, count, block = out.shape[0], rows.shape[0], 16
-    for start in range(0, count, block):
-        stop = min(start + block, count)
-        for m in range(size_m):
-            real, imaginary = out[m, 0], out[m, 1]
-            for r in range(start, stop):
-                real[first + r] = rows[r, m, 0]
-                imaginary[first + r] = rows[r, m, 1]
+    Both stay in the cache; the writes are the contiguous ones.
+    """
+    for i in range(out.shape[0]):
+        row = out[i]
+        for j in range(row.size):
+            row[j] = source[j, i]

@@ -102,7 +102,8 @@ def filtered_orography(
         [m2 s-2], shape [T+1, 2, 1, T+2].
     """
     grid = torch.tensor(np.asarray(geopotential), dtype=transform.dtype, device=transform.device)
-    spec = transform.analysis(grid[None])
+    with torch.no_grad():
+        spec = transform.analysis(grid[None])
     if taper:
         start, end = 2.0 * transform.truncation / 3.0, transform.truncation + 1.0
         x = np.clip((transform.degree - start) / (end - start), 0.0, 1.0)

@@ -101,6 +101,7 @@ class PrimitiveEquations:
         self._scalars = (1 + tracers) * k + 1
         self._batch = 2 * rows + 2 * self._scalars * members + self.fields
         self._spec_batch: Tensor | None = None
+        self._analysed: Tensor | None = None
         self.fused = transform.device.type == "cpu"
         """Use the compiled pass when gradients are disabled."""
         self._tables = transform.plain_tables() if self.fused else {}
@@ -198,6 +199,7 @@ class PrimitiveEquations:
         g: GridFields,
         surface_geopotential: Tensor,
         forcing: Mapping[str, Tensor] | None = None,
+        out: Tensor | None = None,
     ) -> Tensor:
         """d(state)/dt.
 
@@ -207,6 +209,7 @@ class PrimitiveEquations:
             surface_geopotential: Phi_s coefficients [m2 s-2], shape [T+1, 2, 1, T+2].
             forcing: physics tendencies ``ua va`` [m s-2], ``ta`` [K s-1], ``hus`` [s-1], each
                 [K, lat, lon]; any may be missing.
+            out: optional storage of the compiled pass, shape of `spec`.
 
         Returns:
             shape of `spec`.
@@ -216,8 +219,10 @@ class PrimitiveEquations:
             batch = self.transform.analysis(rates, extended=True)
             return self._assemble(spec, batch, surface_geopotential)
         rates = self._fused_tendency(g, forcing or {}).view(-1, *self._plane_of_one)
-        batch = self.transform.analysis(rates, extended=True)
-        return self._fused_assemble(spec, batch, surface_geopotential)
+        if self._analysed is None:
+            self._analysed = self.transform.zeros(rates.shape[0])
+        batch = self.transform.analysis(rates, self._analysed, extended=True)
+        return self._fused_assemble(spec, batch, surface_geopotential, out)
 
     def vertical_motion(self, g: GridFields) -> None:
         """Brings `omega_p` to the state `g`, which costs a grid-point part of :meth:`tendency`."""
@@ -309,15 +314,19 @@ class PrimitiveEquations:
                 real(math.log(2.0) if vert.open_top else -1.0),
             )
             self._no_forcing = np.zeros((0, 0, 0), dtype), np.zeros((0, 0, 0, 0), dtype)
-            self._scratch = np.zeros((2, max(k + 1, 8), tr.nlon), dtype)
+            self._scratch = np.zeros((2, max(k + 1, 9), tr.nlon), dtype)
+            self._half = torch.zeros((k + 1, *self._plane), dtype=tr.dtype)
+            self._log_ratio = torch.zeros((k, *self._plane), dtype=tr.dtype)
+            self._upward = np.arange(k)[::-1].copy()
+            self._no_wind_force = torch.zeros_like(self.omega_p)
             self._scalar_force = torch.zeros((1 + n, k, *self._plane), dtype=tr.dtype)
         ps = self.surface_pressure(g.ln_ps)
-        log_ratio = vert.log_ratio(vert.half_pressure(ps))
+        log_ratio = vert.log_ratio(vert.half_pressure(ps, self._half), self._log_ratio)
         no_force, no_scalar_force = self._no_forcing
         force_u = force_v = no_force
         force_s = no_scalar_force
         if "ua" in forcing or "va" in forcing:
-            zero = torch.zeros_like(self.omega_p)
+            zero = self._no_wind_force
             force_u = forcing.get("ua", zero).numpy()
             force_v = forcing.get("va", zero).numpy()
         if "ta" in forcing or "hus" in forcing:
@@ -344,6 +353,7 @@ class PrimitiveEquations:
             force_u,
             force_v,
             force_s,
+            self._upward,
             self._scratch,
             self.omega_p.numpy(),
             self._batch_out.numpy(),
@@ -351,9 +361,15 @@ class PrimitiveEquations:
         fused.grid_tendency(*arguments)
         return self._batch_out
 
-    def _fused_assemble(self, spec: Tensor, batch: Tensor, surface_geopotential: Tensor) -> Tensor:
+    def _fused_assemble(
+        self,
+        spec: Tensor,
+        batch: Tensor,
+        surface_geopotential: Tensor,
+        out: Tensor | None = None,
+    ) -> Tensor:
         """:meth:`_assemble` in one compiled pass."""
-        out, x = torch.empty_like(spec), self._tables
+        out, x = torch.empty_like(spec) if out is None else out, self._tables
         fused_spectral.assemble_tendency(
             batch.numpy(),
             spec.numpy(),

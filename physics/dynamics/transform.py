@@ -37,10 +37,10 @@ import torch
 from physics.dynamics import fused_spectral
 from physics.dynamics.distributed import Share
 from physics.dynamics.legendre import epsilon, gaussian_nodes, legendre_functions
+from physics.dynamics.legendre_products import NEGLIGIBLE, LegendreProducts
 
 Tensor = torch.Tensor
 Float64 = npt.NDArray[np.float64]
-_NEGLIGIBLE = 1e-12  # of the largest entry: below float32 rounding, and products of it are denormal
 
 
 class SpectralTransform:
@@ -79,10 +79,7 @@ class SpectralTransform:
             )
         self.truncation, self.nlat, self.nlon, self.share = truncation, nlat, nlon, share
         self.radius, self.dtype, self.device = radius, dtype, torch.device(device)
-        limit = 150 if dtype == torch.float32 else 100
-        self.longitude = (
-            ("matrix" if nlon <= limit else "fft") if longitude == "auto" else longitude
-        )
+        self.longitude = ("matrix" if nlon <= 150 else "fft") if longitude == "auto" else longitude
         self.size_l = truncation + 2
 
         mu, weights = gaussian_nodes(nlat)
@@ -94,12 +91,16 @@ class SpectralTransform:
         """Latitude rows of this rank, south to north."""
         self.size_m, self.nlat = self.wavenumbers.size, self.rows.size
         table = legendre_functions(truncation, mu)
-        if dtype == torch.float32:
-            table[np.abs(table) < _NEGLIGIBLE * np.abs(table).max()] = 0.0
-        table = table[self.wavenumbers]
-        by_latitude = np.ascontiguousarray(np.swapaxes(table, 1, 2))
+        table[np.abs(table) < NEGLIGIBLE[dtype] * np.abs(table).max()] = 0.0
+        by_latitude = np.ascontiguousarray(np.swapaxes(table[self.wavenumbers], 1, 2))
         self._synthesis_table = self._tensor(by_latitude)
         self._analysis_table = self._tensor(by_latitude * (0.5 * weights[:, None]))
+        self._legendre = LegendreProducts(
+            table=table,
+            wavenumbers=self.wavenumbers,
+            synthesis=self._synthesis_table,
+            analysis=self._analysis_table,
+        )
         self.sin_lat, self.gauss_weights = mu[self.rows], weights[self.rows]
         self.cos_lat = np.sqrt(1.0 - self.sin_lat**2)
         self.secant = self._tensor(1.0 / self.cos_lat)[:, None]
@@ -223,8 +224,7 @@ class SpectralTransform:
         fields, size = spec.shape[2], 2 * spec.shape[2]
         nlat = self.all_sin_lat.size
         by_m = self._buffer("by_m", (nlat, self.size_m, size))
-        flat = spec.reshape(self.size_m, size, self.size_l)
-        torch.bmm(self._synthesis_table, flat.mT, out=by_m.transpose(0, 1))
+        self._legendre.synthesis(spec.reshape(self.size_m, size, self.size_l), by_m)
         if self.share is None:
             fourier = by_m
         else:
@@ -252,11 +252,14 @@ class SpectralTransform:
         grid = grid.view(fields, self.nlat, self.nlon)
         return grid if out is None or torch.is_grad_enabled() else out.copy_(grid)
 
-    def analysis(self, grid: Tensor, *, extended: bool = False) -> Tensor:
+    def analysis(
+        self, grid: Tensor, out: Tensor | None = None, *, extended: bool = False
+    ) -> Tensor:
         """Grid to coefficients by Gaussian quadrature.
 
         Args:
             grid: shape [field, lat, lon].
+            out: optional result to write to, from :meth:`zeros` and written by this method only.
             extended: keep degree T+1 (wanted by :meth:`vorticity_divergence`).
 
         Returns:
@@ -264,18 +267,19 @@ class SpectralTransform:
         """
         fields = grid.shape[0]
         if torch.is_grad_enabled() or self.device.type != "cpu":
-            matrix = self._fourier_whole(grid)
-        else:
-            size, whole = 2 * fields, self.truncation + 1
-            fourier = self._buffer("fourier", (self.nlat, whole, size))
-            self._fourier_from_rows(grid, fourier.view(self.nlat, 2 * whole, fields))
-            by_m = fourier
-            if self.share is not None:
-                by_m = self._buffer("by_m", (self.all_sin_lat.size, self.size_m, size))
-                self.share.to_wavenumbers(fourier.numpy(), by_m.numpy())
-            matrix = by_m.permute(1, 2, 0)
-        spec = torch.bmm(matrix, self._analysis_table).view(self.spectral_shape(fields))
-        return spec if extended else spec * self.inside
+            spec = torch.bmm(self._fourier_whole(grid), self._analysis_table)
+            spec = spec.view(self.spectral_shape(fields))
+            return spec if extended else spec * self.inside
+        size, whole = 2 * fields, self.truncation + 1
+        fourier = self._buffer("fourier", (self.nlat, whole, size))
+        self._fourier_from_rows(grid, fourier.view(self.nlat, 2 * whole, fields))
+        by_m = fourier
+        if self.share is not None:
+            by_m = self._buffer("by_m", (self.all_sin_lat.size, self.size_m, size))
+            self.share.to_wavenumbers(fourier.numpy(), by_m.numpy())
+        spec = self.zeros(fields) if out is None else out
+        self._legendre.analysis(by_m, spec.view(self.size_m, size, self.size_l))
+        return spec if extended else spec.mul_(self.inside)
 
     def _fourier_whole(self, grid: Tensor) -> Tensor:
         """Fourier coefficients [T+1, 2 field, lat], differentiable."""
@@ -304,9 +308,9 @@ class SpectralTransform:
             torch.bmm(fourier.mT, table, out=out.transpose(0, 1))
             return
         half = self._buffer("half", (fields, self.nlon // 2 + 1, 2))
-        rows, packed = half.numpy(), torch.view_as_complex(half)
-        for j, source in enumerate(fourier.view(nlat, -1, 2, fields).numpy()):
-            fused_spectral.to_rows(source, 0, fields, rows)
+        packed, rows = torch.view_as_complex(half), half.view(fields, -1)[:, :size].numpy()
+        for j, source in enumerate(fourier.numpy()):
+            fused_spectral.transpose(source, rows)
             out[:, j] = torch.fft.irfft(packed, n=self.nlon, norm="forward")
 
     def _fourier_from_rows(self, grid: Tensor, out: Tensor) -> None:
@@ -316,9 +320,11 @@ class SpectralTransform:
             table = self._from_grid.expand(nlat, size, self.nlon)
             torch.bmm(table, grid.permute(1, 2, 0), out=out)
             return
-        for j, target in enumerate(out.view(nlat, -1, 2, fields).numpy()):
-            part = torch.fft.rfft(grid[:, j], norm="forward")
-            fused_spectral.from_rows(torch.view_as_real(part).numpy(), 0, target)
+        row = self._buffer("row", (fields, self.nlon))
+        for j, target in enumerate(out.numpy()):
+            row.copy_(grid[:, j])  # the FFT of a slice in place costs half as much again
+            part = torch.view_as_real(torch.fft.rfft(row, norm="forward"))
+            fused_spectral.transpose(part.view(fields, -1)[:, :size].numpy(), target)
 
     # -- derivatives on coefficients ----------------------------------------------------------
 

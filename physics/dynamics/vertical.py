@@ -98,17 +98,21 @@ class VerticalGrid:
         self._sum_down = torch.tensor(np.tril(ones), dtype=dtype, device=self.device)
         self._sum_below = torch.tensor(np.triu(ones, 1), dtype=dtype, device=self.device)
 
-    def half_pressure(self, ps: Tensor) -> Tensor:
+    def half_pressure(self, ps: Tensor, out: Tensor | None = None) -> Tensor:
         """Pressure at half levels [Pa], shape [K+1, lat, lon], from ps [Pa], shape [lat, lon]."""
-        return torch.addcmul(self._a, self._b, ps)
+        return torch.addcmul(self._a, self._b, ps, out=out)
 
-    def log_ratio(self, half: Tensor) -> Tensor:
-        """L_k [1], shape [K, lat, lon], from half-level pressure [Pa], shape [K+1, lat, lon]."""
+    def log_ratio(self, half: Tensor, out: Tensor | None = None) -> Tensor:
+        """L_k [1], shape [K, lat, lon], from half-level pressure [Pa], shape [K+1, lat, lon].
+
+        `out` is optional storage, zero at first and written by this method only.
+        """
         if not self.open_top:
-            return torch.log(half[1:] / half[:-1])
+            return torch.div(half[1:], half[:-1], out=out).log_()
         if torch.is_grad_enabled():
             return torch.cat([torch.zeros_like(half[:1]), torch.log(half[2:] / half[1:-1])])
-        out = half.new_zeros((self.levels, *half.shape[1:]))
+        if out is None:
+            out = half.new_zeros((self.levels, *half.shape[1:]))
         torch.div(half[2:], half[1:-1], out=out[1:])
         out[1:].log_()
         return out

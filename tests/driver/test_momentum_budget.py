@@ -60,22 +60,26 @@ def test_a_tendency_that_no_flux_explains_is_seen():
     """The control: the same sums with a millionth of the drag added to one layer."""
     rng = np.random.default_rng(5)
     grid = Grid.gaussian(4, 8)
+
+    def mean(field):
+        return grid.mean(field.reshape(grid.shape))
+
     phalf = np.linspace(0.0, 1e5, 7)[:, None] + np.zeros(grid.ncol)
     flux = rng.standard_normal((7, grid.ncol)) * 1e-3
     rate = 9.8 * np.diff(flux, axis=0) / np.diff(phalf, axis=0)
     budget = MomentumBudget("gravity_wave", "ua", rate, phalf, 9.8)
     name = "momentum_x_gravity_wave_residual"
     budget.add([(1.0, flux, flux[0])])
-    drag = budget.take(grid)["momentum_x_gravity_wave_drag"][0]
+    drag = budget.take(mean)["momentum_x_gravity_wave_drag"][0]
     rate[3] *= 1.0 + 1e-6
     budget.add([(1.0, flux, flux[0])])
-    spoilt = budget.take(grid)[f"{name}_abs"][0]
+    spoilt = budget.take(mean)[f"{name}_abs"][0]
     assert spoilt > 1e-8 * drag
     rate[3] /= 1.0 + 1e-6
     budget.add([(1.0, flux, 0.0 * flux[0])])  # what left at the top forgotten
-    forgotten = budget.take(grid)[f"{name}_abs"][0]
+    forgotten = budget.take(mean)[f"{name}_abs"][0]
     assert forgotten == pytest.approx(grid.mean(np.abs(flux[0]).reshape(grid.shape)), rel=1e-9)
-    assert not budget.take(grid), "nothing was added since"
+    assert not budget.take(mean), "nothing was added since"
 
 
 def test_a_restart_inside_an_output_interval_keeps_the_budget(tmp_path):

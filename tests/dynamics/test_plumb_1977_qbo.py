@@ -20,8 +20,6 @@ TABLE = [
     ({"atmosphere__upwelling": 1e-4}, 36.81, 23.71, 19.48, 28.48),
     ({"gravity_wave__stress": 5.2e-4}, 28.11, 22.51, 19.30, 27.92),
     ({"atmosphere__diffusivity": 0.6}, 19.45, 17.36, 10.87, 23.5),
-]
-LONG_TABLE = [
     ({"atmosphere__spacing": 125.0}, 25.64, 23.50, 20.15, 28.47),
     ({"atmosphere__dt": 43200.0}, 25.66, 23.49, 20.15, 28.50),
     ({"atmosphere__dt": 21600.0}, 25.66, 23.49, 20.15, 28.50),
@@ -56,14 +54,6 @@ def compare(changes, period, deviation, lower, largest):
 
 @pytest.mark.parametrize(("changes", "period", "deviation", "lower", "largest"), TABLE)
 def test_the_published_period_and_amplitude_come_out_of_the_driver(
-    changes, period, deviation, lower, largest
-):
-    compare(changes, period, deviation, lower, largest)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("changes", "period", "deviation", "lower", "largest"), LONG_TABLE)
-def test_the_rest_of_the_published_table_comes_out_of_the_driver(
     changes, period, deviation, lower, largest
 ):
     compare(changes, period, deviation, lower, largest)
@@ -115,8 +105,8 @@ def test_a_broad_random_source_keeps_its_period_over_seeds():
     winds = daily_winds(model, 108)
     for column in range(3):
         found = oscillation(at(model, winds, 25, column), 1.0)
-        # three other members than the published ones: 0.1 month beyond their range
-        assert 25.7 <= found.period <= 26.1
+        # published: 25.8 to 26.0 of three other members, to the digit that is printed
+        assert 25.75 <= found.period <= 26.05
         assert found.crossing_period == pytest.approx(found.period, abs=0.15)
         assert found.deviation == pytest.approx(33.85, abs=0.3)
         assert at(model, winds, 20, column).std() == pytest.approx(19.2, abs=0.2)
@@ -124,7 +114,6 @@ def test_a_broad_random_source_keeps_its_period_over_seeds():
     assert np.abs(winds[-1, :, 0] - winds[-1, :, 1]).max() > 1.0
 
 
-@pytest.mark.slow
 def test_a_broad_steady_source_has_the_published_period():
     model = built(
         {"gravity_wave": "plumb_stochastic"},

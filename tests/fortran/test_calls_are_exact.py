@@ -7,11 +7,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import cftime
 import numpy as np
 import pytest
-from c_library import COLUMNS, LEVELS, NCOL, NLEV, OK, Mirrored, Session
+from c_library import COLUMNS, LEVELS, NCOL, NLEV, OK, Mirrored, Server, Session
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
+from coupler.driver.discovery import shipped_bundles
+from coupler.interface.component import Arrays, Host, Now
+from coupler.interface.constants import Planet
+from coupler.interface.grid import Grid
+from emulators.component import emulator_class
 
 SHAPE = (5, 3)
 """The columns as longitudes and latitudes."""
@@ -138,3 +145,49 @@ def test_the_host_may_go_on_between_post_and_wait(library: Any, server: Path) ->
     np.testing.assert_array_equal(m.dua, 2.0 * kept)
     np.testing.assert_array_equal(prl, 12 + 100.0 + 30.0 + 5)
     m.session.close()
+
+
+@pytest.mark.parametrize("kind", [4, 8])
+def test_an_emulator_called_through_the_bridge_gives_the_bits_of_the_python_call(
+    library: Any, tmp_path: Path, kind: int
+) -> None:
+    folder = shipped_bundles()["gw_column"]
+    cls = emulator_class(folder)
+    levels, dtype = cls.bundle.spec.levels.hybrid(), np.dtype(f"f{kind}")
+    rng = np.random.default_rng(5)
+    k = levels.nlev
+    half = levels.half_pressure(np.full(NCOL, 1.0e5))
+    x = {
+        "ua": 20.0 * rng.standard_normal((k, NCOL)),
+        "va": 10.0 * rng.standard_normal((k, NCOL)),
+        "ta": 230.0 + 5.0 * rng.standard_normal((k, NCOL)),
+        "pfull": 0.5 * (half[1:] + half[:-1]),
+        "lat": np.linspace(-70.0, 70.0, NCOL),
+    }
+    x = {n: np.ascontiguousarray(a, dtype) for n, a in x.items()}
+    component = cls()
+    host_ = Host(
+        grid=Grid.column(count=NCOL), levels=levels, planet=Planet(), dtype=dtype, seed=0,
+        static={"lat": x["lat"]},
+    )  # fmt: skip
+    component.setup(host_)
+    flux = Arrays(**{f.name: host_.empty("interface", "column") for f in cls.fluxes})
+    diag = Arrays(**{f.name: host_.empty(*f.dims) for f in cls.diagnostics})
+    now = Now(date=cftime.datetime(2000, 1, 1), step=0, seconds=0.0, dt=1.0)
+    component.compute(Arrays(**x), Arrays(), flux, diag, now)
+
+    server = Server(tmp_path / "emulator.sock", "gw_column")
+    lat = x["lat"].astype(float)
+    s = Session(library, server.socket, nlev=k, a=levels.a, b=levels.b, kind=kind, lat=lat)
+    fluxes = {n: np.zeros((NCOL, k + 1), dtype) for n in ("xgwdparam", "ygwdparam")}
+    for port in cls.inputs:
+        if port.name != "lat":  # said in `open`
+            assert s.declare(port.name, port.units, x[port.name].T) == OK, s.error
+    for name, array in fluxes.items():
+        assert s.declare(name, "Pa", array) == OK, s.error
+    assert s.run() == OK, s.error
+    for name, array in fluxes.items():
+        assert np.abs(array).max() > 1e-5
+        np.testing.assert_array_equal(array.T, getattr(flux, name))
+    s.close()
+    server.close()

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from physics.dynamics.prescribed import Numbers, dcmip_11, nair_lauritzen, terminator
-
 from gates.rows import Row, Table, at_least, at_most, below
+from physics.dynamics.prescribed import Numbers, dcmip_11, nair_lauritzen, terminator
 
 _HEAD = ["", "l1", "l2", "linf", "least", "greatest", "change of mass"]
 

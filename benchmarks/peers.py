@@ -1,0 +1,234 @@
+"""Dry Held-Suarez steps of Isthmus against the public `dinosaur` (JAX), one after the other.
+
+    python benchmarks/peers.py --install        a folder with the peer's environment, made once
+    python benchmarks/peers.py [--setups T42L25] [--schemes leapfrog sil3] [--rounds 11]
+
+Each set-up has the same grid, levels and time step in both, float32, on the same two cores: the
+peer with its threads, Isthmus as two ranks of one thread each (or ``--ranks 1``). Both processes
+are started and warmed up, and then take a block of steps in turn (A B A B ...); what counts is the
+ratio of the medians of the blocks. ``start`` is the time from the start of the process to the end
+of its first step, ``compile`` the peer's share of it that is compilation; kernels of Isthmus are
+compiled once after installation and cached, which is not counted.
+
+On a machine that does other things too, the ratios of neighbouring blocks are printed with their
+quartiles; a table to be quoted wants an idle one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+STARTED = time.perf_counter()
+HERE = Path(__file__).resolve().parent
+HOME = Path.home() / ".cache" / "isthmus" / "peers"
+PEER = "dinosaur==1.5.1"
+SETUPS = {"T31L8": (31, 8, 30.0), "T42L25": (42, 25, 20.0), "T85L25": (85, 25, 10.0)}
+
+
+def install(home: Path) -> None:
+    """Makes the peer's environment: JAX and torch side by side in one only cost memory."""
+    subprocess.run([sys.executable, "-m", "venv", str(home)], check=True)
+    subprocess.run([str(home / "bin" / "pip"), "install", "--quiet", PEER], check=True)
+
+
+def case(truncation: int, layers: int, minutes: float) -> dict[str, Any]:
+    """The dry Held-Suarez case in the peer's resolution."""
+    return {
+        "title": "peers",
+        "start": "2000-01-01",
+        "days": 1000,
+        "atmosphere": {
+            "scheme": "spectral",
+            "truncation": truncation,
+            "levels": f"sigma{layers}",
+            "dt": f"{minutes:g} min",
+            "initial": "held_suarez",
+            "moist": False,
+        },
+        "physics": {"radiation": "held_suarez", "boundary_layer": "held_suarez"},
+    }
+
+
+def steps_of_isthmus(name: str) -> None:
+    """The child process: steps on demand, as ``peer_dinosaur.py`` takes them."""
+    from coupler import Simulation
+    from coupler.driver import loop
+
+    options: dict[str, Any] = {}
+    world = None
+    if "OMPI_COMM_WORLD_SIZE" in os.environ or "PMI_SIZE" in os.environ:
+        from mpi4py import MPI
+
+        from coupler.parallel import mpi
+
+        world, options = MPI.COMM_WORLD, {"parallel": mpi.world()}
+    first = world is None or world.rank == 0
+    with tempfile.TemporaryDirectory() as folder:
+        raw = case(*SETUPS[name])
+        model = Simulation.from_case(raw, out=Path(folder) / "run", **options).model
+        loop.step(model)
+        if first:
+            from importlib import metadata
+
+            versions = {n: metadata.version(n) for n in ("torch", "numba", "numpy")}
+            ready = {"versions": versions, "start": time.perf_counter() - STARTED, "compile": 0.0}
+            print(json.dumps(ready), flush=True)
+        while True:
+            line = sys.stdin.readline() if first else ""
+            steps = int(line or 0)
+            steps = steps if world is None else world.bcast(steps)
+            if not steps:
+                return
+            begin = time.perf_counter()
+            loop.run(model, steps, lambda _: True)
+            seconds = (time.perf_counter() - begin) / steps
+            if first:
+                print(json.dumps({"step": seconds}), flush=True)
+
+
+@dataclass(kw_only=True)
+class Child:
+    """A process that takes steps on demand."""
+
+    process: subprocess.Popen[str]
+    ready: dict[str, Any]
+
+    @classmethod
+    def started(cls, command: list[str], environment: dict[str, str]) -> Child:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=os.environ | environment,
+        )
+        child = cls(process=process, ready={})
+        child.ready = child.answer()
+        return child
+
+    def answer(self) -> dict[str, Any]:
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if not line:
+            raise SystemExit(f"peers: {self.process.args!r} ended with {self.process.wait()}")
+        found: dict[str, Any] = json.loads(line)
+        return found
+
+    def step(self, steps: int) -> float:
+        """Milliseconds of a step."""
+        assert self.process.stdin is not None
+        print(steps, file=self.process.stdin, flush=True)
+        return 1e3 * float(self.answer()["step"])
+
+    def end(self) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        if self.process.wait(60):
+            raise SystemExit(f"peers: {self.process.args!r} failed")
+
+
+def ours(name: str, ranks: int) -> Child:
+    command = [sys.executable, str(HERE / "peers.py"), "--child", name]
+    if ranks > 1:
+        command = ["mpiexec", "-n", str(ranks), *command]
+    path = os.pathsep.join(p for p in (str(HERE.parent), os.environ.get("PYTHONPATH")) if p)
+    return Child.started(command, {"ISTHMUS_THREADS": "1", "PYTHONPATH": path})
+
+
+def theirs(name: str, scheme: str, home: Path) -> Child:
+    truncation, layers, minutes = SETUPS[name]
+    command = [str(home / "bin" / "python"), str(HERE / "peer_dinosaur.py")]
+    command += ["--truncation", str(truncation), "--layers", str(layers)]
+    command += ["--minutes", str(minutes), "--scheme", scheme]
+    return Child.started(command, {})
+
+
+def compare(name: str, scheme: str, options: argparse.Namespace) -> dict[str, str]:
+    """One row of the table."""
+    children = [ours(name, options.ranks), theirs(name, scheme, options.home)]
+    times: list[list[float]] = [[], []]
+    for turn in range(options.rounds + 1):
+        for child, found in zip(children, times, strict=True):
+            milliseconds = child.step(options.steps)
+            if turn:
+                found.append(milliseconds)
+    for child in children:
+        child.end()
+    medians = [statistics.median(t) for t in times]
+    ratios = [b / a for a, b in zip(*times, strict=True)]
+    low, middle, high = statistics.quantiles(ratios, n=4)
+    a, b = (child.ready for child in children)
+    return {
+        "set-up": name,
+        "peer": f"{PEER.replace('==', ' ')} {scheme}",
+        "ours [ms]": f"{medians[0]:.2f}",
+        "peer [ms]": f"{medians[1]:.2f}",
+        "ratio of medians": f"{medians[1] / medians[0]:.2f}",
+        "paired ratios, quartiles": f"{low:.2f} {middle:.2f} {high:.2f}",
+        "start, ours [s]": f"{a['start']:.1f}",
+        "start, peer [s]": f"{b['start']:.1f} (compile {b['compile']:.1f})",
+        "versions": json.dumps(a["versions"] | b["versions"]),
+    }
+
+
+def machine() -> str:
+    model = platform.processor()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        names = [x for x in info.read_text().splitlines() if x.startswith("model name")]
+        model = names[0].partition(":")[2].strip() if names else model
+    load = ", ".join(f"{x:.1f}" for x in os.getloadavg())
+    return f"{model}, {os.cpu_count()} cores, load {load}, Python {platform.python_version()}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--home", type=Path, default=HOME, help="of the peer's environment")
+    parser.add_argument("--install", action="store_true")
+    parser.add_argument("--setups", nargs="+", choices=SETUPS, default=list(SETUPS))
+    parser.add_argument(
+        "--schemes", nargs="+", choices=("leapfrog", "sil3"), default=["leapfrog", "sil3"]
+    )
+    parser.add_argument("--ranks", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=11)
+    parser.add_argument("--steps", type=int, default=24, help="steps of one block")
+    parser.add_argument("--child", choices=SETUPS, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.child:
+        steps_of_isthmus(options.child)
+        return
+    if options.install:
+        install(options.home)
+    if not (options.home / "bin" / "python").exists():
+        parser.error(f"no peer in {options.home}: run with --install once")
+    if options.ranks > 1 and shutil.which("mpiexec") is None:
+        parser.error("no mpiexec for --ranks 2; use --ranks 1")
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:2])
+    print(f"{machine()}; {options.ranks} rank(s) of Isthmus, two cores for both\n")
+    rows = []
+    for name in options.setups:
+        for scheme in options.schemes:
+            row = compare(name, scheme, options)
+            versions = row.pop("versions")
+            if not rows:
+                print("| " + " | ".join(row) + " |\n|" + "---|" * len(row))
+            print("| " + " | ".join(row.values()) + " |", flush=True)
+            rows.append(row)
+    print(f"\nversions: {versions}; load after: {os.getloadavg()[0]:.1f}")
+
+
+if __name__ == "__main__":
+    main()

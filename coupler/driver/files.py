@@ -1,0 +1,184 @@
+"""The output files of a run: time means, budgets, recordings; rank 0 writes for all ranks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from coupler.diagnostics.budgets import RESIDUALS, Residuals
+from coupler.driver.assemble import Assembly
+from coupler.driver.recording import open_recording
+from coupler.driver.state import Memory
+from coupler.interface.component import Array
+from coupler.interface.fields import FIELDS, Field
+from coupler.interface.grid import Grid, HybridLevels
+from coupler.interface.parallel import Rows
+from coupler.output.folder import RunFolder
+from coupler.output.patient import PatientFile
+from coupler.output.restart import Restart
+from coupler.output.series import SeriesFile
+from coupler.output.writer import Averages, Live, area_means, choose
+from coupler.parallel.agreement import together
+
+_PATIENCE = 1.0
+"""Wall time for which finished records may wait in memory while others are made [s]."""
+
+
+class Files:
+    """All files but restarts and what describes the run."""
+
+    def __init__(
+        self,
+        model: Assembly,
+        folder: RunFolder,
+        memory: Memory,
+        attrs: Mapping[str, str],
+        found: Restart | None,
+    ) -> None:
+        """Creates the files, or goes on with them.
+
+        Args:
+            model: the run's models.
+            folder: where.
+            memory: takes in the running means.
+            attrs: global attributes.
+            found: the restart to go on from; None begins anew.
+        """
+        self._model, self._folder, self._attrs = model, folder, attrs
+        self._at = None if found is None else found.moment.seconds
+        self._first = model.rows.parallel.rank == 0
+        self._written: list[PatientFile] = []
+        self._series: SeriesFile | None = None
+        self.residuals = Residuals(model.suite.host.planet.latent_heat_vaporization)
+        self.residuals.start(model.atmosphere.budgets())
+        self._live, _ = choose(atmosphere_fields(model), model.case.output.fields)
+        air = model.atmosphere
+        means = self._averages(
+            "atmosphere", self._live, air.grid, levels=air.levels, rows=model.rows
+        )
+        self._means = {"atmosphere": means}
+        memory.keep("output.atmosphere", means, found)
+        memory.keep("output.residuals", self.residuals, found)
+        for name, live in surface_fields(model).items():
+            grid = model.couplings[name].model.grid
+            self._means[name] = means = self._averages(name, live, grid, area="areacello")
+            memory.keep(f"output.{name}", means, found)
+        self._written += [m.file for m in self._means.values() if m.file is not None]
+        together(model.rows.parallel, self._open_series)
+
+    def _averages(
+        self,
+        name: str,
+        live: Live,
+        grid: Grid,
+        *,
+        levels: HybridLevels | None = None,
+        rows: Rows | None = None,
+        area: str = "areacella",
+    ) -> Averages:
+        m = self._model
+        return together(
+            m.rows.parallel,
+            lambda: Averages(
+                self._folder.path / f"{name}.nc",
+                live,
+                grid,
+                levels,
+                start=m.clock.start,
+                attrs=self._attrs,
+                planet=m.suite.host.planet,
+                area=area,
+                resume_at=self._at,
+                patience=_PATIENCE,
+                rows=rows,
+                writes=self._first,
+            ),
+        )
+
+    def _open_series(self) -> None:
+        if not self._first:
+            return
+        path, start = self._folder.budgets, self._model.clock.start
+        if self._at is not None:
+            self._series = SeriesFile.reopen(path, self._at / 86400.0, patience=_PATIENCE)
+        else:
+            since = start.strftime("%Y-%m-%d %H:%M:%S")
+            self._series = SeriesFile(path, since, start.calendar, self._attrs, patience=_PATIENCE)
+        self._written.append(self._series)
+
+    def open_record(self, process: str, columns: int) -> None:
+        """Stores from now on what the scheme of a process sees and gives, at `columns` columns."""
+        record = open_recording(
+            self._model,
+            process,
+            self._folder.record(process),
+            self._attrs,
+            columns=columns,
+            resume_at=self._at,
+            patience=_PATIENCE,
+        )
+        self._written.append(record)
+
+    def add(self, dt: float) -> None:
+        """Adds the present values to all means."""
+        for means in self._means.values():
+            means.add(dt)
+
+    def write(self, t0: float, t1: float) -> None:
+        """Writes means and budgets of the interval from `t0` to `t1` [s since the start]."""
+        m = self._model
+        numbers: dict[str, tuple[float, str, str]] = dict(m.atmosphere.budgets())
+        of_schemes = m.suite.budgets()
+        for means in self._means.values():
+            means.close()
+        # All ranks have given what they have: from here on rank 0 is by itself.
+        together(m.rows.parallel, lambda: self._write(numbers, of_schemes, t0, t1))
+
+    def _write(self, numbers: dict[str, Any], more: dict[str, Any], t0: float, t1: float) -> None:
+        if self._series is None:
+            return
+        for means in self._means.values():
+            means.write(t0, t1)
+        state = dict(numbers)
+        globe = self._model.atmosphere.grid
+        numbers |= area_means(self._means["atmosphere"].whole, self._live, globe)
+        for name, value in self.residuals.close(state, numbers, t1 - t0).items():
+            numbers[name] = (value, *RESIDUALS[name])
+        self._series.append(t1 / 86400.0, numbers | more)
+
+    def flush(self) -> None:
+        """Puts on disk what waits in memory."""
+        together(self._model.rows.parallel, self._flush)
+
+    def _flush(self) -> None:
+        for file in self._written:
+            file.flush()
+
+    def flush_if_due(self) -> None:
+        """As `flush`, for what has waited long enough."""
+        for file in self._written:
+            file.flush_if_due()
+
+
+def atmosphere_fields(model: Assembly) -> dict[str, tuple[Field, Array]]:
+    """Every field of the atmosphere that can be written, with its live array."""
+    live = {n: (FIELDS[n], a) for n, a in model.atmosphere.columns().items() if n in FIELDS}
+    names = [f.name for c in model.couplings.values() for f in c.model.provides]
+    live |= {n: (FIELDS[n], model.suite.pool[n]) for n in names if n in FIELDS}
+    return live | model.suite.outputs()
+
+
+def surface_fields(model: Assembly) -> dict[str, dict[str, tuple[Field, Array]]]:
+    """The same for every other model."""
+    return {
+        name: {
+            **{f.name: (f, c.model.fields()[f.name]) for f in c.model.provides},
+            **{n: (FIELDS[n], a) for n, a in c.received.items()},
+        }
+        for name, c in model.couplings.items()
+    }
+
+
+def unknown_fields(model: Assembly) -> Sequence[Any]:
+    """What is wrong with the output fields that a case names."""
+    return choose(atmosphere_fields(model), model.case.output.fields)[1]

@@ -1,0 +1,85 @@
+"""``--record PROCESS``: what a scheme is given and gives goes to a file at every call of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from coupler.driver.assemble import Assembly
+from coupler.interface.errors import Problem, nearest
+from coupler.interface.fields import FIELDS
+from coupler.interface.parallel import Parallel
+from coupler.output.record import RecordFile
+
+
+def open_recording(
+    model: Assembly,
+    process: str,
+    path: Path,
+    attrs: Mapping[str, str],
+    *,
+    columns: int,
+    resume_at: float | None,
+    patience: float,
+) -> RecordFile:
+    """Opens the file and has the process's first scheme write to it.
+
+    Args:
+        model: the model, bound.
+        process: whose scheme is recorded.
+        path: of the file.
+        attrs: global attributes.
+        columns: stored at each call.
+        resume_at: time up to which an existing file is kept [s]; None makes a new one.
+        patience: see `PatientFile`.
+    """
+    bound = next(p for p in model.suite.processes if p.name == process).schemes[0]
+    suite, start, seed = model.suite, model.clock.start, model.case.seed
+    # Where a column is, and the state that an emulator of the scheme may want to see.
+    extra = {n: suite.host.static[n] for n in ("lat", "lon")}
+    extra |= {n: suite.pool[n] for n in ("ua", "va", "ta", "pfull") if n in suite.pool}
+    fields = {n: FIELDS[n] for n in extra} | bound.described()
+    file = RecordFile(
+        path,
+        list(fields.values()),
+        model.atmosphere.levels,
+        model.atmosphere.grid.ncol,
+        columns=columns,
+        seed=seed,
+        time_units=f"days since {start.strftime('%Y-%m-%d %H:%M:%S')}",
+        calendar=start.calendar,
+        attrs={**attrs, "process": process, "scheme": bound.label, "seed": str(seed)},
+        dtype=f"f{suite.host.dtype.itemsize}",
+        resume_at=None if resume_at is None else resume_at / 86400.0,
+        patience=patience,
+    )
+    arrays = extra | bound.arrays()
+    bound.on_call = lambda now: file.append(now.seconds / 86400.0, now.dt, arrays)
+    return file
+
+
+def record_problems(
+    raw: Mapping[str, Any], record: Sequence[str], parallel: Parallel
+) -> list[Problem]:
+    """What is wrong with the processes that are to be recorded."""
+    if record and parallel.size > 1:
+        return [
+            Problem(
+                what="cannot record on more than one rank",
+                name=", ".join(record),
+                found=f"{parallel.size} ranks",
+                remedy="record with one: the columns are the same",
+            )
+        ]
+    physics = raw.get("physics")
+    known = [str(p) for p in physics] if isinstance(physics, Mapping) else []
+    return [
+        Problem(
+            what="cannot record a process that the case does not have",
+            name=process,
+            remedy=nearest(process, known),
+        )
+        for process in record
+        if process not in known
+    ]
