@@ -132,13 +132,17 @@ class Bench:
         """A server and its socket."""
         path = self.folder / f"{scheme}.sock"
         command = [sys.executable, "-m", "coupler", "serve", self.named(scheme)]
+        self.lifeline, theirs = socket.socketpair()  # a server does not outlive this process
+        command += ["--socket", str(path), "--spin", str(spin), "--lifeline", str(theirs.fileno())]
         server = subprocess.Popen(
-            [*command, "--socket", str(path), "--spin", str(spin)],
+            command,
             env=self.env,
+            pass_fds=[theirs.fileno()],
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
         )
+        theirs.close()
         assert server.stdout is not None
         if not server.stdout.readline().startswith("ready"):
             raise SystemExit("the server did not start")

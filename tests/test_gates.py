@@ -9,7 +9,7 @@ import pytest
 from gates import held_suarez, peer, store
 from gates.catalogue import GATES
 from gates.endurance import _blocks
-from gates.longrun import about, carry_out
+from gates.longrun import Work, about, carry_out
 from gates.page import PAGE, _anchor, render
 from gates.pictures import Panel, section_panels, sphere_panels
 from gates.rows import Data, Picture, Row, Table, at_least, at_most, below, factor, near
@@ -134,19 +134,32 @@ def test_samples_are_zonal_means_and_covariances():
 def test_a_long_run_goes_on_where_it_stopped(tmp_path):
     case = tmp_path / "small.yaml"
     case.write_text(json.dumps(SMALL))
-    whole = Climate.load(carry_out(case, 3.0, tmp_path / "whole", block=1.0, say=False))
-    parts = tmp_path / "parts"
-    carry_out(case, 2.0, parts, block=1.0, say=False)
+    work = Work(folder=tmp_path, sources="code")
+
+    def run(days, name, work=work, **changes):
+        return carry_out(case, days, work, name, changes=changes, block=1.0, say=False)
+
+    whole = Climate.load(run(3.0, "whole"))
+    parts = run(2.0, "parts")
     # As if it had been stopped while the third block was written.
     (parts / "block_000002.npz").write_bytes(b"half a file")
-    other = Climate.load(carry_out(case, 3.0, parts, block=1.0, say=False))
+    other = Climate.load(run(3.0, "parts"))
     for name, values in whole.blocks.items():
         np.testing.assert_array_equal(other.blocks[name], values, err_msg=name)
     assert whole.last == 3.0 and whole.wind.shape == (12, 7, 16)
     late = whole.between(1.0, 3.0)
     np.testing.assert_array_equal(late.mean("ua"), whole.blocks["ua"][1:].mean(0))
     np.testing.assert_array_equal(late.wind, whole.wind[4:])
-    assert about(parts, other).numbers["seconds"] > 0.0
+    said = about(parts, other).numbers
+    assert said["seconds"] > 0.0 and said["sources"] == "code"
+    first = (parts / "block_000000.npz").stat().st_mtime_ns
+    run(3.0, "parts")  # nothing left to do
+    run(3.0, "parts", Work(folder=tmp_path, sources="other code", as_is=True))
+    assert (parts / "block_000000.npz").stat().st_mtime_ns == first
+    with pytest.raises(ValueError, match=r"holds another run: .*changes.*choose another folder"):
+        run(3.0, "parts", precision="float64")
+    run(1.0, "parts", Work(folder=tmp_path, sources="other code"))
+    assert len(list(parts.glob("block_*.npz"))) == 1  # begun anew
     with pytest.raises(ValueError, match="no blocks between"):
         whole.between(5.0, 9.0)
     with pytest.raises(FileNotFoundError, match="no blocks"):

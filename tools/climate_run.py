@@ -13,7 +13,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from gates.longrun import carry_out
+from gates.longrun import Work, carry_out
 
 
 def main() -> None:
@@ -26,7 +26,10 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     args = parser.parse_args()
     changes = dict(item.partition("=")[::2] for item in args.set)
-    carry_out(args.case.resolve(), args.days, args.out, changes=changes, block=args.block)
+    # Blocks of other code are kept: this is for looking, the gates decide for themselves.
+    work = Work(folder=args.out.parent, as_is=True)
+    carry_out(args.case.resolve(), args.days, work, args.out.name, changes=changes,
+              block=args.block)  # fmt: skip
 
 
 if __name__ == "__main__":

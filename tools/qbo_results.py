@@ -276,7 +276,9 @@ def picture(years: int, work: Path, page: Path) -> Section | None:
     seen = observed_time_height(observed) if observed.is_file() else None
     name = page.stem + ".png"
     page.parent.mkdir(parents=True, exist_ok=True)
-    (page.parent / name).write_bytes(png(qbo_figure(section, seen)))
+    figure = qbo_figure(section, seen)
+    figure.set_size_inches(8.6, 5.4)
+    (page.parent / name).write_bytes(png(figure))
     text = (
         f"A = 5.2e-4 Pa: `isthmus run cases/qbo_1d.yaml --set gravity_wave.stress=5.2e-4`, drawn "
         f"by `isthmus plot RUN --kind qbo`. {min(years, 24)} years with monthly output took "

@@ -320,7 +320,9 @@ def _series(both: dict[str, Climate], side: float) -> bytes:
 def tropics(run: Path, skip_days: float, target: Path) -> list[str]:
     """Draws the wind over the equator against time and height; the page's lines about it."""
     section = read_time_height(run, skip_days=skip_days)
-    target.write_bytes(png(qbo_figure(section)))
+    figure = qbo_figure(section)
+    figure.set_size_inches(8.6, 2.8)
+    target.write_bytes(png(figure))
     lines = ["| pressure [hPa] | mean | standard deviation | cycles | period [month] |"]
     lines.append("|---|---|---|---|---|")
     for wanted in (5000.0, 3000.0, 1000.0, 300.0, 100.0):

@@ -17,6 +17,7 @@ import coupler
 from coupler.driver.discovery import discover, shipped_bundles
 from coupler.input import fetch
 from coupler.interface.registry import SCHEMES
+from coupler.parallel import mpi
 
 _PACKAGES = (
     "torch",
@@ -90,6 +91,8 @@ def machine() -> dict[str, str | int]:
         "cores": os.cpu_count() or 1,
         "torch_threads": torch.get_num_threads(),
         "numba_threads": numba.get_num_threads(),
+        "blas_threads": os.environ.get("OMP_NUM_THREADS", "not set"),
+        "ranks": mpi.launched_size(),
         "gpus": torch.cuda.device_count(),
     }
 

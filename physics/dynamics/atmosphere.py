@@ -102,7 +102,7 @@ class SpectralParameters(Params):
     of one time level, second order, about three times the cost of a step."""
     tracers: Annotated[Mapping[str, float], BeforeValidator(_tracers)] = {}
     """Further tracers, carried on the grid: names, or the initial mixing ratio by name."""
-    diffusion_power: int = Limit(default=4, ge=1, le=16)
+    diffusion_power: int = Limit(default=4, ge=1, le=20)
     """Half the order of the horizontal diffusion: 4 is del^8."""
     diffusion_time: Annotated[float, Unit("s"), Positive] | None = None
     """E-folding time at the truncation limit; by default 0.1 day (42/T)^2. At T21, 0.1 day halves

@@ -105,4 +105,4 @@ def test_the_page_of_the_qbo_is_made_and_says_what_it_misses(tmp_path, monkeypat
     assert status == 1 and "**no**" in text and "missed:" in capsys.readouterr().out
     for title in ("Two waves", "The source as a component", "Stall", "Twenty waves"):
         assert f"## {title}" in text
-    assert 5_000 < (tmp_path / "qbo.png").stat().st_size < 300_000
+    assert 5_000 < (tmp_path / "qbo.png").stat().st_size < 150_000

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+import socket as sockets
 import subprocess
 import sys
 import time
@@ -228,9 +229,17 @@ class Server:
         command = [sys.executable, "-m", "coupler", "serve", what, "--socket", str(socket), *more]
         if what.startswith("test_bridge"):
             command += ["--plugin", str(PLUGIN)]
+        # A test that fails may forget it: it ends with this object, by the end of its lifeline.
+        self._lifeline, theirs = sockets.socketpair()
         self.process = subprocess.Popen(
-            command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            [*command, "--lifeline", str(theirs.fileno())],
+            env=environment(),
+            pass_fds=[theirs.fileno()],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
+        theirs.close()
         assert self.process.stdout is not None and self.process.stderr is not None
         ready = self.process.stdout.readline()
         if not ready.startswith("ready"):
@@ -238,11 +247,13 @@ class Server:
 
     def kill(self) -> None:
         self.process.send_signal(signal.SIGKILL)
+        self._lifeline.close()
         self.process.communicate()
 
     def close(self) -> None:
         if self.process.poll() is None:
             self.process.terminate()
+        self._lifeline.close()
         self.process.communicate(timeout=30)
 
 

@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from gates import dry, held_suarez, layer, transform, wave
+from gates import (
+    dry,
+    endurance,
+    held_suarez,
+    layer,
+    polvani_kushner,
+    published,
+    transform,
+    transport,
+    wave,
+)
+from gates.longrun import Work
 from gates.store import FOLDER, Result
 
 _TRANSFORM = ("physics/dynamics/transform.py", "physics/dynamics/legendre.py",
@@ -17,11 +27,17 @@ _LAYER = (*_TRANSFORM, "physics/dynamics/shallow_water*.py", "physics/dynamics/l
 _DRY = (
     *_TRANSFORM, "physics/dynamics/core.py", "physics/dynamics/primitive.py",
     "physics/dynamics/vertical.py", "physics/dynamics/semi_implicit.py",
-    "physics/dynamics/leapfrog.py", "physics/dynamics/fused.py", "physics/dynamics/initial.py",
+    "physics/dynamics/leapfrog.py", "physics/dynamics/sil3.py", "physics/dynamics/fused.py",
+    "physics/dynamics/initial.py",
 )  # fmt: skip
+_STATES = ("physics/dynamics/initial_states.py", "physics/dynamics/initial_published.py")
+_CASES = (*_DRY, *_STATES, "physics/dynamics/atmosphere.py", "coupler/driver/loop.py",
+          "tools/gates/published.py")  # fmt: skip
 _FORCED = (*_DRY, "physics/dynamics/atmosphere.py", "physics/columns/held_suarez.py",
            "physics/columns/rayleigh.py", "coupler/driver/loop.py", "tools/gates/zonal.py",
            "tools/gates/longrun.py")  # fmt: skip
+_TRANSPORT = ("physics/dynamics/prescribed.py", "physics/dynamics/transport*.py",
+              "physics/columns/terminator.py", "tools/gates/transport.py")  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +52,7 @@ class Gate:
     """
 
     title: str
-    call: Callable[[bool, Path], Iterator[Any]]
+    call: Callable[[bool, Work], Iterator[Any]]
     text: str
     sources: tuple[str, ...]
     needs: tuple[str, ...] = ()
@@ -47,7 +63,7 @@ def _short(title: str, gate: Callable[[bool], Iterator[Any]], sources: tuple[str
                 sources=sources)  # fmt: skip
 
 
-def _convergence(quick: bool, _: Path) -> Iterator[Any]:
+def _convergence(quick: bool, _: Work) -> Iterator[Any]:
     found = {t: Result.load(FOLDER, f"wave_t{t}") for t in wave.SETTINGS}
     return wave.convergence(
         quick, {t: result.data["lowest"] for t, result in found.items() if result is not None}
@@ -64,6 +80,9 @@ GATES: dict[str, Gate] = {
     "barotropic": _short("Barotropic vorticity", layer.barotropic, _LAYER),
     "galewsky": _short("Barotropic instability", layer.galewsky, _LAYER),
     "rest": _short("State at rest", dry.rest, (*_DRY, "tools/gates/dry.py")),
+    "mountain_rest": _short(
+        "Rest over narrow mountains", dry.mountain_rest, (*_DRY, *_STATES, "tools/gates/dry.py")
+    ),
     "steady": _short("Steady baroclinic flow", dry.steady, (*_DRY, "tools/gates/dry.py")),
     **{
         f"wave_t{t}": _short(f"Baroclinic wave, T{t}", wave.wave(t), (*_DRY, "tools/gates/wave.py"))
@@ -74,10 +93,42 @@ GATES: dict[str, Gate] = {
         text=wave.convergence.__doc__ or "",
         sources=(*_DRY, "tools/gates/wave.py"), needs=tuple(f"wave_t{t}" for t in wave.SETTINGS),
     ),
+    "rossby_haurwitz": _short(
+        "Rossby-Haurwitz wave in three dimensions", published.rossby_haurwitz,
+        (*_CASES, "cases/tests/asp_2008_4_0_0_t42.yaml"),
+    ),
+    "mountain_wave": _short(
+        "Waves behind a mountain", published.mountain_wave,
+        (*_CASES, "cases/tests/asp_2008_5_0_0_t42.yaml"),
+    ),
+    "moist_wave": _short(
+        "Dry and moist wave", published.moist_wave,
+        (*_CASES, "physics/columns/condensation.py", "physics/dynamics/moisture.py",
+         "physics/dynamics/transport*.py", "cases/tests/ullrich_2014_dry_t42.yaml",
+         "cases/tests/dcmip_2016_1_1_t42.yaml"),
+    ),
     "conservation": _short("Conservation", dry.conservation, (*_DRY, "tools/gates/dry.py")),
+    "torque": _short(
+        "Angular momentum", dry.torque,
+        (*_FORCED, "physics/dynamics/angular_momentum.py", "tools/gates/dry.py"),
+    ),
+    "transport_2d": _short("Transport in two dimensions", transport.two_dimensions, _TRANSPORT),
+    "transport_3d": _short("Transport in three dimensions", transport.three_dimensions, _TRANSPORT),
+    "terminator": _short("Terminator chemistry", transport.chemistry, _TRANSPORT),
     "held_suarez": Gate(
         title="Held-Suarez climate", call=held_suarez.held_suarez,
         text=held_suarez.held_suarez.__doc__ or "",
         sources=(*_FORCED, held_suarez.CASE, "tools/gates/held_suarez.py", "tools/gates/peer.py"),
+    ),
+    "polvani_kushner": Gate(
+        title="Polar vortex", call=polvani_kushner.polvani_kushner,
+        text=polvani_kushner.polvani_kushner.__doc__ or "",
+        sources=(*_FORCED, "physics/columns/polvani_kushner.py", "physics/columns/sponge.py",
+                 polvani_kushner.CASE, "tools/gates/polvani_kushner.py"),
+    ),
+    "endurance": Gate(
+        title="A thousand days of earth_t31", call=endurance.endurance,
+        text=endurance.endurance.__doc__ or "",
+        sources=("cases/earth_t31.yaml", "tools/gates/endurance.py"),
     ),
 }  # fmt: skip

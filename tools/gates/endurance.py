@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from gates.longrun import Work
 from gates.rows import Data, Row, Table, at_least, at_most, below
 
 DAYS = 1000.0
@@ -62,7 +63,7 @@ _HEAD = [
 ]  # fmt: skip
 
 
-def endurance(quick: bool, work: Path) -> Iterator[Row | Table | Data]:
+def endurance(quick: bool, work: Work) -> Iterator[Row | Table | Data]:
     """1000 days of `earth_t31` with its physics, in float32 and in float64.
 
     From the runs' own files: the fastest wind of a daily mean, the zonal-mean jets, temperature and
@@ -72,7 +73,7 @@ def endurance(quick: bool, work: Path) -> Iterator[Row | Table | Data]:
         return
     found: dict[str, Any] = {}
     for precision in PRECISIONS:
-        folder = work / f"earth_t31_{precision}"
+        folder = work.folder / f"earth_t31_{precision}"
         report = folder / "run.json"
         if not report.is_file():
             raise FileNotFoundError(f"no finished run in {folder}; make it with:\n{__doc__}")
@@ -81,7 +82,7 @@ def endurance(quick: bool, work: Path) -> Iterator[Row | Table | Data]:
     made = {str(n): str(v) for n, v in found["float32"]["versions"].items()}
     yield Data(numbers={"seconds": seconds, "made": made})
     for precision, report in found.items():
-        folder = work / f"earth_t31_{precision}"
+        folder = work.folder / f"earth_t31_{precision}"
         yield at_least(f"{precision}: days run", report["days_run"], "", DAYS - 1e-6, ".0f")
         rows = list(_blocks(folder))
         fastest = max(float(row[1]) for row in rows)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from gates import peer
-from gates.longrun import about, carry_out
+from gates.longrun import Work, about, carry_out
 from gates.pictures import Panel, section_panels
 from gates.rows import Data, Picture, Row, Table, at_least, at_most, near
 from gates.zonal import Climate
@@ -166,7 +165,7 @@ def picture(climate: Climate, name: str, caption: str) -> Picture:
     return Picture(name=name, caption=caption, png=section_panels(panels, columns=3))
 
 
-def held_suarez(quick: bool, work: Path) -> Iterator[Row | Table | Picture | Data]:
+def held_suarez(quick: bool, work: Work) -> Iterator[Row | Table | Picture | Data]:
     """Climate of Held and Suarez (1994), T42, 20 sigma levels, float32, days 200 to 1200.
 
     Four samples a day. The reference is an independent spectral core at the same truncation with a
@@ -175,14 +174,14 @@ def held_suarez(quick: bool, work: Path) -> Iterator[Row | Table | Picture | Dat
     friction.
     """
     if quick:  # too short for a climate: that it runs and has begun to turn
-        folder = work / "held_suarez"
-        carry_out(CASE, 10.0, folder, changes={"atmosphere.truncation": "T21"}, block=5.0)
+        changes = {"atmosphere.truncation": "T21"}
+        folder = carry_out(CASE, 10.0, work, "held_suarez", changes=changes, block=5.0)
         climate = Climate.load(folder)
         fastest = float(climate.blocks["fastest"].max())
         yield at_most("fastest wind to day 10, T21 [m/s]", fastest, "", 30.0, ".1f")
         yield at_least("westerlies aloft, T21 [m/s]", climate.mean("ua").max(), "", 1.0, ".1f")
         return
-    folder = carry_out(CASE, DAYS, work / "held_suarez")
+    folder = carry_out(CASE, DAYS, work, "held_suarez")
     climate = Climate.load(folder).between(SPIN_UP, DAYS)
     yield about(folder, climate)
     yield from gates(climate)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from gates.longrun import SAMPLES, about, carry_out
+from gates.longrun import SAMPLES, Work, about, carry_out
 from gates.pictures import Panel, section_panels
 from gates.rows import Data, Picture, Row, Table, at_least, at_most, near
 from gates.zonal import Climate
@@ -100,7 +99,7 @@ def table(climate: Climate, strength: int) -> Table:
     return Table(caption=caption, head=["", "ours", "reference"], body=body)
 
 
-def polvani_kushner(quick: bool, work: Path) -> Iterator[Row | Table | Picture | Data]:
+def polvani_kushner(quick: bool, work: Work) -> Iterator[Row | Table | Picture | Data]:
     """Stratosphere of Polvani and Kushner (2002), T21, 40 levels to 0.2 hPa, days 250 to 1000.
 
     Leapfrog with 22.5 minutes, float32, del^8 of 0.1 day, T_T = 216.65 K, northern winter. The
@@ -113,9 +112,10 @@ def polvani_kushner(quick: bool, work: Path) -> Iterator[Row | Table | Picture |
         changes: dict[str, Any] = {"radiation.vortex_lapse_rate": f"{strength} K km-1"}
         if quick:
             changes |= {"atmosphere.truncation": "T10", "atmosphere.dt": "45 min"}
-        folder = work / f"polvani_kushner_{strength}"
-        carry_out(CASE, 10.0 if quick else DAYS, folder, changes=changes,
-                  block=5.0 if quick else 50.0)  # fmt: skip
+        folder = carry_out(
+            CASE, 10.0 if quick else DAYS, work, f"polvani_kushner_{strength}", changes=changes,
+            block=5.0 if quick else 50.0,
+        )  # fmt: skip
         whole = Climate.load(folder)
         found[strength] = whole if quick else whole.between(SPIN_UP, DAYS)
         said = about(folder, whole)

@@ -88,8 +88,8 @@ def collect(
             (folder / item.name).write_bytes(item.png)
             found.pictures.append((item.name, item.caption))
     seconds = float(found.data.pop("seconds", time.perf_counter() - began))
-    made = found.data.pop("made", {})
-    return replace(found, seconds=round(seconds, 1), made=made)
+    made, sources = found.data.pop("made", {}), found.data.pop("sources", "")
+    return replace(found, seconds=round(seconds, 1), made=made, sources=sources)
 
 
 def fingerprint(patterns: Sequence[str]) -> str:
