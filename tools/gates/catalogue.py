@@ -13,6 +13,7 @@ from gates import (
     layer,
     polvani_kushner,
     published,
+    spectrum,
     transform,
     transport,
     wave,
@@ -119,6 +120,11 @@ GATES: dict[str, Gate] = {
         title="Held-Suarez climate", call=held_suarez.held_suarez,
         text=held_suarez.held_suarez.__doc__ or "",
         sources=(*_FORCED, held_suarez.CASE, "tools/gates/held_suarez.py", "tools/gates/peer.py"),
+    ),
+    "spectrum": Gate(
+        title="Spectrum of kinetic energy", call=spectrum.spectrum,
+        text=spectrum.spectrum.__doc__ or "", needs=("held_suarez",),
+        sources=(*_FORCED, held_suarez.CASE, "tools/gates/spectrum.py"),
     ),
     "polvani_kushner": Gate(
         title="Polar vortex", call=polvani_kushner.polvani_kushner,
