@@ -123,8 +123,8 @@ def test_a_variable_that_the_initial_state_lacks_is_named(refused: Refused, tmp_
     write_analysis(tmp_path / "start.nc", lacks="q")
     assert refused(change=ANALYSIS) == [
         "no such variable for the initial state: specific_humidity in TMP/start.nc; expected "
-        "specific_humidity or q or hus or shum or relative_humidity or r or hur or rh or rhum; name "
-        "it with initial.variables; the file has lev, lat, lon, u, v, t, z"
+        "specific_humidity or q or hus or shum or relative_humidity or r or hur or rh or rhum; "
+        "name it with initial.variables; the file has lev, lat, lon, u, v, t, z"
     ]
 
 
