@@ -275,7 +275,8 @@ class SpectralTransform:
         self._fourier_from_rows(grid, fourier.view(self.nlat, 2 * whole, fields))
         by_m = fourier
         if self.share is not None:
-            by_m = self._buffer("by_m", (self.all_sin_lat.size, self.size_m, size))
+            # Not the room of the synthesis, which has to keep its zeros.
+            by_m = self._buffer("received", (self.all_sin_lat.size, self.size_m, size))
             self.share.to_wavenumbers(fourier.numpy(), by_m.numpy())
         spec = self.zeros(fields) if out is None else out
         self._legendre.analysis(by_m, spec.view(self.size_m, size, self.size_l))
