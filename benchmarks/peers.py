@@ -34,6 +34,7 @@ STARTED = time.perf_counter()
 HERE = Path(__file__).resolve().parent
 HOME = Path.home() / ".cache" / "isthmus" / "peers"
 PEER = "dinosaur==1.5.1"
+MPIEXEC = shutil.which("mpiexec", path=str(Path(sys.executable).parent)) or shutil.which("mpiexec")
 SETUPS = {"T31L8": (31, 8, 30.0), "T42L25": (42, 25, 20.0), "T85L25": (85, 25, 10.0)}
 
 
@@ -142,7 +143,7 @@ class Child:
 def ours(name: str, ranks: int) -> Child:
     command = [sys.executable, str(HERE / "peers.py"), "--child", name]
     if ranks > 1:
-        command = ["mpiexec", "-n", str(ranks), *command]
+        command = [str(MPIEXEC), "-n", str(ranks), *command]
     path = os.pathsep.join(p for p in (str(HERE.parent), os.environ.get("PYTHONPATH")) if p)
     return Child.started(command, {"ISTHMUS_THREADS": "1", "PYTHONPATH": path})
 
@@ -213,7 +214,7 @@ def main() -> None:
         install(options.home)
     if not (options.home / "bin" / "python").exists():
         parser.error(f"no peer in {options.home}: run with --install once")
-    if options.ranks > 1 and shutil.which("mpiexec") is None:
+    if options.ranks > 1 and MPIEXEC is None:
         parser.error("no mpiexec for --ranks 2; use --ranks 1")
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:2])

@@ -13,6 +13,7 @@ from gates.longrun import Work, about, carry_out
 from gates.page import PAGE, _anchor, render
 from gates.pictures import Panel, section_panels, sphere_panels
 from gates.rows import Data, Picture, Row, Table, at_least, at_most, below, factor, near
+from gates.spectrum import kinetic_energy, slope, upturn
 from gates.store import FOLDER, Result, bare, collect, fingerprint
 from gates.zonal import Climate, Sampler
 
@@ -214,3 +215,28 @@ def test_a_finished_run_is_read_in_blocks_of_days(tmp_path):
     rows = list(_blocks(tmp_path / "run", 2.0))
     assert [row[0] for row in rows] == ["0 to 2", "2 to 4"]
     assert abs(float(rows[-1][5])) < 1e-5 and float(rows[-1][1]) > 0.0
+
+
+def test_the_spectrum_of_kinetic_energy_sums_to_the_kinetic_energy():
+    import torch
+
+    from physics.dynamics.transform import SpectralTransform
+
+    tr = SpectralTransform(truncation=10, nlat=16, nlon=32, radius=6.371e6, dtype=torch.float64)
+    draws = torch.Generator().manual_seed(4)
+    spec = 1e-5 * torch.randn(tr.spectral_shape(4), dtype=tr.dtype, generator=draws) * tr.inside
+    spec[0, 1] = 0.0
+    spec[0, :, :, 0] = 0.0  # no global mean of vorticity and divergence
+    u, v = tr.wind_on_grid(spec[:, :, :2], spec[:, :, 2:])
+    kinetic = 0.5 * (u**2 + v**2).mean(2).mean(0).numpy() @ tr.gauss_weights / 2.0
+    energy = kinetic_energy(spec.numpy(), 2, slice(None))
+    assert energy.sum() == pytest.approx(kinetic, rel=1e-12)
+
+
+def test_slope_and_upturn_of_a_power_law():
+    n = np.arange(1.0, 43.0)
+    assert slope(n**-3.0) == pytest.approx(-3.0)
+    assert upturn(n**-3.0) < 1.0
+    piled = n**-3.0
+    piled[-1] *= 5.0
+    assert upturn(piled) > 4.0

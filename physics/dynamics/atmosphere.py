@@ -118,6 +118,8 @@ class SpectralParameters(Params):
     off_centring: float = Limit(default=0.0, ge=0.0, le=1.0)
     """Of the semi-implicit terms; 0 is second order, 0.1 damps gravity waves."""
     taper_orography: bool = True
+    device: str = "cpu"
+    """Where the state lives; the driver's physics and output read it in the memory of the CPU."""
 
     @model_validator(mode="after")
     def _latitudes_fit(self) -> SpectralParameters:
@@ -130,6 +132,19 @@ class SpectralParameters(Params):
                 found=str(n),
             )
         return self
+
+    @field_validator("device")
+    @classmethod
+    def _device(cls, value: str) -> str:
+        if value != "cpu":
+            raise BadValue(
+                "no such device for a run: schemes and output share the state's memory on the CPU",
+                expected="'cpu'",
+                found=repr(value),
+                remedy="for gradients and ensembles on a GPU use physics.dynamics.unroll with "
+                f"DynamicalCore(device={value!r}, ...)",
+            )
+        return value
 
     @field_validator("initial")
     @classmethod

@@ -1,8 +1,9 @@
-r"""Spherical harmonic transform of many fields at once, as two batched matrix products.
+r"""Spherical harmonic transform of many fields at once, as matrix products.
 
 A real field is f = sum_{n<=T} sum_{|m|<=n} f_n^m P_n^m(sin phi) exp(i m lambda). Spectral arrays
 are real tensors ``[T+1 (m), 2 (real, imaginary), field, T+2 (l = n - m)]``: with m outermost and l
-innermost, the Legendre stage is one ``bmm`` over m on the array as it lies in memory. It writes
+innermost, the Legendre stage is a few ``bmm`` over m on the array as it lies in memory (see
+``legendre_products``). It writes
 ``[lat, m, 2, field]``, and each latitude of that is, without a copy, the matrix that the longitude
 stage multiplies: for small grids the Fourier sum is one more matrix product that writes a row of
 ``[field, lat, lon]`` directly (no transposition anywhere), for larger grids an FFT after one
@@ -275,8 +276,8 @@ class SpectralTransform:
         self._fourier_from_rows(grid, fourier.view(self.nlat, 2 * whole, fields))
         by_m = fourier
         if self.share is not None:
-            # Not the room of the synthesis, which has to keep its zeros.
-            by_m = self._buffer("received", (self.all_sin_lat.size, self.size_m, size))
+            # Not the buffer of the synthesis, which relies on the zeros it never writes.
+            by_m = self._buffer("gathered", (self.all_sin_lat.size, self.size_m, size))
             self.share.to_wavenumbers(fourier.numpy(), by_m.numpy())
         spec = self.zeros(fields) if out is None else out
         self._legendre.analysis(by_m, spec.view(self.size_m, size, self.size_l))

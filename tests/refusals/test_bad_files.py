@@ -114,8 +114,8 @@ def test_nan_in_the_initial_state_is_refused_with_the_place(
 ) -> None:
     write_analysis(tmp_path / "start.nc", hole=True)
     assert refused(change=ANALYSIS) == [
-        "missing values (NaN): t in TMP/start.nc; expected a number everywhere; found 1 missing of "
-        "432, the first at level 700, lat -20, lon 120"
+        "missing values (NaN): t in TMP/start.nc; expected a number everywhere above the ground; "
+        "found 1 missing of 432, the first at level 700 hPa, lat -20, lon 120"
     ]
 
 
@@ -123,7 +123,8 @@ def test_a_variable_that_the_initial_state_lacks_is_named(refused: Refused, tmp_
     write_analysis(tmp_path / "start.nc", lacks="q")
     assert refused(change=ANALYSIS) == [
         "no such variable for the initial state: specific_humidity in TMP/start.nc; expected "
-        "specific_humidity or q or hus; the file has lev, lat, lon, u, v, t, z"
+        "specific_humidity or q or hus or shum or relative_humidity or r or hur or rh or rhum; "
+        "name it with initial.variables; the file has lev, lat, lon, u, v, t, z"
     ]
 
 

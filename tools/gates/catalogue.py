@@ -12,6 +12,8 @@ from gates import (
     held_suarez,
     layer,
     polvani_kushner,
+    published,
+    spectrum,
     transform,
     transport,
     wave,
@@ -29,6 +31,9 @@ _DRY = (
     "physics/dynamics/leapfrog.py", "physics/dynamics/sil3.py", "physics/dynamics/fused.py",
     "physics/dynamics/initial.py",
 )  # fmt: skip
+_STATES = ("physics/dynamics/initial_states.py", "physics/dynamics/initial_published.py")
+_CASES = (*_DRY, *_STATES, "physics/dynamics/atmosphere.py", "coupler/driver/loop.py",
+          "tools/gates/published.py")  # fmt: skip
 _FORCED = (*_DRY, "physics/dynamics/atmosphere.py", "physics/columns/held_suarez.py",
            "physics/columns/rayleigh.py", "coupler/driver/loop.py", "tools/gates/zonal.py",
            "tools/gates/longrun.py")  # fmt: skip
@@ -76,6 +81,9 @@ GATES: dict[str, Gate] = {
     "barotropic": _short("Barotropic vorticity", layer.barotropic, _LAYER),
     "galewsky": _short("Barotropic instability", layer.galewsky, _LAYER),
     "rest": _short("State at rest", dry.rest, (*_DRY, "tools/gates/dry.py")),
+    "mountain_rest": _short(
+        "Rest over narrow mountains", dry.mountain_rest, (*_DRY, *_STATES, "tools/gates/dry.py")
+    ),
     "steady": _short("Steady baroclinic flow", dry.steady, (*_DRY, "tools/gates/dry.py")),
     **{
         f"wave_t{t}": _short(f"Baroclinic wave, T{t}", wave.wave(t), (*_DRY, "tools/gates/wave.py"))
@@ -85,6 +93,20 @@ GATES: dict[str, Gate] = {
         title="Baroclinic wave, convergence", call=_convergence,
         text=wave.convergence.__doc__ or "",
         sources=(*_DRY, "tools/gates/wave.py"), needs=tuple(f"wave_t{t}" for t in wave.SETTINGS),
+    ),
+    "rossby_haurwitz": _short(
+        "Rossby-Haurwitz wave in three dimensions", published.rossby_haurwitz,
+        (*_CASES, "cases/tests/asp_2008_4_0_0_t42.yaml"),
+    ),
+    "mountain_wave": _short(
+        "Waves behind a mountain", published.mountain_wave,
+        (*_CASES, "cases/tests/asp_2008_5_0_0_t42.yaml"),
+    ),
+    "moist_wave": _short(
+        "Dry and moist wave", published.moist_wave,
+        (*_CASES, "physics/columns/condensation.py", "physics/dynamics/moisture.py",
+         "physics/dynamics/transport*.py", "cases/tests/ullrich_2014_dry_t42.yaml",
+         "cases/tests/dcmip_2016_1_1_t42.yaml"),
     ),
     "conservation": _short("Conservation", dry.conservation, (*_DRY, "tools/gates/dry.py")),
     "torque": _short(
@@ -98,6 +120,11 @@ GATES: dict[str, Gate] = {
         title="Held-Suarez climate", call=held_suarez.held_suarez,
         text=held_suarez.held_suarez.__doc__ or "",
         sources=(*_FORCED, held_suarez.CASE, "tools/gates/held_suarez.py", "tools/gates/peer.py"),
+    ),
+    "spectrum": Gate(
+        title="Spectrum of kinetic energy", call=spectrum.spectrum,
+        text=spectrum.spectrum.__doc__ or "", needs=("held_suarez",),
+        sources=(*_FORCED, held_suarez.CASE, "tools/gates/spectrum.py"),
     ),
     "polvani_kushner": Gate(
         title="Polar vortex", call=polvani_kushner.polvani_kushner,

@@ -48,6 +48,21 @@ class Panel:
     """Value of the colours' middle."""
 
 
+def at_pressure(field: Any, full: Any, pressure: float) -> Any:
+    """A field [level, lat, lon] at a pressure [Pa], linear in ln p, [lat, lon].
+
+    Args:
+        field: on levels.
+        full: pressure of the levels [Pa], [level, lat, lon].
+        pressure: wanted [Pa]; below the lowest level its value is continued.
+    """
+    ln_p, wanted = np.log(full), np.log(pressure)
+    k = np.clip((ln_p < wanted).sum(0) - 1, 0, ln_p.shape[0] - 2)[None]
+    upper, lower = np.take_along_axis(ln_p, k, 0), np.take_along_axis(ln_p, k + 1, 0)
+    above, under = np.take_along_axis(field, k, 0), np.take_along_axis(field, k + 1, 0)
+    return (above + (wanted - upper) / (lower - upper) * (under - above))[0]
+
+
 def _style(axes: Any) -> None:
     axes.tick_params(colors=INK, labelsize=7, length=3)
     for spine in axes.spines.values():

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from gates.dry import run, wave_2006
-from gates.pictures import Panel, sphere_panels
+from gates.pictures import Panel, at_pressure, sphere_panels
 from gates.rows import Data, Picture, Row, Table, at_most, near
 from physics.dynamics.core import DynamicalCore
 
@@ -57,22 +57,14 @@ SETTINGS = {
 
 def at_850(core: DynamicalCore) -> dict[str, Any]:
     """Temperature [K] and vorticity [s-1] at 850 hPa, and surface pressure [Pa], [lat, lon]."""
-    x = core.newest()
-    nlev = core.levels.nlev
+    x, nlev = core.newest(), core.levels.nlev
     with torch.no_grad():
         spec = torch.from_numpy(core.memory()["spectral_now"])[:, :, :nlev]
         vorticity = core.transform.synthesis(spec.contiguous()).numpy()
     half = core.levels.half_pressure(x["ps"])
-    ln_p = np.log(0.5 * (half[1:] + half[:-1]))
-    k = np.clip((ln_p < np.log(8.5e4)).sum(0) - 1, 0, nlev - 2)[None]
-    upper, lower = np.take_along_axis(ln_p, k, 0), np.take_along_axis(ln_p, k + 1, 0)
-    share = (np.log(8.5e4) - upper) / (lower - upper)
-
-    def level(field: Any) -> Any:
-        above, under = np.take_along_axis(field, k, 0), np.take_along_axis(field, k + 1, 0)
-        return (above + share * (under - above))[0]
-
-    return {"ta": level(x["ta"]), "rv": level(vorticity), "ps": x["ps"]}
+    full = 0.5 * (half[1:] + half[:-1])
+    ta, rv = (at_pressure(field, full, 8.5e4) for field in (x["ta"], vorticity))
+    return {"ta": ta, "rv": rv, "ps": x["ps"]}
 
 
 def wave(truncation: int) -> Callable[[bool], Iterator[Row | Table | Picture | Data]]:
