@@ -37,7 +37,13 @@ def start(ranks: int, *words: object) -> subprocess.Popen:
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
+        preexec_fn=_interruptible,
     )
+
+
+def _interruptible() -> None:
+    """Tests that run in the background of a shell were told to ignore interrupts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def finish(job: subprocess.Popen) -> tuple[int, str]:
