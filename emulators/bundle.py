@@ -47,6 +47,12 @@ class Bundle:
     network: Network
     reference: dict[str, Tensor]
 
+    @property
+    def domain(self) -> dict[str, Tensor]:
+        """The training columns as `emulators.domain.fit_domain` measured them; may be empty."""
+        lead = "domain."
+        return {k.removeprefix(lead): v for k, v in self.reference.items() if k.startswith(lead)}
+
 
 def sha256(path: Path) -> str:
     """SHA-256 of a file, hexadecimal."""
@@ -61,6 +67,7 @@ def write_bundle(
     reference_inputs: Mapping[str, Tensor],
     *,
     overwrite: bool = False,
+    domain: Mapping[str, Tensor] | None = None,
 ) -> Path:
     """Writes a bundle folder; the reference outputs are computed here from the network as stored.
 
@@ -70,6 +77,7 @@ def write_bundle(
         network: the network that `spec.architecture` describes, with its weights.
         reference_inputs: inputs in channel units, shape [level|interface, n] or [n].
         overwrite: whether a bundle already there is replaced.
+        domain: the training columns as `emulators.domain.fit_domain` measured them.
 
     Raises:
         DataError: when something is already at `path` (unless a bundle may be replaced).
@@ -97,6 +105,7 @@ def write_bundle(
             outputs = stored.eval()(inputs)
         tensors = {f"input.{k}": v for k, v in inputs.items()}
         tensors |= {f"output.{k}": v.contiguous() for k, v in outputs.items()}
+        tensors |= {f"domain.{k}": v.contiguous() for k, v in (domain or {}).items()}
         save_file(tensors, beside / REFERENCE)
         hashes = {name: sha256(beside / name) for name in (WEIGHTS, REFERENCE)}
         text = yaml.safe_dump(

@@ -114,7 +114,8 @@ class EmulatorTendency(Tendency):
             )
         if self.fallback is not None:
             check_fallback(self, self.fallback)
-        self._guard = Guard(self.bundle.spec, self.fallback, host)
+        self._guard = Guard(self.bundle.spec, self.fallback, host, self.bundle.domain)
+        self._moved = f"guard_moved_{self.process}"
         self._flag = f"guard_{self.process}"
         self._views: dict[str, tuple[Array, Tensor]] = {}
         self.casts = ()
@@ -141,6 +142,9 @@ class EmulatorTendency(Tendency):
                 inputs, fluxes, x, now, hand_over=self.p.guard == "hand_over"
             )
             self._view(self._flag, getattr(diag, self._flag)).copy_(guarded)
+            if spec.guard.largest_drag is not None:
+                moved = self._guard.limit(fluxes, x.phalf)
+                self._view(self._moved, getattr(diag, self._moved)).copy_(moved)
 
     def _view(self, name: str, array: Array) -> Tensor:
         """A tensor on the array's memory; made anew only when another array is given."""
@@ -256,20 +260,36 @@ def emulator_class(
         "scheme": spec.name,
         "bundle": bundle,
         "interval": spec.interval,
-        "inputs": tuple(Port(field=FIELDS[c.name], units=c.units) for c in spec.inputs),
+        "inputs": with_ports(
+            tuple(Port(field=FIELDS[c.name], units=c.units) for c in spec.inputs),
+            reads("phalf") if spec.guard.largest_drag is not None else (),
+        ),
         "fluxes": tuple(
             Flux(field=FIELDS[o.name], of=o.of, top=o.top, dump_above=o.dump_above)
             for o in spec.outputs
         ),
-        "diagnostics": (
-            Field(
-                name=f"guard_{spec.process}",
-                standard_name=None,
-                long_name=f"Share of Columns Taken from the Emulator of {spec.process}",
-                units="1",
-                dims=COLUMN,
-                valid=(0.0, 1.0),
-            ),
-        ),
+        "diagnostics": _diagnostics(spec),
     }
     return cast(type[EmulatorTendency], type(f"Emulator_{spec.name}", (EmulatorTendency,), members))
+
+
+def _diagnostics(spec: BundleSpec) -> tuple[Field, ...]:
+    """What the guard did, as maps."""
+    taken = Field(
+        name=f"guard_{spec.process}",
+        standard_name=None,
+        long_name=f"Share of Columns Taken from the Emulator of {spec.process}",
+        units="1",
+        dims=COLUMN,
+        valid=(0.0, 1.0),
+    )
+    if spec.guard.largest_drag is None:
+        return (taken,)
+    moved = Field(
+        name=f"guard_moved_{spec.process}",
+        standard_name=None,
+        long_name=f"Momentum Flux of the Emulator of {spec.process} Handed to Lower Layers",
+        units=spec.outputs[0].units,
+        dims=COLUMN,
+    )
+    return (taken, moved)

@@ -98,18 +98,37 @@ class Architecture(Data):
 
 
 class GuardRule(Data):
-    """When a column is outside the training domain, in units of each channel's training range."""
+    """When a column is outside the training domain, and what a whole call may cost."""
 
     margin: float = Field(default=0.1, ge=0.0)
-    """A value further out than this counts its column as outside."""
+    """A value further out than this counts its column as outside, in training ranges."""
     wide_margin: float = Field(default=0.5, ge=0.0)
     """A value further out than this hands its column to the fallback, until it is back inside
-    `margin` (hysteresis)."""
+    all narrow margins (hysteresis)."""
+    z_margin: float | None = Field(default=None, gt=0.0)
+    """The same for the largest normalized value of a column; None: not looked at."""
+    z_wide_margin: float | None = Field(default=None, gt=0.0)
+    mahalanobis_margin: float | None = Field(default=None, gt=0.0)
+    """The same for the Mahalanobis distance (`emulators.domain`), in units of what one training
+    column in a thousand exceeds."""
+    mahalanobis_wide_margin: float | None = Field(default=None, gt=0.0)
+    fraction: float = Field(default=1.0, gt=0.0, le=1.0)
+    """Where more than this share of all columns is not believed, none is, until the share falls
+    below half of it. Without a fallback the run ends there."""
+    largest_drag: float | None = Field(default=None, gt=0.0)
+    """A layer is not pushed harder than this [m s-2]: what exceeds it goes to the layer below, so
+    that the column's momentum stays what the fluxes say. None: no limit."""
 
     @model_validator(mode="after")
     def _ordered(self) -> GuardRule:
         if self.wide_margin < self.margin:
             raise ValueError("wide_margin must not be smaller than margin")
+        for lead in ("z", "mahalanobis"):
+            narrow, wide = (getattr(self, f"{lead}_{m}") for m in ("margin", "wide_margin"))
+            if (narrow is None) != (wide is None) or (narrow is not None and wide < narrow):
+                raise ValueError(
+                    f"{lead}_margin and {lead}_wide_margin are given together, the narrow one first"
+                )
         return self
 
 
