@@ -13,7 +13,10 @@ from torch import Tensor, nn
 from coupler.interface.errors import ContractError, Problem, nearest
 from emulators.schema import BundleSpec
 
-ARCHITECTURES = {"column_mlp": "emulators.networks.column_mlp:ColumnMLP"}
+ARCHITECTURES = {
+    "column_mlp": "emulators.networks.column_mlp:ColumnMLP",
+    "column_conv": "emulators.networks.column_conv:ColumnConv",
+}
 """Name to ``module:class``, imported when needed."""
 
 
