@@ -303,8 +303,14 @@ def joined(parts: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
     return {k: torch.cat([p[k] for p in parts], dim=-1) for k in parts[0]}
 
 
-def thinned(fields: dict[str, Tensor], most: int) -> dict[str, Tensor]:
-    """Every s-th column, so that at most `most` are left."""
+def thinned(fields: dict[str, Tensor], most: int, together: int = 1) -> dict[str, Tensor]:
+    """Every s-th column, or map of `together` columns, so that at most `most` columns are left."""
     n = next(iter(fields.values())).shape[-1]
-    step = -(-n // most)
-    return fields if step == 1 else {k: v[..., ::step].contiguous() for k, v in fields.items()}
+    step = -(-n // max(most, together))
+    if step == 1:
+        return fields
+    if together == 1:
+        return {k: v[..., ::step].contiguous() for k, v in fields.items()}
+    maps = torch.arange(0, n // together, step)
+    index = (maps[:, None] * together + torch.arange(together)).reshape(-1)
+    return {k: v[..., index] for k, v in fields.items()}

@@ -126,7 +126,11 @@ def fit(
     loss_of = Loss(spec, train, optimizer.drag_weight).to(device)
     inputs = [c.name for c in spec.inputs]
     n = next(iter(train.values())).shape[-1]
-    batches = -(-n // optimizer.batch)
+    # A network that sees whole maps is shown whole maps; for others a sample is a column.
+    together = getattr(network, "columns_together", 1)
+    samples, each = n // together, max(1, optimizer.batch // together)
+    within = torch.arange(together)
+    batches = -(-samples // each)
     adam = torch.optim.AdamW(
         network.parameters(), lr=optimizer.learning_rate, weight_decay=optimizer.weight_decay
     )
@@ -145,11 +149,12 @@ def fit(
             if epoch - history.best_epoch > optimizer.patience or epoch == stop_after:
                 break
             order = torch.randperm(
-                n, generator=torch.Generator().manual_seed(seed * 100003 + epoch)
+                samples, generator=torch.Generator().manual_seed(seed * 100003 + epoch)
             )
             total = torch.zeros((), dtype=torch.float64)
             for i in range(batches):
-                index = order[i * optimizer.batch : (i + 1) * optimizer.batch]
+                chosen = order[i * each : (i + 1) * each]
+                index = (chosen[:, None] * together + within).reshape(-1)
                 batch = {k: v[..., index].to(device) for k, v in train.items()}
                 rate = learning_rate(epoch * batches + i, optimizer.epochs * batches, optimizer)
                 for group in adam.param_groups:
@@ -290,10 +295,12 @@ def evaluate(
 ) -> float:
     """The loss over all columns of `fields`."""
     n = next(iter(fields.values())).shape[-1]
+    together = getattr(network, "columns_together", 1)
+    batch = max(1, 16384 // together) * together
     total = 0.0
     with torch.no_grad():
-        for j in range(0, n, 16384):
-            part = {k: v[..., j : j + 16384].to(loss_of.scale.device) for k, v in fields.items()}
+        for j in range(0, n, batch):
+            part = {k: v[..., j : j + batch].to(loss_of.scale.device) for k, v in fields.items()}
             y = network.normalized({k: part[k] for k in inputs})
             size = next(iter(part.values())).shape[-1]
             total += float(loss_of(y, loss_of.target(part))) * size / n

@@ -16,7 +16,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from coupler.interface.errors import ConfigError, Problem, nearest
+from coupler.interface.errors import ConfigError, DataError, Problem, nearest
 from coupler.interface.fields import FIELDS
 from emulators.bundle import load_bundle, read_spec, same_levels, write_bundle
 from emulators.domain import fit_domain
@@ -137,6 +137,10 @@ def train(
         spec = continued(before.spec, spec)
     torch.manual_seed(recipe.seed)
     network = build(spec)
+    together = getattr(network, "columns_together", 1)
+    if together > 1:
+        _refuse_samples(recordings, together)
+        fitting, validation = _parts(training, recipe, together)
     if before is not None:
         network.load_state_dict(before.network.state_dict())
     size = sum(p.numel() for p in network.parameters())
@@ -162,7 +166,9 @@ def train(
     estimate = predict(network, {n: test.fields[n] for n in recipe.inputs})
     result = skill(truth, estimate, test.levels)
     print_skill(console, result, truth, test.levels)
-    some = torch.linspace(0, test.n - 1, min(REFERENCE_COLUMNS, test.n)).long()
+    some = torch.arange(together)  # one map
+    if together == 1:
+        some = torch.linspace(0, test.n - 1, min(REFERENCE_COLUMNS, test.n)).long()
     return write_bundle(
         (out or recipe_path.parent / recipe.bundle).resolve(),
         spec.model_copy(update={"skill": result}),
@@ -315,19 +321,43 @@ def _obtain(
 
 
 def _parts(
-    training: list[Columns], recipe: Recipe
+    training: list[Columns], recipe: Recipe, together: int = 1
 ) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
-    """Columns to fit and to validate, replayed ones thinned to their share of what is fitted."""
+    """Columns to fit and to validate, replayed ones thinned to their share of what is fitted.
+
+    Args:
+        training: recordings, the replayed ones last.
+        recipe: says how.
+        together: columns of a map, for a network that sees whole maps.
+    """
     slices = [split(r, recipe.validation, recipe.validation_block) for r in training]
     fitted = [r.take(a) for r, (a, _) in zip(training, slices, strict=True)]
     validation = joined([r.take(b) for r, (_, b) in zip(training, slices, strict=True)])
-    fitting = thinned(joined(fitted[: len(recipe.train)]), recipe.max_columns)
+    fitting = thinned(joined(fitted[: len(recipe.train)]), recipe.max_columns, together)
     if recipe.replay:
         share = recipe.replay_share / (1.0 - recipe.replay_share)
         size = next(iter(fitting.values())).shape[-1]
-        old = thinned(joined(fitted[len(recipe.train) :]), max(1, round(share * size)))
+        wanted = max(1, round(share * size))
+        old = thinned(joined(fitted[len(recipe.train) :]), wanted, together)
         fitting = joined([fitting, old])
-    return fitting, thinned(validation, recipe.max_columns // 5 or 1)
+    return fitting, thinned(validation, recipe.max_columns // 5 or 1, together)
+
+
+def _refuse_samples(training: Sequence[Columns], together: int) -> None:
+    """A network on maps needs recordings of whole maps.
+
+    Raises:
+        DataError: naming the first recording that holds something else.
+    """
+    for r in training:
+        if (r.n // r.times) % together:
+            raise DataError.of(
+                "recording without whole maps",
+                r.source.file,
+                expected=f"calls of {together} columns, the whole grid in its order",
+                found=f"{r.n // r.times} columns a call",
+                remedy="record all columns, or train a network of single columns",
+            )
 
 
 def _identity(spec: BundleSpec, recipe: Recipe) -> str:

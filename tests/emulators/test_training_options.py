@@ -15,12 +15,15 @@ from coupler.interface.errors import ConfigError, DataError
 from coupler.interface.grid import HybridLevels
 from emulators.bundle import load_bundle, read_spec
 from emulators.networks import build
+from emulators.networks.column_mlp import ColumnMLP, ColumnMLPConfig
 from emulators.schema import BundleSpec
 from emulators.training import train, train_seeds
 from emulators.training.averaging import combined, search, update_mean
-from emulators.training.data import read_recording, refuse_leaks, split
+from emulators.training.data import read_recording, refuse_leaks, split, thinned
 from emulators.training.fit import curve, device_of, fit, learning_rate
 from emulators.training.recipe import Optimizer, Recipe, read_recipe
+from emulators.training.skill import predict
+from emulators.training.train import _parts, _refuse_samples
 
 EPOCHS = Optimizer(epochs=5, batch=128, learning_rate=3e-3)
 ALL = (*NAMES, *FLUXES)
@@ -239,8 +242,6 @@ def test_going_on_from_a_bundle_keeps_its_normalization_and_widens_its_domain(
 
 
 def test_replayed_columns_have_the_share_that_is_said(recordings) -> None:
-    from emulators.training.train import _parts
-
     path = recipe(recordings, "share", start="x", replay=[{"file": "3.nc"}], replay_share=0.25)
     new, old = (read_recording(recordings / f"{n}.nc", ALL) for n in (1, 3))
     fitting, _ = _parts([new, old], read_recipe(path))
@@ -252,3 +253,51 @@ def test_replayed_columns_have_the_share_that_is_said(recordings) -> None:
         Recipe.model_validate(
             yaml.safe_load(recipe(recordings, "no", replay=[{"file": "3.nc"}]).read_text())
         )
+
+
+class OnMaps(ColumnMLP):
+    """A network that wants maps of seven columns, and looks at what it is given."""
+
+    columns_together = 7
+    seen: list[torch.Tensor]
+
+    def normalized(self, inputs):
+        self.seen.append(inputs["ps"])
+        return super().normalized(inputs)
+
+
+def test_a_network_on_maps_is_given_whole_maps_in_any_order(spec, data) -> None:
+    network = OnMaps(spec, ColumnMLPConfig(width=9, depth=1))
+    network.seen = []
+    numbered = [
+        {k: v[..., : 7 * n] for k, v in part.items()} | {"ps": torch.arange(7.0 * n)}
+        for part, n in zip(data, (100, 13), strict=True)
+    ]
+    own = spec.model_copy(
+        update={"inputs": [*spec.inputs, spec.input("lat").model_copy(update={"name": "ps"})]}
+    )
+    o = EPOCHS.model_copy(update={"epochs": 2, "batch": 60})
+    fit(network, own, *numbered, optimizer=o, seed=1)
+    assert len(network.seen) == 2 * (13 + 1)  # 100 maps, eight at a time; one look at the others
+    for places in network.seen:
+        maps = places.reshape(-1, 7)
+        assert bool((maps[:, 0] % 7 == 0).all())
+        torch.testing.assert_close(maps - maps[:, :1], torch.arange(7.0).expand_as(maps))
+    assert network.seen[0][0] != 0.0 or network.seen[1][0] != 56.0  # shuffled
+    first = torch.cat(network.seen[:13]).sort().values
+    torch.testing.assert_close(first, torch.arange(700.0))
+    network.seen = []
+    network.eval()
+    predict(network, {n: numbered[0][n] for n in (*NAMES, "ps")}, batch=100)
+    assert {p.numel() for p in network.seen} == {98, 14}
+    half = thinned(numbered[0], 350, 7)["ps"].reshape(-1, 7)
+    assert half.shape[0] == 50 and bool((half[:, 0] % 14 == 0).all())
+
+
+def test_a_recording_without_whole_maps_is_refused_for_a_network_that_needs_them(
+    recordings,
+) -> None:
+    r = read_recording(recordings / "1.nc", ALL)
+    _refuse_samples([r], 11)
+    with pytest.raises(DataError, match=r"without whole maps: 1\.nc; expected calls of 7 columns"):
+        _refuse_samples([r], 7)
