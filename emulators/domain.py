@@ -70,7 +70,8 @@ class Domain:
         along = torch.linalg.vector_norm(self._axes @ z, dim=0).square_()
         left = z.square().sum(dim=0) - (self._plain @ z).square_().sum(dim=0)
         left.clamp_min_(0.0)  # round-off; NaN stays NaN
-        return along.add_(left, alpha=self._rest).sqrt_().mul_(1.0 / self._unit)
+        d: Tensor = along.add_(left, alpha=self._rest).sqrt_().mul_(1.0 / self._unit)
+        return d
 
 
 def _columns(c: Channel) -> tuple[Tensor, Tensor]:

@@ -198,7 +198,7 @@ class Guard:
         bad, of_all = (sum(n) for n in zip(*self._parallel.collect(own), strict=True))
         share = bad / of_all
         # Held until the share is half of the limit: no alternation here either.
-        given_up = share > (0.5 * limit if self.given_up[0] else limit)
+        given_up = bool(share > (0.5 * limit if self.given_up[0] else limit))
         self.given_up[0] = given_up
         if given_up and self.fallback is None:
             raise UnstableError.of(

@@ -41,7 +41,7 @@ class CoupledFlow:
         self._case, self._changes, self._process = case, dict(changes), process
         model = self._model(0)
         atmosphere: Any = model.atmosphere
-        core = getattr(atmosphere, "core", None)
+        core: Any = getattr(atmosphere, "core", None)
         problem = ""
         if core is None or core.sil3 is None:
             problem = "atmosphere.scheme: spectral with stepper: sil3"

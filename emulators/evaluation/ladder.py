@@ -166,12 +166,14 @@ def evaluate(
         t, e = truths[output.name], estimates[output.name]
         scale = np.asarray(output.scale)
         scores[output.name] = _scores(t, e, weights, scale, half, lat, edges, bins, fixed)
-    stacked = [np.concatenate([d[n] for n in outputs]) for d in (truths, estimates)]
+    t_all, e_all = (np.concatenate([d[n] for n in outputs]) for d in (truths, estimates))
     scales = np.concatenate([c.scale for c in spec.outputs])
-    drags = [np.concatenate([drag(d[n], half) for n in outputs]) for d in (truths, estimates)]
-    overall["R2 flux, in Pa"] = pooled_r2(*stacked, weights)
-    overall["R2 flux, normalized"] = pooled_r2(*stacked, weights, scales)
-    overall["R2 drag, in m s-2"] = pooled_r2(*drags, weights)
+    t_drag, e_drag = (
+        np.concatenate([drag(d[n], half) for n in outputs]) for d in (truths, estimates)
+    )
+    overall["R2 flux, in Pa"] = pooled_r2(t_all, e_all, weights)
+    overall["R2 flux, normalized"] = pooled_r2(t_all, e_all, weights, scales)
+    overall["R2 drag, in m s-2"] = pooled_r2(t_drag, e_drag, weights)
     responses, notes = [], []
     overall["roll test, relative change"], note = _roll(
         bundle, fields, estimate, given, calls.size, own, longitudes, weights
@@ -205,7 +207,7 @@ def _more(path: Path) -> tuple[list[str], Array | None]:
         return [], None  # `read_recording` says so
     try:
         with netCDF4.Dataset(path) as file:
-            have = next(([n] for n in ("phalf", "ps") if n in file.variables), [])
+            have: list[str] = next(([n] for n in ("phalf", "ps") if n in file.variables), [])
             return have, np.asarray(file["index"][:]) if "index" in file.variables else None
     except OSError:
         return [], None

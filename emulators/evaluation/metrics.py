@@ -100,11 +100,11 @@ def _without_round_off(variance: F64, values: F64) -> F64:
     return np.where(variance > noise, variance, 0.0)
 
 
-def ratio(over: Array, under: Array) -> F64:
+def ratio(over: Array | float, under: Array | float) -> F64:
     """`over` / `under`, NaN where `under` is 0."""
     over, under = np.broadcast_arrays(np.asarray(over, np.float64), np.asarray(under, np.float64))
     out = np.full(under.shape, np.nan)
-    return np.divide(over, under, out=out, where=under != 0.0)
+    return np.asarray(np.divide(over, under, out=out, where=under != 0.0), np.float64)
 
 
 def pooled_r2(truth: Array, estimate: Array, weights: Array, scale: Array | None = None) -> float:

@@ -99,8 +99,10 @@ class ColumnConv(Network):
             n = x.shape[0]
             filled = x.new_zeros((-(-n // TILE) * TILE, *x.shape[1:]))
             filled[:n] = x
-            y = torch.cat([self.out(self.body(part)) for part in filled.split(TILE)])[:n]
-        return y.permute(2, 1, 0).reshape(self.nlev + 1, -1)
+            tiles = (filled[j : j + TILE] for j in range(0, filled.shape[0], TILE))
+            y = torch.cat([self.out(self.body(tile)) for tile in tiles])[:n]
+        flux: Tensor = y.permute(2, 1, 0).reshape(self.nlev + 1, -1)
+        return flux
 
     def forward(
         self, inputs: Mapping[str, Tensor], out: Mapping[str, Tensor] | None = None

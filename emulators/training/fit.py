@@ -200,8 +200,8 @@ def fit(
         return evaluate(network, loss_of, inputs, validation)
 
     network.eval()
-    chosen = _averaged(kept, validated, history, optimizer, seed, console)
-    network.load_state_dict(chosen)
+    taken = _averaged(kept, validated, history, optimizer, seed, console)
+    network.load_state_dict(taken)
     network.to("cpu")
     return history
 
