@@ -324,7 +324,7 @@ def short_sighted(years: int, seeds: int, work: Path) -> Section:
         ]  # fmt: skip
         body.append(line(seed, run))
     text = (
-        "The control of the gate: convolutions along the column that see 14 of 72 levels "
+        "The control of the gate: convolutions along the column that see 26 of 72 levels "
         "(`emulators/recipes/gw_qbo_short.yaml`). The flux at a height depends on all levels "
         "below; in the training data the near ones tell most of it, so R2 is high. The guard only "
         "counts here. The gate is met when the network fails."
