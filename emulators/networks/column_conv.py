@@ -25,9 +25,10 @@ from emulators.networks import Network
 from emulators.normalization import transformed
 from emulators.schema import BundleSpec, Data
 
-TILE = 512
+TILE = 32
 """Columns per pass in inference, always as many: a column's flux shall not depend on how many
-others there are (see `column_mlp`)."""
+others there are (see `column_mlp`). Few, so that the one column of a model of one does not pay for
+hundreds."""
 
 
 class ColumnConvConfig(Data):
