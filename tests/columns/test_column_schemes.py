@@ -28,6 +28,7 @@ ALL: list[tuple[type[Tendency], dict[str, Any]]] = [
     (ByrneOGorman, {"diurnal": True, "ozone": 0.3, "co2": 720.0}),
     (BulkDiffusion, {}),
     (BulkDiffusion, {"exchange": "reed_jablonowski", "mixing": "reed_jablonowski"}),
+    (BulkDiffusion, {"exchange": "monin_obukhov"}),
     (DryAdjustment, {}),
     (SimplifiedBettsMiller, {}),
     (LargeScaleCondensation, {"reevaporation": 0.5}),
