@@ -8,6 +8,10 @@ import numpy as np
 import torch
 
 
+PATIENCE = 300.0
+"""How long ranks wait for each other [s]: what takes longer hangs."""
+
+
 class Board:
     """What the members of a team lay open to each other."""
 
@@ -25,9 +29,9 @@ class Member:
 
     def collect(self, thing: Any) -> list[Any]:
         self.board.slots[self.rank] = thing
-        self.board.barrier.wait(60.0)
+        self.board.barrier.wait(PATIENCE)
         found = list(self.board.slots)
-        self.board.barrier.wait(60.0)
+        self.board.barrier.wait(PATIENCE)
         return found
 
     def broadcast(self, thing: Any) -> Any:
@@ -44,7 +48,7 @@ class Member:
             piece = given[at[self.rank] : at[self.rank] + counts[self.rank]]
             assert piece.size == receives[0][rank]
             target[receives[1][rank] : receives[1][rank] + piece.size] = piece
-        self.board.barrier.wait(60.0)
+        self.board.barrier.wait(PATIENCE)
 
     def allgather(self, part, whole, counts: Sequence[int]) -> None:
         parts = self.collect(part.reshape(-1).copy())
@@ -69,21 +73,22 @@ def on_ranks(size: int, work: Callable[[Any], Any]) -> list[Any]:
     board = Board(size)
     results: list[Any] = [None] * size
     errors: list[BaseException] = []
+    in_vain: list[BaseException] = []
 
     def member(rank: int) -> None:
         try:
             with torch.no_grad():
                 results[rank] = work(Member(board, rank))
         except BaseException as error:  # another rank must not wait for this one
-            if not isinstance(error, threading.BrokenBarrierError):
-                errors.append(error)
+            waited = isinstance(error, threading.BrokenBarrierError)
+            (in_vain if waited else errors).append(error)
             board.barrier.abort()
 
     threads = [threading.Thread(target=member, args=(rank,)) for rank in range(size)]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(120.0)
-    if errors:
-        raise errors[0]
+        thread.join()
+    for error in (*errors, *in_vain):  # who waited in vain is rarely the one to blame
+        raise error
     return results
