@@ -84,6 +84,7 @@ class Remote(Tendency):
         member: Member | None = None,
         reference: Tendency | None = None,
         fate: Callable[[], str] = str,
+        opens: Callable[..., Any] = Channel.open,
     ) -> None:
         """Prepares; `setup` connects.
 
@@ -97,9 +98,11 @@ class Remote(Tendency):
             member: this process among several.
             reference: the scheme that takes over.
             fate: what became of the server, where this process started it.
+            opens: makes a channel of a connection, as `Channel.open`.
         """
         self.p, self.terms, self.reference = declared.p, terms, reference
         self.declared, self._connect, self._fate = declared, connect, fate
+        self._opens = opens
         self._calendar, self._fingerprint = calendar, fingerprint
         self._member = member or Member()
         self._offers = (*groups.inputs_of(declared, available), *groups.outputs_of(declared))
@@ -204,9 +207,10 @@ class Remote(Tendency):
             offers=self._offers,
             **vars(self._member),
         )
-        return Channel.open(
+        channel: Channel = self._opens(
             self._connect(), hello, host.static, deadline=deadline, spin=self.terms.spin
         )
+        return channel
 
     # -- calls --------------------------------------------------------------------------------
 

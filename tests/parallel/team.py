@@ -1,12 +1,12 @@
 """Ranks as threads of one process: what does not need MPI is tested without it, and quickly."""
 
+import queue
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
-
 
 PATIENCE = 300.0
 """How long ranks wait for each other [s]: what takes longer hangs."""
@@ -26,6 +26,7 @@ class Member:
 
     def __init__(self, board: Board, rank: int) -> None:
         self.board, self.rank, self.size = board, rank, board.size
+        self.services: Mapping[str, Wire] = {}
 
     def collect(self, thing: Any) -> list[Any]:
         self.board.slots[self.rank] = thing
@@ -66,6 +67,42 @@ class Member:
         found = self.broadcast(None if whole is None else whole.reshape(-1).copy())
         first = sum(counts[: self.rank])
         part.reshape(-1)[...] = found[first : first + counts[self.rank]]
+
+
+class Wire:
+    """One end of what two threads tell each other."""
+
+    def __init__(self, away: list[queue.Queue], here: list[queue.Queue]) -> None:
+        self._away, self._here, self._into = away, here, None
+
+    def tell(self, thing: Any) -> None:
+        self._away[0].put(thing)
+
+    def heard(self) -> bool:
+        return not self._here[0].empty()
+
+    def hear(self) -> Any:
+        return self._here[0].get(timeout=PATIENCE)
+
+    def send(self, message: np.ndarray) -> None:
+        self._away[1].put(message.copy())
+
+    def receive(self, message: np.ndarray) -> None:
+        assert self._into is None
+        self._into = message
+
+    def arrived(self) -> bool:
+        if self._into is not None and not self._here[1].empty():
+            came = self._here[1].get()
+            self._into[: came.size] = came
+            self._into = None
+        return self._into is None
+
+
+def wires(count: int) -> tuple[list[Wire], list[Wire]]:
+    """Ends of `count` connections: on this side, and on the other."""
+    ways = [([queue.Queue(), queue.Queue()], [queue.Queue(), queue.Queue()]) for _ in range(count)]
+    return [Wire(a, b) for a, b in ways], [Wire(b, a) for a, b in ways]
 
 
 def on_ranks(size: int, work: Callable[[Any], Any]) -> list[Any]:
