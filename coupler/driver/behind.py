@@ -34,6 +34,8 @@ class _Posts(Protocol):
 class Behind(Tendency):
     """`inner`, one call behind."""
 
+    fills = True
+
     def __init__(self, inner: Tendency) -> None:
         self.inner, self.p = inner, inner.p
         for name in ("process", "scheme", "inputs", "tendencies", "fluxes", "diagnostics"):

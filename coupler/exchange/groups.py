@@ -235,8 +235,9 @@ class Group:
             restore = self._moment()
             if restore:
                 self.component.restore({n: a.copy() for n, a in self._memory.items()})
-            for array in self._outputs:
-                array.fill(0.0)
+            if not self.component.fills:
+                for array in self._outputs:
+                    array.fill(0.0)
             self.component.compute(self.x, self.tend, self.flux, self.diag, self._now)
             self._remember()
         except Exception as error:

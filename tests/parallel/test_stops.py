@@ -28,9 +28,12 @@ LAST = f"restart_{STEPS:09d}.safetensors"
 
 
 def random_waves(_: Path) -> dict[str, Any]:
-    """Sources from a generator, one call behind: generator and open answer must not be lost."""
+    """Sources from a generator, one call behind: generator and open answer must not be lost.
+
+    The surface is a step behind as well.
+    """
     waves = {"scheme": "ad99", "interval": "100 min", "stress_deviation": 1e-3, "lag": 1}
-    return {"physics.gravity_wave": waves}
+    return {"physics.gravity_wave": waves, "surface.lag": 1}
 
 
 def learned_waves(folder: Path) -> dict[str, Any]:

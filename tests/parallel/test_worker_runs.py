@@ -69,6 +69,14 @@ def test_a_lag_is_seen_in_the_output(inline: dict[int, list[dict[str, Any]]]) ->
     assert (inline[0][0]["ua"] != inline[1][0]["ua"]).any()
 
 
+def test_a_surface_that_is_a_step_behind_is_seen_in_the_output(
+    tmp_path: Path, inline: dict[int, list[dict[str, Any]]]
+) -> None:
+    atmosphere, surface = output(tmp_path, {"surface.lag": 1})
+    assert (atmosphere["ua"] != inline[0][0]["ua"]).any()
+    assert (surface["ts"] != inline[0][1]["ts"]).any()
+
+
 def test_a_run_stopped_with_a_call_on_its_way_goes_on_with_another_transport(
     tmp_path: Path, inline: dict[int, list[dict[str, Any]]]
 ) -> None:
@@ -177,6 +185,16 @@ def test_a_worker_that_cannot_start_says_why(tmp_path: Path) -> None:
     [
         ({"where.gravity_wav": "worker"}, "a place for a process that the case does not have: "),
         ({"where.gravity_wave": "wörker"}, "unknown place: where.gravity_wave.at; expected inline"),
+        (
+            {"where.gravity_wave": "mpi"},
+            "no rank of the job to run on: where.gravity_wave; expected",
+        ),
+        ({"where.surface": "worker"}, "unknown place for a model: where.surface.at; expected inli"),
+        (
+            {"where.surface": {"at": "inline", "on_failure": "hold"}},
+            "nothing takes a model's place: where.surface.on_failure; expected stop; found hold",
+        ),
+        ({"surface.lag": 2}, "surface.lag"),
         ({"where.gravity_wave": {"at": "worker", "thread": 2}}, "did you mean 'threads'"),
         ({"where.gravity_wave": {"deadline": "-3 s"}}, "where.gravity_wave.deadline; expected gr"),
         (

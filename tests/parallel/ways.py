@@ -44,16 +44,24 @@ def another(random: np.random.Generator, before: Way | None) -> Way:
 
 
 def go(out: Path, raw: dict[str, Any], way: Way, *, days: float | None = None, **how: Any) -> Path:
-    """Runs a case for `days`, by default to its end, into a folder."""
-    raw = changed(raw, {"where.gravity_wave": way.transport})
+    """Runs a case for `days`, by default to its end, into a folder.
 
-    here, there = wires(way.ranks)
-    served = threading.Thread(target=_serve, args=(there, raw, how.get("swap")))
-    if way.transport == "mpi":
-        served.start()
+    Over ``mpi`` the surface is elsewhere too.
+    """
+    elsewhere = ("gravity_wave", "surface") if way.transport == "mpi" else ()
+    raw = changed(raw, {f"where.{name}": way.transport for name in ("gravity_wave", *elsewhere)})
+    whole, _ = with_changes(raw, swap=how.get("swap"))
+    links = {name: wires(way.ranks) for name in elsewhere}
+    served = [
+        threading.Thread(target=_serve, args=(there, name, whole))
+        for name, (_, there) in links.items()
+    ]
+    for thread in served:
+        thread.start()
 
     def work(parallel: Any) -> None:
-        parallel.services = {"gravity_wave": here[parallel.rank]}
+        own = {name: here[parallel.rank] for name, (here, _) in links.items()}
+        parallel.services = own
         try:
             simulation = Simulation.from_case(raw, out=out, parallel=parallel, **how)
             try:
@@ -61,16 +69,16 @@ def go(out: Path, raw: dict[str, Any], way: Way, *, days: float | None = None, *
             finally:
                 simulation.close()
         finally:
-            here[parallel.rank].tell((answering.END, 0))
+            for wire in own.values():
+                wire.tell((answering.END, 0))
 
     on_ranks(way.ranks, work)
-    if way.transport == "mpi":
-        served.join(PATIENCE)
-        assert not served.is_alive()
+    for thread in served:
+        thread.join(PATIENCE)
+        assert not thread.is_alive()
     return out
 
 
-def _serve(clients: list[Wire], raw: dict[str, Any], swap: dict[str, str] | None) -> None:
-    """What a rank of the job does that computes the waves; ``test_mpi_jobs`` has real ones."""
-    whole, _ = with_changes(raw, swap=swap)
-    answering.serve(clients, lambda: services.build("gravity_wave", whole, Path()))
+def _serve(clients: list[Wire], name: str, raw: dict[str, Any]) -> None:
+    """What a rank of the job does that computes one thing; ``test_mpi_jobs`` has real ones."""
+    answering.serve(clients, lambda: services.build(name, raw, Path()))
