@@ -153,10 +153,10 @@ def restarts(rounds: int) -> None:
     print(f"\nrestart of T85L25, {len(data) / 1e6:.0f} MB [ms]{'min':>22s}{'median':>10s}")
     for name, times in spent.items():
         print(f"    {name:40s}{1e3 * min(times):10.0f}{1e3 * float(np.median(times)):10.0f}")
-    pairs = list(spent.values())
-    for i, what in ((0, "write"), (2, "read")):
-        ratio = np.median(np.array(pairs[i + 1]) / np.array(pairs[i]))
-        print(f"    {what}: {ratio:.2f} times the plain file (median of pairs; aim 2)")
+    plain_write, write, _, read = map(np.array, spent.values())
+    for what, times in (("written", write), ("read", read)):
+        ratio = np.median(times / plain_write)
+        print(f"    {what}: {ratio:.2f} times writing the plain file (median of pairs; aim 2)")
 
 
 def main() -> None:

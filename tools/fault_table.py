@@ -23,9 +23,9 @@ PAGE = """# Faults, and what the run did
 
 `python tools/fault_table.py` does each of these to runs in real processes
 ([tests/parallel/test_fault_table.py](../../tests/parallel/test_fault_table.py)) and wrote this page
-on {date}: {machine}, load {load:.1f}. For every line it was checked that the job
-ended within its deadline, that no process and nothing in `/dev/shm` was left, and that the records
-of the files are those of an undisturbed run.
+on {date}: {machine}, load {load:.1f}. For every line it was
+checked that the job ended within its deadline, that no process and nothing in `/dev/shm` was left,
+and, where records had been written, that they are those of an undisturbed run.
 
 A full disk is a limit on the size of files, set while the run is under way.
 Times go from the fault to the end of the job; those of faults that the case itself brings along are

@@ -256,9 +256,17 @@ class Elsewhere:
         if mpi is not None:  # one batch of all ranks, wherever they are
             members, member, group = self._parallel.size, self._parallel.rank, "ranks"
         takes_over = place.on_failure == "reference" and isinstance(reference, Tendency)
+
+        def connect() -> Any:
+            if mpi is not None:
+                return mpi
+            if worker is not None:
+                worker.revive()
+            return sockets.connect(path)
+
         remote = self.remotes[process] = Remote(
             component,
-            (lambda: sockets.connect(path)) if mpi is None else (lambda: mpi),
+            connect,
             terms=Terms(deadline=place.deadline, spin=place.spin, on_failure=place.on_failure),
             available=available,
             calendar=case.calendar,

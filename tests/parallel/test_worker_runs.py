@@ -168,6 +168,37 @@ def test_a_worker_that_dies_is_replaced_by_its_last_answer_where_the_case_says_s
     assert report["guard"]["test_forcing"] == {"worker_gone": 5, "worker_replaced": 5}
 
 
+ONCE = """
+        import os
+        from pathlib import Path
+        tend.ta[...] = 1e-6
+        died = Path(__file__).with_suffix(".died")
+        if now.step >= 4 and not died.exists():
+            died.touch()
+            os._exit(3)
+"""
+
+
+def test_a_worker_that_died_once_is_started_again_and_used_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("coupler.exchange.remote._RETRY", 0.0)
+    forcing = plugin(tmp_path, "dies_once", ONCE.strip())
+    where = {"where.test_forcing": {"on_failure": "hold"}}
+    with caplog.at_level(logging.WARNING):
+        simulation = run(tmp_path / "out", changed(COUPLED, {"days": 1.0, **forcing, **where}))
+    assert "test_forcing=dies_once: process" in caplog.text
+    assert "ended, exit status 3; it is started again" in caplog.text
+    assert "test_forcing=dies_once: there is a server again" in caplog.text
+    counts = simulation.model.suite.counts()["test_forcing"]
+    assert 1 <= counts["worker_gone"] < 60  # of 72 steps
+    (worker,) = simulation.model.elsewhere.workers.values()
+    assert worker.process.poll() is None
+    simulation.close()
+    assert worker.process.poll() is not None
+    assert not worker.path.exists()
+
+
 def test_a_worker_that_cannot_start_says_why(tmp_path: Path) -> None:
     broken = tmp_path / "broken.py"
     forcing = plugin(tmp_path, "here", "pass")
