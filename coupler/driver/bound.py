@@ -76,8 +76,10 @@ class Bound:
             self.fluxes = tuple(_with_top(f, top) for f in component.fluxes)
         self.converted: list[Converted] = []
         # A scheme in another process may have arrays that both see: used as they are, no copies.
-        nowhere: tuple[dict[str, Array], ...] = ({}, {}, {}, {})
-        self._slots, tend, flux, diag = getattr(component, "in_place", lambda: nowhere)()
+        shared: tuple[Mapping[str, Array], ...] = ({}, {}, {}, {})
+        if hasattr(component, "in_place"):
+            shared = component.in_place()
+        self._slots, tend, flux, diag = shared
         inputs = {p.name: self._input(p, pool) for p in component.inputs}
         self.x = Arrays(**{name: a for name, a in inputs.items() if a is not None})
         self.tend = Arrays(
