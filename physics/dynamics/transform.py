@@ -134,6 +134,8 @@ class SpectralTransform:
             return self._tensor(np.broadcast_to(array, (size_m, size_l))[:, None, None, :])
 
         self.degree = n
+        self.degrees = np.asarray(self.truncation + 1 - self.wavenumbers, np.intp)
+        """How many degrees n <= T each wavenumber of this rank has."""
         self.inside = column(inside.astype(np.float64))
         self.eigenvalue = column(np.where(inside, -n * (n + 1.0) / a**2, 0.0))
         inverse = np.where(inside & (n > 0), -(a**2) / (n_safe * (n + 1.0)), 0.0)
@@ -161,7 +163,6 @@ class SpectralTransform:
             "down": self._dmu_down,
             "inverse": self._inverse_eigenvalue,
             "eigenvalue": self.eigenvalue,
-            "inside": self.inside,
             "east": self._im_inside[:, 1:2],
         }
         return {name: t[:, 0, 0].cpu().numpy().copy() for name, t in named.items()}

@@ -9,7 +9,7 @@ from cases import wave_2006
 from coupler.interface.component import ColumnModel, Site
 from coupler.interface.constants import Planet
 from coupler.interface.errors import ConfigError, UnstableError
-from physics.dynamics import fused_spectral
+from physics.dynamics import fused_spectral, leapfrog
 from physics.dynamics.atmosphere import SpectralAtmosphere, SpectralParameters
 from physics.dynamics.initial_states import INITIAL_STATES
 
@@ -216,10 +216,10 @@ def test_the_compiled_passes_over_coefficients_equal_their_references(tracers):
     generator = torch.Generator().manual_seed(4)
     spec = torch.randn(core._now.shape, generator=generator, dtype=torch.float64) * inside
     compiled, reference = (core.transform.zeros(eq.batch_shape[0]) for _ in range(2))
-    compiled += 7.0  # every entry must be written
-    x = eq._tables
+    compiled += 7.0 * inside  # every entry must be written
+    x, degrees = eq._tables, core.transform.degrees
     fused_spectral.synthesis_batch(
-        spec.numpy(), x["east"], x["up"], x["down"], x["inverse"], 5, compiled.numpy()
+        spec.numpy(), x["east"], x["up"], x["down"], x["inverse"], degrees, 5, compiled.numpy()
     )
     eq._fill_batch(spec, reference)
     scale = reference.abs().amax((0, 1, 3), keepdim=True) + 1e-300
@@ -234,14 +234,18 @@ def test_the_compiled_passes_over_coefficients_equal_their_references(tracers):
     assert ((results[0] - results[1]).abs() / scale).max() < 1e-13
 
 
+@pytest.mark.parametrize("width", [30, 70, 384])
 @pytest.mark.parametrize("tracers", [0, 1])
-def test_the_compiled_end_of_a_step_equals_the_reference(tracers):
-    core = wave_2006(13, 5, 1200.0, perturbed=True, tracers=tracers)
+def test_the_compiled_end_of_a_step_equals_the_reference(tracers, width, monkeypatch):
+    # Panels of one wavenumber, of some, and of all.
+    monkeypatch.setattr(leapfrog, "WIDTH", width)
+    core = wave_2006(13, 7, 1200.0, perturbed=True, tracers=tracers)
     for _ in range(3):
         core.step()
     generator = torch.Generator().manual_seed(2)
     before, now = core._before.clone(), core._now.clone()
     tendency = 1e-4 * torch.randn(now.shape, generator=generator, dtype=now.dtype)
+    tendency *= core.transform.inside
     after = core.leapfrog.advance(before, now, tendency, 2400.0)
     expected = core.leapfrog.filtered(before, now, after)
     core.leapfrog.step(before, now, tendency, 2400.0)
