@@ -190,6 +190,50 @@ def grid_tendency(
                     target[i] += force[i]
 
 
+@njit()
+def surface_pressure(ln_ps: Array, p_ref: float, ps: Array) -> None:
+    """Fills `ps` [Pa] from ln(ps / p_ref), both [lat, lon]."""
+    for j in range(ps.shape[0]):
+        for i in range(ps.shape[1]):
+            ps[j, i] = p_ref * exp(np.float64(ln_ps[j, i]))
+
+
+@njit()
+def expose(
+    grid: Array,
+    secant: Array,
+    vectors: int,
+    levels: int,
+    t_ref: float,
+    p_ref: float,
+    ta: Array,
+    ps: Array,
+) -> None:
+    """What is left of ``PrimitiveEquations.to_grid`` after the transform; temperature, pressure.
+
+    Args:
+        grid: of :func:`grid_tendency`: wind and derivatives times cos(lat) in, without it out, then
+            the state; [fields, lat, lon].
+        secant: 1/cos(lat) [1], [lat].
+        vectors: how many fields have the factor.
+        levels: K.
+        t_ref: [K]. p_ref: [Pa].
+        ta: T [K], [K, lat, lon]. ps: [Pa], [lat, lon].
+    """
+    for f in range(vectors):
+        for j in range(secant.size):
+            row, factor = grid[f, j], secant[j]
+            for i in range(row.size):
+                row[i] *= factor
+    reference = grid.dtype.type(t_ref)
+    for k in range(levels):
+        for j in range(secant.size):
+            row, warm = grid[vectors + 2 * levels + k, j], ta[k, j]
+            for i in range(row.size):
+                warm[i] = row[i] + reference
+    surface_pressure(grid[-1], p_ref, ps)
+
+
 def fixed_log_ratio(a: Array, b: Array) -> Array:
     """ln(p_{k+1/2} / p_{k-1/2}) of the layers where it is the same for any ps; -1 of the others.
 

@@ -87,7 +87,7 @@ def leapfrog_step(
     nu: Array,
     to_modes: Array,
     from_modes: Array,
-    squares: Array,
+    table: Array,
     span: float,
     eta: float,
     surface_factor: float,
@@ -108,7 +108,8 @@ def leapfrog_step(
         lengths: T + 1 - m, how many degrees each wavenumber has, [m].
         members: how many there are.
         gamma, tau, to_modes, from_modes: see ``semi_implicit``, [K, K]; nu: [K].
-        squares: of the gravity-wave speeds [m2 s-2], [K].
+        table: 1 / (1 + eta^2 b c^2) [1], [m, 1, K, T+2 or more]. (No division here: in float32 the
+            compiler's is another one inside of vectors than at their ends.)
         span: length of the step [s]. eta: half of it, times off-centring [s].
         surface_factor: R T_r [J kg-1].
         half_strength: half the filter's strength [1]. alpha: its alpha [1].
@@ -184,10 +185,16 @@ def leapfrog_step(
             for i in range(lanes):
                 rhs[i] += square[i] * (warm[i] + lag_p[i])
         _product(to_modes, 0, c, lanes, a)
-        for k in range(levels):
-            mode, speed = a[k], eta * eta * squares[k]
-            for i in range(lanes):
-                mode[i] /= one + speed * square[i]
+        at = 0
+        for m in range(begin, stop):
+            n = lengths[m]
+            for part in range(2):
+                for e in range(members):
+                    for k in range(levels):
+                        x, target = table[m, 0, k], a[k, at : at + n]
+                        for i in range(n):
+                            target[i] *= x[i]
+                    at += n
         _product(from_modes, 0, a, lanes, c)
         _product(tau, -1, c, lanes, d)
         spare[:lanes] = 0.0

@@ -167,6 +167,7 @@ class Leapfrog:
         dtype = damping.dtype
         real = dtype.type
         lanes = 2 * eq.members * tr.size_l
+        eta = 0.5 * span * (1.0 + implicit.off_centring)
         width = max(WIDTH, lanes)
         return (
             damping,
@@ -174,9 +175,9 @@ class Leapfrog:
             tr.degrees,
             eq.members,
             *(matrix.numpy() for matrix in implicit.matrices()),
-            implicit.squares.astype(dtype),
+            implicit.table(eta).numpy(),
             real(span),
-            real(0.5 * span * (1.0 + implicit.off_centring)),
+            real(eta),
             real(implicit.surface_factor),
             real(0.5 * self.time_filter.strength),
             real(self.time_filter.alpha),

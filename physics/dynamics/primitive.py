@@ -124,34 +124,58 @@ class PrimitiveEquations:
             spec: state, shape [T+1, 2, (3+n) K + 1, T+2].
             out: optional storage, shape ``batch_shape``.
         """
-        tr, k = self.transform, self.levels * self.members
-        s = self._scalars * self.members
-        if torch.is_grad_enabled() or self._spec_batch is None:
-            batch = tr.zeros(self._batch)
-            self._spec_batch = None if torch.is_grad_enabled() else batch
-        else:
-            batch = self._spec_batch
-        vectors = 2 * k + 2 * s
-        if self.fused and not torch.is_grad_enabled():
-            x = self._tables
-            fused_spectral.synthesis_batch(
-                spec.numpy(),
-                x["east"],
-                x["up"],
-                x["down"],
-                x["inverse"],
-                tr.degrees,
-                k,
-                batch.numpy(),
-            )
-        else:
-            self._fill_batch(spec, batch)
-        grid = tr.synthesis(batch, out)
+        tr = self.transform
+        vectors = 2 * (self.levels + self._scalars) * self.members
+        grid = tr.synthesis(self._filled_batch(spec), out)
         if torch.is_grad_enabled():
             grid = torch.cat([grid[:vectors] * tr.secant, grid[vectors:]])
         else:
             grid[:vectors] *= tr.secant
         return self.views(grid)
+
+    def expose(self, spec: Tensor, grid: Tensor, ta: Tensor, ps: Tensor) -> None:
+        """As :meth:`to_grid` into `grid`, and T [K] and ps [Pa] with it; for ``fused``, no members.
+
+        Args:
+            spec: state, shape [T+1, 2, (3+n) K + 1, T+2].
+            grid: shape ``batch_shape``.
+            ta: [K], shape [K, lat, lon]. ps: [Pa], shape [lat, lon].
+        """
+        self.transform.synthesis(self._filled_batch(spec), grid)
+        fused.expose(
+            grid.numpy(),
+            self._tables["secant"],
+            2 * (self.levels + self._scalars),
+            self.levels,
+            self.t_ref,
+            self.planet.reference_pressure,
+            ta.numpy(),
+            ps.numpy(),
+        )
+
+    def _filled_batch(self, spec: Tensor) -> Tensor:
+        """What is transformed to the grid; the same memory at every call without gradients."""
+        tr, k = self.transform, self.levels * self.members
+        if torch.is_grad_enabled() or self._spec_batch is None:
+            batch = tr.zeros(self._batch)
+            self._spec_batch = None if torch.is_grad_enabled() else batch
+        else:
+            batch = self._spec_batch
+        if not self.fused or torch.is_grad_enabled():
+            self._fill_batch(spec, batch)
+            return batch
+        x = self._tables
+        fused_spectral.synthesis_batch(
+            spec.numpy(),
+            x["east"],
+            x["up"],
+            x["down"],
+            x["inverse"],
+            tr.degrees,
+            k,
+            batch.numpy(),
+        )
+        return batch
 
     def _fill_batch(self, spec: Tensor, batch: Tensor) -> None:
         """Wind, derivatives of the scalars, and the state itself, as coefficients."""
@@ -190,7 +214,14 @@ class PrimitiveEquations:
 
     def surface_pressure(self, ln_ps: Tensor) -> Tensor:
         """ps [Pa] from ln(ps / p0)."""
-        return torch.exp(ln_ps) * self.planet.reference_pressure
+        if not self.fused or torch.is_grad_enabled():
+            return torch.exp(ln_ps) * self.planet.reference_pressure
+        ps = torch.empty(ln_ps.shape, dtype=ln_ps.dtype)
+        rows = (-1, ln_ps.shape[-1])
+        fused.surface_pressure(
+            ln_ps.reshape(rows).numpy(), self.planet.reference_pressure, ps.view(rows).numpy()
+        )
+        return ps
 
     # -- right-hand side ----------------------------------------------------------------------
 

@@ -76,19 +76,19 @@ class SemiImplicit:
         self._eigenvalue = tr.eigenvalue.repeat(1, 1, 1, self.members)
         self._to_modes = tensor(vectors.T * root[None, :])
         self._from_modes = tensor(vectors / root[:, None])
-        self.squares = squares
-        """Squares of the gravity-wave speeds, as the modes are numbered [m2 s-2], [K]."""
+        self._squares = squares
         self._tables: dict[float, Tensor] = {}
 
     def matrices(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """gamma, tau [K, K], nu [K], and the matrices to and from the modes [K, K]."""
         return self._gamma, self._tau, self._nu[0], self._to_modes, self._from_modes
 
-    def _table(self, eta: float) -> Tensor:
+    def table(self, eta: float) -> Tensor:
+        """1 / (1 + eta^2 b c^2) [1], [T+1, 1, K, member x (T+2)]."""
         if eta not in self._tables:
             tr = self.equations.transform
             wavenumber = -self._eigenvalue.double()
-            squares = torch.tensor(self.squares, device=tr.device)[None, None, :, None]
+            squares = torch.tensor(self._squares, device=tr.device)[None, None, :, None]
             self._tables[eta] = (1.0 / (1.0 + eta**2 * wavenumber * squares)).to(tr.dtype)
         return self._tables[eta]
 
@@ -138,7 +138,7 @@ class SemiImplicit:
         """d of (1 - eta L) d = r, all as :meth:`parts` has them; eta [s]."""
         warm = self._product(self._gamma, rhs_t) + self.surface_factor * rhs_p
         modes = self._product(self._to_modes, rhs_d - self._eigenvalue * (eta * warm))
-        change_d = self._product(self._from_modes, modes * self._table(eta))
+        change_d = self._product(self._from_modes, modes * self.table(eta))
         change_t = rhs_t - eta * self._product(self._tau, change_d)
         change_p = rhs_p - eta * self._product(self._nu, change_d)
         return change_d, change_t, change_p
@@ -164,7 +164,7 @@ class SemiImplicit:
         warm = self._product(self._gamma, span * lag_t + eta * rhs_t)
         warm = warm + self.surface_factor * (span * lag_p + eta * rhs_p)
         modes = self._product(self._to_modes, span * rate[0] - self._eigenvalue * warm)
-        change_d = self._product(self._from_modes, modes * self._table(eta))
+        change_d = self._product(self._from_modes, modes * self.table(eta))
         change_t = rhs_t - eta * self._product(self._tau, change_d)
         change_p = rhs_p - eta * self._product(self._nu, change_d)
         return self.rows(change_d), self.rows(change_t), self.rows(change_p)
