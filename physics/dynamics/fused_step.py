@@ -47,10 +47,27 @@ def _product(matrix: Array, part: int, source: Array, lanes: int, out: Array) ->
                 target[i] += (c_0 * x_0[i] + c_1 * x_1[i]) + (c_2 * x_2[i] + c_3 * x_3[i])
             j += 4
         while j < end:
-            c_0, x_0 = row[j], source[j]
             for i in range(lanes):
-                target[i] += c_0 * x_0[i]
+                target[i] += row[j] * source[j, i]
             j += 1
+
+
+@njit(fastmath=True, inline=True)
+def _difference(x: Array, y: Array, factor: float, out: Array) -> None:
+    for i in range(out.size):
+        out[i] = factor * (x[i] - y[i])
+
+
+@njit(fastmath=True, inline=True)
+def _scaled(x: Array, factor: float, out: Array) -> None:
+    for i in range(out.size):
+        out[i] = factor * x[i]
+
+
+@njit(fastmath=True, inline=True)
+def _multiply(x: Array, out: Array) -> None:
+    for i in range(out.size):
+        out[i] *= x[i]
 
 
 @njit(fastmath=True, inline=True)
@@ -62,11 +79,10 @@ def _finish(
     scale: float,
     half_strength: float,
     alpha: float,
-    n: int,
 ) -> None:
     """One row: new = (old + scale change) damp, then the filter of ``leapfrog``."""
     two, one = old.dtype.type(2.0), old.dtype.type(1.0)
-    for i in range(n):
+    for i in range(change.size):
         new = (old[i] + scale * change[i]) * damp[i]
         shift = half_strength * (old[i] - two * centre[i] + new)
         old[i] = centre[i] + alpha * shift
@@ -94,7 +110,6 @@ def leapfrog_step(
     half_strength: float,
     alpha: float,
     panel: Array,
-    rows: Array,
 ) -> None:
     """Implicit solve, increment, damping, time filter and exchange of the time levels, in place.
 
@@ -113,14 +128,13 @@ def leapfrog_step(
         span: length of the step [s]. eta: half of it, times off-centring [s].
         surface_factor: R T_r [J kg-1].
         half_strength: half the filter's strength [1]. alpha: its alpha [1].
-        panel: scratch [4, K, lane], for at least 2 members (T+1) lanes.
-        rows: scratch [4, lane].
+        panel: scratch [5, max(K, 4), lane], for at least 2 members (T+1) lanes.
     """
     levels, width = gamma.shape[0], panel.shape[2]
     first_t, last = 2 * levels * members, before.shape[2] - members
     one = before.dtype.type(1.0)
     a, b, c, d = panel[0], panel[1], panel[2], panel[3]
-    change_p, lag_p, square, spare = rows[0], rows[1], rows[2], rows[3]
+    change_p, lag_p, square, spare = panel[4, 0], panel[4, 1], panel[4, 2], panel[4, 3]
     begin = 0
     while begin < lengths.size:
         stop, lanes = begin, 0
@@ -133,38 +147,26 @@ def leapfrog_step(
             n = lengths[m]
             for part in range(2):
                 for e in range(members):
-                    old, new, rate = before[m, part], now[m, part], tendency[m, part]
+                    to = at + n
                     for k in range(levels):
-                        row = (levels + k) * members + e
-                        x, y, target = old[row], new[row], a[k, at : at + n]
-                        for i in range(n):
-                            target[i] = x[i] - y[i]
-                        row = first_t + k * members + e
-                        x, y, target = old[row], new[row], c[k, at : at + n]
-                        for i in range(n):
-                            target[i] = span * (x[i] - y[i])
-                        x, target = rate[row], b[k, at : at + n]
-                        for i in range(n):
-                            target[i] = x[i]
-                    x, y, z, w = old[last + e], new[last + e], rate[last + e], eigenvalue[m]
-                    for i in range(n):
-                        lag_p[at + i] = span * (x[i] - y[i])
-                    for i in range(n):
-                        change_p[at + i] = z[i]
-                    for i in range(n):
-                        square[at + i] = -w[i]
-                    at += n
+                        i_d, i_t = (levels + k) * members + e, first_t + k * members + e
+                        _difference(before[m, part, i_d], now[m, part, i_d], one, a[k, at:to])
+                        _difference(before[m, part, i_t], now[m, part, i_t], span, c[k, at:to])
+                        _scaled(tendency[m, part, i_t], one, b[k, at:to])
+                    i_p = last + e
+                    _difference(before[m, part, i_p], now[m, part, i_p], span, lag_p[at:to])
+                    _scaled(tendency[m, part, i_p], one, change_p[at:to])
+                    _scaled(eigenvalue[m], -one, square[at:to])
+                    at = to
         _product(tau, -1, a, lanes, d)
         spare[:lanes] = 0.0
         for k in range(levels):
-            lag, weight = a[k], nu[k]
             for i in range(lanes):
-                spare[i] += weight * lag[i]
-            rhs, image, lag_t = b[k], d[k], c[k]
+                spare[i] += nu[k] * a[k, i]
             for i in range(lanes):
-                rhs[i] = span * (rhs[i] - image[i])
+                b[k, i] = span * (b[k, i] - d[k, i])
             for i in range(lanes):
-                lag_t[i] += eta * rhs[i]
+                c[k, i] += eta * b[k, i]
         for i in range(lanes):
             change_p[i] = span * (change_p[i] - spare[i])
         for i in range(lanes):
@@ -172,39 +174,31 @@ def leapfrog_step(
         _product(gamma, 1, c, lanes, d)
         at = 0
         for m in range(begin, stop):
-            n = lengths[m]
             for part in range(2):
                 for e in range(members):
+                    to = at + lengths[m]
                     for k in range(levels):
-                        x, target = tendency[m, part, (levels + k) * members + e], c[k, at : at + n]
-                        for i in range(n):
-                            target[i] = span * x[i]
-                    at += n
+                        _scaled(tendency[m, part, (levels + k) * members + e], span, c[k, at:to])
+                    at = to
         for k in range(levels):
-            rhs, warm = c[k], d[k]
             for i in range(lanes):
-                rhs[i] += square[i] * (warm[i] + lag_p[i])
+                c[k, i] += square[i] * (d[k, i] + lag_p[i])
         _product(to_modes, 0, c, lanes, a)
         at = 0
         for m in range(begin, stop):
-            n = lengths[m]
-            for part in range(2):
-                for e in range(members):
-                    for k in range(levels):
-                        x, target = table[m, 0, k], a[k, at : at + n]
-                        for i in range(n):
-                            target[i] *= x[i]
-                    at += n
+            for _ in range(2 * members):
+                to = at + lengths[m]
+                for k in range(levels):
+                    _multiply(table[m, 0, k], a[k, at:to])
+                at = to
         _product(from_modes, 0, a, lanes, c)
         _product(tau, -1, c, lanes, d)
         spare[:lanes] = 0.0
         for k in range(levels):
-            change, weight = c[k], nu[k]
             for i in range(lanes):
-                spare[i] += weight * change[i]
-            rhs, image = b[k], d[k]
+                spare[i] += nu[k] * c[k, i]
             for i in range(lanes):
-                rhs[i] -= eta * image[i]
+                b[k, i] -= eta * d[k, i]
         for i in range(lanes):
             change_p[i] -= eta * spare[i]
         # c: increment of D; b: increment of T
@@ -213,19 +207,16 @@ def leapfrog_step(
             n = lengths[m]
             for part in range(2):
                 for f in range(before.shape[2]):
-                    old, centre, damp = before[m, part, f], now[m, part, f], damping[m, 0, f]
                     kind, e, k = f // (levels * members), f % members, f // members % levels
-                    lane = at + e * n
-                    scale = one
-                    change = tendency[m, part, f, :n]
+                    lane, to = at + e * n, at + e * n + n
+                    x, y, z = before[m, part, f], now[m, part, f], damping[m, 0, f]
                     if f >= last:
-                        change = change_p[lane : lane + n]
+                        _finish(x, y, z, change_p[lane:to], one, half_strength, alpha)
                     elif kind == 1:
-                        change = c[k, lane : lane + n]
+                        _finish(x, y, z, c[k, lane:to], one, half_strength, alpha)
                     elif kind == 2:
-                        change = b[k, lane : lane + n]
+                        _finish(x, y, z, b[k, lane:to], one, half_strength, alpha)
                     else:
-                        scale = span
-                    _finish(old, centre, damp, change, scale, half_strength, alpha, n)
+                        _finish(x, y, z, tendency[m, part, f, :n], span, half_strength, alpha)
                 at += n * members
         begin = stop

@@ -181,6 +181,5 @@ class Leapfrog:
             real(implicit.surface_factor),
             real(0.5 * self.time_filter.strength),
             real(self.time_filter.alpha),
-            np.zeros((4, eq.levels, width), dtype),
-            np.zeros((4, width), dtype),
+            np.zeros((5, max(eq.levels, 4), width), dtype),
         )
