@@ -19,19 +19,23 @@ from coupler.interface.constants import Planet
 from coupler.interface.grid import Grid, HybridLevels
 from physics.columns.betts_miller import SimplifiedBettsMiller
 from physics.columns.boundary_layer import BulkDiffusion
+from physics.columns.byrne_ogorman import ByrneOGorman
 from physics.columns.condensation import LargeScaleCondensation
 from physics.columns.dry_adjustment import DryAdjustment
 from physics.columns.grey_radiation import GreyRadiation
 from physics.columns.held_suarez import HeldSuarezFriction, HeldSuarezRelaxation
+from physics.columns.mass_flux import MassFlux
 from physics.columns.sponge import RayleighSponge
 
 SCHEMES: tuple[type[Tendency], ...] = (
     HeldSuarezRelaxation,
     HeldSuarezFriction,
     GreyRadiation,
+    ByrneOGorman,
     BulkDiffusion,
     DryAdjustment,
     SimplifiedBettsMiller,
+    MassFlux,
     LargeScaleCondensation,
     RayleighSponge,
 )

@@ -11,10 +11,12 @@ from coupler.interface.grid import HybridLevels
 from coupler.interface.registry import SCHEMES
 from physics.columns.betts_miller import SimplifiedBettsMiller
 from physics.columns.boundary_layer import BulkDiffusion
+from physics.columns.byrne_ogorman import ByrneOGorman
 from physics.columns.condensation import LargeScaleCondensation
 from physics.columns.dry_adjustment import DryAdjustment
 from physics.columns.grey_radiation import GreyRadiation
 from physics.columns.held_suarez import HeldSuarezFriction, HeldSuarezRelaxation
+from physics.columns.mass_flux import MassFlux
 from physics.columns.sponge import RayleighSponge
 
 LEVELS = HybridLevels.stretched(23, scale_heights=9.0)
@@ -23,10 +25,14 @@ ALL: list[tuple[type[Tendency], dict[str, Any]]] = [
     (HeldSuarezFriction, {"heat": True}),
     (GreyRadiation, {}),
     (GreyRadiation, {"seasonal": True, "tau_sw": 0.22}),
+    (ByrneOGorman, {}),
+    (ByrneOGorman, {"diurnal": True, "ozone": 0.3, "co2": 720.0}),
     (BulkDiffusion, {}),
     (BulkDiffusion, {"exchange": "reed_jablonowski", "mixing": "reed_jablonowski"}),
+    (BulkDiffusion, {"exchange": "monin_obukhov"}),
     (DryAdjustment, {}),
     (SimplifiedBettsMiller, {}),
+    (MassFlux, {"inhibition": 100.0}),
     (LargeScaleCondensation, {"reevaporation": 0.5}),
     (RayleighSponge, {}),
 ]
@@ -136,9 +142,9 @@ def test_extreme_but_legal_columns_give_finite_numbers(
 
 def test_every_scheme_is_registered_under_its_process() -> None:
     expected = {
-        "radiation": {"held_suarez", "grey"},
+        "radiation": {"held_suarez", "grey", "byrne_ogorman"},
         "boundary_layer": {"held_suarez", "bulk_diffusion"},
-        "convection": {"dry_adjustment", "betts_miller"},
+        "convection": {"dry_adjustment", "betts_miller", "mass_flux"},
         "condensation": {"large_scale"},
         "sponge": {"rayleigh"},
     }
