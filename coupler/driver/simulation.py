@@ -18,10 +18,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xarray as xr
 
 from coupler.config import read_yaml, validate, with_changes
 from coupler.driver import loop
@@ -42,6 +41,9 @@ from coupler.output.netcdf import run_attributes
 from coupler.output.progress import RunProgress
 from coupler.parallel import threads
 from coupler.parallel.agreement import from_first, summed, together
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 _log = logging.getLogger(__name__)
 
@@ -406,6 +408,8 @@ class Simulation:
 
     def dataset(self, which: str = "atmosphere") -> xr.Dataset:
         """The run's output: ``atmosphere``, ``surface`` or ``budgets``."""
+        import xarray as xr  # a run does without it, and it takes half a second
+
         path = self.folder.path / f"{which}.nc"
         coder = xr.coders.CFDatetimeCoder(use_cftime=True)
         return xr.open_dataset(path, decode_times=coder)
