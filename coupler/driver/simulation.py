@@ -298,8 +298,9 @@ class Simulation:
         self._if_due(max(_SNAPSHOT / 86400.0, _SNAPSHOT_STEPS / m.steps_per_day), self._remember)
         self._if_due(self.case.restart.interval, self._checkpoint)
         together(self._parallel, self._out.flush_if_due)
-        # A rank knows the wind of its own rows only.
-        wind = self._max_wind if self._parallel.size == 1 else None
+        # A rank knows the wind of its own rows only; numbers on a ring have none.
+        known = self._parallel.size == 1 and "ua" in self._watched
+        wind = self._max_wind if known else None
         bar.update(clock.now.date, clock.now.seconds, wind)
         if self._timeline is not None:
             self._timeline.stepped()
