@@ -350,6 +350,18 @@ def test_a_server_that_comes_late_is_used_when_it_is_there(library: Any, tmp_pat
     running.close()
 
 
+def test_one_column_of_levels_is_filled_with_zero_where_no_server_ever_was(
+    library: Any, tmp_path: Path
+) -> None:
+    # Without a server nobody knows that these are levels: one column has an array of rank 1.
+    s = Session(library, tmp_path / "none.sock", policy=ZERO, ncol=1)
+    whole = np.full(NLEV + 2, 5.0)
+    assert s.declare("tendency ua", "m s-2", whole[1:-1]) == NO_SERVER
+    assert s.run() == NO_SERVER
+    np.testing.assert_array_equal(whole, [5.0, *[0.0] * NLEV, 5.0])
+    s.close()
+
+
 def test_ranks_take_up_a_new_server_at_one_step(library: Any, own_server: Server) -> None:
     # Three ranks in lockstep, as halo exchanges keep them: a barrier after each step.
     n = 3
