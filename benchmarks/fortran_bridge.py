@@ -2,15 +2,15 @@
 
 python -m benchmarks.fortran_bridge [--calls 3000]
 
-Builds the library and a Fortran program in a temporary folder. The table gives the shortest, median
-and 99th percentile time in microseconds: a null call (one column, a scheme that does nothing) with
-both sides sleeping and both spinning; 16 and 1024 columns through a network of 240 features and
-3 x 256 nodes beside the same scheme called from Python on one thread, as the server and the
-embedded interpreter have it; a scheme of the same fields that does nothing, which leaves the bridge's
-own share, with real64 and real32 arrays of the host and with fields in the shared memory; the
-embedded interpreter; a plain Unix-domain socket that copies the same bytes; one to four ranks on one
-server; and packing in gigabytes read and written per second. With fewer free cores than processes
-the times of spinning say little.
+Builds the library and a Fortran program in a temporary folder. The table gives the shortest,
+median and 99th percentile time in microseconds: a null call (one column, a scheme that does
+nothing) with both sides sleeping and both spinning; 16 and 1024 columns through a network of 240
+features and 3 x 256 nodes beside the same scheme called from Python on one thread, as the server
+and the embedded interpreter have it; a scheme of the same fields that does nothing, which leaves
+the bridge's own share, with real64 and real32 arrays of the host and with fields in the shared
+memory; the embedded interpreter; a plain Unix-domain socket that copies the same bytes; one to
+four ranks on one server; and packing in gigabytes read and written per second. With fewer free
+cores than processes the times of spinning say little.
 """
 
 from __future__ import annotations
