@@ -47,8 +47,8 @@ typedef struct {
   int64_t rows, level; /* levels, and bytes from one to the next; negative: the host counts upward */
 } isthmus_strided;
 
-/* One instance for each pair of kinds and each direction. `H` is the host's type, `S` the slot's;
- * GET and PUT say which of both is read. */
+/* One instance for each pair of kinds and each direction, compiled FOR a processor. `H` is the host's
+ * type, `S` the slot's; MOVE_ONE says which of both is read. */
 #define ISTHMUS_KERNEL(FOR, NAME, H, S, MOVE_ONE)                                                  \
   FOR static void NAME(const isthmus_strided *h, char *slot, int64_t pitch)                        \
   {                                                                                                \

@@ -454,7 +454,7 @@ def test_a_launched_server_ends_with_its_session(
     path = tmp_path / "launched.sock"
     s = Session(
         library, path, launch=1, scheme="gravity_wave=ad99", settings="stress=0.002",
-        lat=np.zeros(NCOL),
+        lat=np.zeros(NCOL), startup=300.0,
     )  # fmt: skip
     assert s.status == OK, s.error
     assert path.exists()
