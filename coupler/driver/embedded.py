@@ -56,4 +56,4 @@ def start(fd: int, what: str, settings: str) -> Callable[[], None]:
         for one in fds:
             os.close(one)
 
-    return group.call
+    return group.answer

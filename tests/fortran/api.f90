@@ -1,4 +1,4 @@
-! Every procedure of the module, called from Fortran; prints what fails.
+! Every procedure of the module, called from Fortran; prints what fails. The scheme may be given.
 program api
   use, intrinsic :: iso_c_binding
   use isthmus
@@ -13,7 +13,9 @@ program api
   integer, target :: whole(ncol, nlev)
   integer :: status, i, failures, fallbacks
   logical :: ready
+  character(4096) :: scheme
 
+  call get_command_argument(1, scheme)
   failures = 0
   fallbacks = 0
   a = 0
@@ -29,7 +31,8 @@ program api
   call expect(status < 0, 'unknown transport')
   call s%open(ncol, nlev, a(:nlev), b, status=status)
   call expect(status == -isthmus_argument, 'levels of another size')
-  call s%open(ncol, nlev, a, b, policy='callback', deadline=20.0_c_double, status=status)
+  call s%open(ncol, nlev, a, b, policy='callback', deadline=20.0_c_double, scheme=trim(scheme), &
+    status=status)
   call expect(status == isthmus_ok, 'open: ' // s%last_error())
   call s%open(ncol, nlev, a, b, status=status)
   call expect(status == -isthmus_order, 'a second open')

@@ -77,6 +77,14 @@ def test_every_procedure_of_the_module_does_what_it_says(
     assert said == "0 failures\n"
 
 
+def test_every_procedure_does_the_same_with_an_interpreter_in_the_process(
+    build: Build, tmp_path: Path
+) -> None:
+    scheme = f"test_bridge={HERE / 'served.py'}:mirror"
+    said = call([build(HERE / "api.f90"), scheme], tmp_path, ISTHMUS_TRANSPORT="embedded")
+    assert said == "0 failures\n"
+
+
 def test_openmp_threads_call_with_sessions_of_their_own_as_a_group_and_with_one(
     build: Build, server: Path, tmp_path: Path
 ) -> None:
