@@ -246,7 +246,13 @@ def declared_bundle(path: Path | str) -> Bundle:
     return Bundle(path=path, spec=spec, network=network.eval(), reference={})
 
 
-def _replay(bundle: Bundle) -> None:
+def replayed(bundle: Bundle) -> dict[str, float]:
+    """Largest difference from the reference by output, relative to its scale; or inf.
+
+
+    Raises:
+        DataError: for a reference without a channel.
+    """
     inputs = {c.name: bundle.reference.get(f"input.{c.name}") for c in bundle.spec.inputs}
     wanted = {c.name: bundle.reference.get(f"output.{c.name}") for c in bundle.spec.outputs}
     absent = [k for k, v in (inputs | wanted).items() if v is None]
@@ -258,24 +264,30 @@ def _replay(bundle: Bundle) -> None:
         )
     with torch.inference_mode():
         outputs = bundle.network({k: v for k, v in inputs.items() if v is not None})
-    problems = []
+    found = {}
     for channel in bundle.spec.outputs:
         got, want = outputs[channel.name], wanted[channel.name]
         assert want is not None
-        worst = float("inf")
+        found[channel.name] = float("inf")
         if got.shape == want.shape:
             scale = max(max(channel.scale), 1e-30)
-            worst = float(((got - want).abs() / (want.abs() + scale)).max())
-        if not worst <= bundle.spec.tolerance:  # also when it is NaN
-            problems.append(
-                Problem(
-                    what="reference is not reproduced",
-                    name=f"{bundle.path}: {channel.name}",
-                    expected=f"agreement to {bundle.spec.tolerance:g}",
-                    found=f"{worst:.2g}",
-                    remedy="the normalization or architecture entries were changed: retrain it",
-                )
-            )
+            found[channel.name] = float(((got - want).abs() / (want.abs() + scale)).max())
+    return found
+
+
+def _replay(bundle: Bundle) -> None:
+    tolerance = bundle.spec.tolerance
+    problems = [
+        Problem(
+            what="reference is not reproduced",
+            name=f"{bundle.path}: {name}",
+            expected=f"agreement to {tolerance:g}",
+            found=f"{worst:.2g}",
+            remedy="the normalization or architecture entries were changed: retrain it",
+        )
+        for name, worst in replayed(bundle).items()
+        if not worst <= tolerance  # also when it is NaN
+    ]
     if problems:
         raise DataError(*problems)
 

@@ -237,6 +237,12 @@ def emulator_class(
                 for o in wrong
             )
         )
+    return class_of(bundle)
+
+
+def class_of(bundle: Bundle) -> type[EmulatorTendency]:
+    """The scheme of a bundle that is in memory."""
+    spec = bundle.spec
     members = {
         "__module__": __name__,
         "__doc__": f"Emulator of {spec.process} from {bundle.path.name}.",

@@ -17,7 +17,7 @@ from emulators.schema import Architecture, BundleSpec, Channel, Levels, Output, 
 
 NLAT, NLON = 10, 18
 GRID = {"kind": "gaussian", "nlat": NLAT, "nlon": NLON}
-FIELD_UNITS = {"ua": "m s-1", "va": "m s-1", "ta": "K", "lat": "degrees_north"}
+FIELD_UNITS = {"ua": "m s-1", "va": "m s-1", "ta": "K", "lat": "degrees_north", "orog": "m"}
 
 
 def globe(levels: HybridLevels, seed: int, grid: Grid | None = None) -> dict[str, NDArray[Any]]:
@@ -25,7 +25,8 @@ def globe(levels: HybridLevels, seed: int, grid: Grid | None = None) -> dict[str
     grid = grid or Grid.gaussian(NLAT, NLON)
     found = columns(grid.ncol, levels, seed)
     lat, lon = np.meshgrid(grid.lat, grid.lon, indexing="ij")
-    return {**found, "lat": lat.ravel(), "lon": lon.ravel()}
+    orog = 1000.0 * np.random.default_rng(seed).uniform(size=grid.ncol)
+    return {**found, "lat": lat.ravel(), "lon": lon.ravel(), "orog": orog}
 
 
 def map_host(levels: HybridLevels, dtype: str = "float32", grid: Grid | None = None) -> Host:
@@ -66,7 +67,7 @@ def map_spec(
             Channel(
                 name=name,
                 units=FIELD_UNITS[name],
-                dims="column" if name == "lat" else "level",
+                dims="column" if name in ("lat", "orog") else "level",
                 mean=mean,
                 scale=scale,
                 minimum=low,
