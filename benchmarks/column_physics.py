@@ -19,6 +19,7 @@ from coupler.interface.constants import Planet
 from coupler.interface.grid import Grid, HybridLevels
 from physics.columns.betts_miller import SimplifiedBettsMiller
 from physics.columns.boundary_layer import BulkDiffusion
+from physics.columns.byrne_ogorman import ByrneOGorman
 from physics.columns.condensation import LargeScaleCondensation
 from physics.columns.dry_adjustment import DryAdjustment
 from physics.columns.grey_radiation import GreyRadiation
@@ -29,6 +30,7 @@ SCHEMES: tuple[type[Tendency], ...] = (
     HeldSuarezRelaxation,
     HeldSuarezFriction,
     GreyRadiation,
+    ByrneOGorman,
     BulkDiffusion,
     DryAdjustment,
     SimplifiedBettsMiller,

@@ -8,18 +8,13 @@ r"""Grey radiation: one longwave band, optical depth fixed in space, and a beam 
 
 U, D up- and downward fluxes [W m-2], T [K], tau [1]; no diffusivity factor, it is in tau. Layers
 are isothermal, so that each one is integrated exactly: it passes exp(-dtau) of what enters it and
-emits (1 - exp(-dtau)) sigma T^4 to either side. Sunlight:
-
-.. math:: S_{down} = Q \exp\left[-\tau_{sw} (p/p_s)^2\right], \qquad
-          S_{up} = \alpha S_{down}(p_s)
-
-The reflected beam leaves without further absorption. By default the air absorbs no sunlight, and
-with the albedo 0.31 of the slab surface the net insolation is that of the source,
-938.4/4 = 234.6 W m-2 in the global mean.
+emits (1 - exp(-dtau)) sigma T^4 to either side. Sunlight is that of
+`sunlight`, and of `ozone` where there is some. By default the air absorbs none of it, and with the
+albedo 0.31 of the slab surface the net insolation is that of the source, 938.4/4 = 234.6 W m-2 in
+the global mean.
 
 Sources: Frierson, Held and Zurita-Gotor (2006), J. Atmos. Sci. 63, 2548-2566,
-doi:10.1175/JAS3753.1; O'Gorman and Schneider (2008), doi:10.1175/2007JCLI2065.1, for the
-absorption of sunlight (tau_sw = 0.22 there).
+doi:10.1175/JAS3753.1.
 """
 
 from __future__ import annotations
@@ -35,7 +30,6 @@ from coupler.interface.component import (
     Arrays,
     Host,
     Now,
-    Params,
     Tendency,
     flux_of,
     gives,
@@ -44,10 +38,10 @@ from coupler.interface.component import (
 from coupler.interface.constants import STEFAN_BOLTZMANN
 from coupler.interface.registry import scheme
 from coupler.interface.units import Unit
-from physics.columns.insolation import annual_mean, daily_mean, orbit, year_fraction
 from physics.columns.jit import njit
 from physics.columns.lanes import LANES, load, load_flat, store, store_flat, upward
-from physics.elementary import exp, expm1
+from physics.columns.sun import Sun, SunParams
+from physics.elementary import expm1
 
 
 @njit(inline=True)
@@ -123,58 +117,13 @@ def two_stream(
         store(entering, start, rnl)
 
 
-@njit()
-def sunlight(
-    phalf: Array,
-    ps: Array,
-    albs: Array,
-    insolation: Array,
-    tau_sw: float,
-    rns: Array,
-    rsdt: Array,
-    rsut: Array,
-    rsds: Array,
-    rsus: Array,
-) -> None:
-    """Fills the net upward shortwave flux `rns` [W m-2], shape [interface, column], and its ends.
-
-    Args:
-        phalf: Interface pressure [Pa], shape [interface, column].
-        ps: Surface pressure [Pa], shape [column].
-        albs: Surface albedo [1], shape [column].
-        insolation: Downward flux at the top [W m-2], shape [column].
-        tau_sw: Optical depth of the whole air for sunlight [1].
-        rns: Filled.
-        rsdt: Filled: downward at the top.
-        rsut: Filled: upward at the top.
-        rsds: Filled: downward at the surface.
-        rsus: Filled: upward at the surface.
-    """
-    nhalf, ncol = phalf.shape
-    ground = math.exp(-tau_sw)
-    for c in range(ncol):
-        rsdt[c] = insolation[c]
-        rsds[c] = insolation[c] * ground
-        rsus[c] = albs[c] * (insolation[c] * ground)
-        rsut[c] = albs[c] * (insolation[c] * ground)
-    for k in range(nhalf):
-        for c in range(ncol):
-            sigma = np.float64(phalf[k, c]) / ps[c]
-            passed = exp(-tau_sw * sigma * sigma) if k > 0 else 1.0
-            rns[k, c] = albs[c] * (insolation[c] * ground) - insolation[c] * passed
-
-
 @scheme("radiation", "grey")
 class GreyRadiation(Tendency):
-    """Two-stream grey longwave, sunlight with optional absorption and optional seasons."""
+    """Two-stream grey longwave, sunlight with optional absorption, seasons and hours."""
 
-    class Parameters(Params):
+    class Parameters(SunParams):
         """Defaults are those of Frierson et al. (2006)."""
 
-        solar_constant: Annotated[float, Unit("W m-2"), Field(ge=0)] = 1360.0
-        """S; with an albedo of 0.31 the net is 938.4 W m-2 [W m-2]."""
-        delta_sol: Annotated[float, Unit("1"), Field(ge=-2, le=2)] = 1.4
-        """Delta_s, contrast of the annual-mean profile [1]."""
         tau_equator: Annotated[float, Unit("1"), Field(ge=0)] = 6.0
         """Longwave optical depth at the equator [1]."""
         tau_pole: Annotated[float, Unit("1"), Field(ge=0)] = 1.5
@@ -183,22 +132,17 @@ class GreyRadiation(Tendency):
         """f_l, share of the optical depth that is linear in pressure [1]."""
         tau_sw: Annotated[float, Unit("1"), Field(ge=0)] = 0.0
         """Optical depth of the air for sunlight [1]."""
-        seasonal: bool = False
-        """Daily-mean insolation of the date instead of the annual-mean profile."""
-        obliquity: Annotated[float, Unit("degrees"), Field(ge=0, lt=90)] = 23.44
-        """Tilt of the axis, used with `seasonal` [degrees]."""
-        eccentricity: Annotated[float, Unit("1"), Field(ge=0, le=0.2)] = 0.0167
-        """Of the orbit, used with `seasonal` [1]."""
-        perihelion: Annotated[float, Unit("degrees")] = 282.9
-        """The sun's longitude when nearest, from the March equinox, with `seasonal` [degrees]."""
+        ozone: Annotated[float, Unit("cm"), Field(ge=0, le=2)] = 0.0
+        """Ozone of a column as a layer at standard conditions; 0.3 cm are 300 Dobson units, 0 is
+        none [cm]."""
 
-    inputs = reads("ta phalf ps ts albs lat")
+    inputs = reads("ta phalf ps ts albs lat", optional="lon")
     fluxes = (flux_of("ta", "rnl"), flux_of("ta", "rns"))
     fills = True
     diagnostics = gives("rsdt rsut rlut rsds rsus rlds rlus")
 
     def setup(self, host: Host) -> None:
-        self._insolation = np.zeros(host.ncol)
+        self._sun = Sun(self.p, host.ncol)
         self._work = np.zeros((2, host.nlev, LANES))
         self._half = np.zeros((2, host.nlev + 1, LANES))
         self._lane = np.zeros((4, LANES))
@@ -206,16 +150,6 @@ class GreyRadiation(Tendency):
 
     def compute(self, x: Arrays, tend: Arrays, flux: Arrays, diag: Arrays, now: Now) -> None:
         p = self.p
-        if p.seasonal:
-            declination, distance = orbit(
-                year_fraction(now.date),
-                math.radians(p.obliquity),
-                p.eccentricity,
-                math.radians(p.perihelion),
-            )
-            daily_mean(x.lat, p.solar_constant, declination, distance, self._insolation)
-        else:
-            annual_mean(x.lat, p.solar_constant, p.delta_sol, self._insolation)
         two_stream(
             x.ta,
             x.phalf,
@@ -235,15 +169,4 @@ class GreyRadiation(Tendency):
             diag.rlds,
             diag.rlus,
         )
-        sunlight(
-            x.phalf,
-            x.ps,
-            x.albs,
-            self._insolation,
-            p.tau_sw,
-            flux.rns,
-            diag.rsdt,
-            diag.rsut,
-            diag.rsds,
-            diag.rsus,
-        )
+        self._sun.absorb(x, now, p.tau_sw, p.ozone, flux, diag)

@@ -1,4 +1,4 @@
-r"""Insolation at the top of the atmosphere: an annual-mean profile, or daily means through a year.
+r"""Insolation at the top of the atmosphere: an annual-mean profile, daily means, or the hour's sun.
 
 Annual mean (Frierson, Held and Zurita-Gotor 2006, doi:10.1175/JAS3753.1):
 
@@ -14,6 +14,14 @@ with the sun's true longitude lambda (0 at the March equinox) from its mean long
 series in the eccentricity e, and a/r = (1 + e cos(lambda - varpi))/(1 - e^2). Q and S [W m-2],
 angles [rad]. The year is that of the run's calendar: the March equinox falls at the fraction
 79.5/365 of it, noon of March 21st in a year of 365 days.
+
+Mean over a part of a day, from the hour angle h_1 to h_2 (0 at noon; mean solar time, without the
+equation of time, which is at most a quarter of an hour):
+
+.. math:: Q = S \left(\frac{a}{r}\right)^2 \frac{1}{h_2 - h_1} \int_{h_1}^{h_2}
+          \max(0, \sin\phi\sin\delta + \cos\phi\cos\delta\cos h)\, dh,
+
+exact for any length, so that the means of consecutive parts add up to that of the day.
 """
 
 from __future__ import annotations
@@ -57,6 +65,61 @@ def daily_mean(
         h = math.acos(cos_h)
         day = h * sin_sin + cos_cos * math.sin(h)
         insolation[c] = max(0.0, solar_constant / math.pi * distance * day)
+
+
+@njit(inline=True)
+def half_day(sin_sin: float, cos_cos: float) -> float:
+    """H_0 [rad] from sin(phi) sin(delta) and cos(phi) cos(delta)."""
+    cos_h = -sin_sin / cos_cos if abs(sin_sin) < cos_cos else math.copysign(1.0, -sin_sin)
+    return math.acos(cos_h)
+
+
+@njit()
+def daylight(hour: float, sin_sin: float, cos_cos: float) -> tuple[float, float]:
+    """Integrals from noon to the hour angle `hour` [rad] of any day: of cosine and of daylight."""
+    h = half_day(sin_sin, cos_cos)
+    days = math.floor(hour / (2.0 * math.pi) + 0.5)
+    lit = min(max(hour - 2.0 * math.pi * days, -h), h)
+    cosine = sin_sin * (2.0 * days * h + lit) + cos_cos * (2.0 * days * math.sin(h) + math.sin(lit))
+    return cosine, 2.0 * days * h + lit
+
+
+@njit()
+def part_of_day(
+    lat: Array,
+    lon: Array,
+    solar_constant: float,
+    declination: float,
+    distance: float,
+    start: float,
+    length: float,
+    insolation: Array,
+    cosine: Array,
+) -> None:
+    """Fills the mean over a part of a day [W m-2] and the mean cosine of the sun in daylight.
+
+    Args:
+        lat: Latitude [degrees_north], shape [column].
+        lon: Longitude [degrees_east], shape [column].
+        solar_constant: S at the mean distance [W m-2].
+        declination: delta [rad].
+        distance: (a/r)^2 [1].
+        start: Time of day at longitude 0 when the part begins [1 day].
+        length: How long it is [1 day].
+        insolation: Filled [W m-2], shape [column].
+        cosine: Filled: of the zenith angle while the sun is up [1], 0 in the night, shape [column].
+    """
+    width = 2.0 * math.pi * length
+    for c in range(lat.size):
+        phi = math.radians(lat[c])
+        sin_sin = math.sin(phi) * math.sin(declination)
+        cos_cos = math.cos(phi) * math.cos(declination)
+        first = 2.0 * math.pi * (start - 0.5) + math.radians(lon[c])
+        light_1, lit_1 = daylight(first, sin_sin, cos_cos)
+        light_2, lit_2 = daylight(first + width, sin_sin, cos_cos)
+        light, lit = max(light_2 - light_1, 0.0), lit_2 - lit_1
+        insolation[c] = solar_constant * distance * light / width
+        cosine[c] = min(light / lit, 1.0) if lit > 1.0e-9 else 0.0
 
 
 def year_fraction(date: Any) -> float:

@@ -102,8 +102,11 @@ class SpectralParameters(Params):
     of one time level, second order, about three times the cost of a step."""
     tracers: Annotated[Mapping[str, float], BeforeValidator(_tracers)] = {}
     """Further tracers, carried on the grid: names, or the initial mixing ratio by name."""
-    diffusion_power: int = Limit(default=4, ge=1, le=20)
+    diffusion_power: float = Limit(default=4, ge=1, le=20)
     """Half the order of the horizontal diffusion: 4 is del^8."""
+    diffusion_start: float = Limit(default=0.0, ge=0.0, lt=1.0)
+    """Part of the truncation up to which nothing is damped; above 0 it is a spectral vanishing
+    viscosity, which grows from there to the truncation limit."""
     diffusion_time: Annotated[float, Unit("s"), Positive] | None = None
     """E-folding time at the truncation limit; by default 0.1 day (42/T)^2. At T21, 0.1 day halves
     the eddies of Held and Suarez (1994)."""
@@ -220,6 +223,7 @@ class SpectralAtmosphere(ColumnModel):
             stepper=p.stepper,
             diffusion=Diffusion(
                 power=p.diffusion_power,
+                start=p.diffusion_start,
                 timescale=p.diffusion_time or 8640.0 * (42.0 / p.truncation) ** 2,
                 sponge_levels=p.sponge_levels,
                 sponge_timescale=p.sponge_time,

@@ -5,11 +5,13 @@ r"""Time step: semi-implicit leapfrog, RAW filter, implicit diffusion and sponge
     e = (nu_f / 2) (X^- - 2 X^0 + X^+);  X^0 <- X^0 + alpha e,  X^+ <- X^+ + (alpha - 1) e
 
 Diffusion acts on vorticity, divergence, temperature and tracers, and leaves angular momentum as it
-is. All of it is implicit: damping
-evaluated at the centre of a leapfrog step is unstable.
+is. All of it is implicit: damping evaluated at the centre of a leapfrog step is unstable. With a
+``start`` s > 0 the first term is (1/tau) max(0, (n/T - s) / (1 - s))^2p, a spectral vanishing
+viscosity: all waves longer than T s remain untouched.
 
 Sources: Williams, P. D. (2009), Mon. Wea. Rev. 137, 2538-2546, doi:10.1175/2009MWR2724.1, and
-(2011), 139, 1996-2007, doi:10.1175/2010MWR3601.1 (filter).
+(2011), 139, 1996-2007, doi:10.1175/2010MWR3601.1 (filter); Gelb, A. and J. P. Gleeson (2001), Mon.
+Wea. Rev. 129, 2346-2360 (vanishing viscosity on the sphere).
 """
 
 from __future__ import annotations
@@ -34,29 +36,41 @@ class Diffusion:
 
     Attributes:
         power: p, half the order: 4 is del^8 [1].
+        start: n / T up to which nothing is damped [1]. Above it the rate grows as
+            ((n/T - start) / (1 - start))^2p; from 0 as (n (n+1) / T (T+1))^p.
         timescale: tau, e-folding time at n = T [s].
         sponge_levels: number of top levels with additional del^2 damping; it halves from each
             level to the next one down.
         sponge_timescale: tau_k at n = T in the top level [s].
     """
 
-    power: int = 4
+    power: float = 4
+    start: float = 0.0
     timescale: float = 8640.0
     sponge_levels: int = 0
     sponge_timescale: float = 8640.0
 
     def __post_init__(self) -> None:
-        if self.power < 1 or self.timescale <= 0.0 or self.sponge_timescale <= 0.0:
+        if (
+            self.power < 1
+            or not 0.0 <= self.start < 1.0
+            or self.timescale <= 0.0
+            or self.sponge_timescale <= 0.0
+        ):
             raise ValueError(
-                "diffusion: expected power >= 1 and positive time scales, got power = "
-                f"{self.power}, timescale = {self.timescale}, "
+                "diffusion: expected power >= 1, start from 0 to 1 and positive time scales, got "
+                f"power = {self.power}, start = {self.start}, timescale = {self.timescale}, "
                 f"sponge_timescale = {self.sponge_timescale}"
             )
 
     def rate(self, degree: Float64, truncation: int, levels: int) -> Float64:
         """Damping rate [s-1] in float64, shape [T+1, levels, T+2], for degrees [T+1, T+2]."""
         relative = degree * (degree + 1.0) / (truncation * (truncation + 1.0))
-        scale = relative**self.power / self.timescale
+        if self.start:
+            beyond = np.maximum(degree / truncation - self.start, 0.0) / (1.0 - self.start)
+            scale = beyond ** (2.0 * self.power) / self.timescale
+        else:
+            scale = relative**self.power / self.timescale
         rate = np.repeat(scale[:, None, :], levels, axis=1)
         for k in range(min(self.sponge_levels, levels)):
             rate[:, k] += relative / (self.sponge_timescale * 2.0**k)

@@ -11,6 +11,7 @@ from coupler.interface.grid import HybridLevels
 from coupler.interface.registry import SCHEMES
 from physics.columns.betts_miller import SimplifiedBettsMiller
 from physics.columns.boundary_layer import BulkDiffusion
+from physics.columns.byrne_ogorman import ByrneOGorman
 from physics.columns.condensation import LargeScaleCondensation
 from physics.columns.dry_adjustment import DryAdjustment
 from physics.columns.grey_radiation import GreyRadiation
@@ -23,6 +24,8 @@ ALL: list[tuple[type[Tendency], dict[str, Any]]] = [
     (HeldSuarezFriction, {"heat": True}),
     (GreyRadiation, {}),
     (GreyRadiation, {"seasonal": True, "tau_sw": 0.22}),
+    (ByrneOGorman, {}),
+    (ByrneOGorman, {"diurnal": True, "ozone": 0.3, "co2": 720.0}),
     (BulkDiffusion, {}),
     (BulkDiffusion, {"exchange": "reed_jablonowski", "mixing": "reed_jablonowski"}),
     (DryAdjustment, {}),
@@ -136,7 +139,7 @@ def test_extreme_but_legal_columns_give_finite_numbers(
 
 def test_every_scheme_is_registered_under_its_process() -> None:
     expected = {
-        "radiation": {"held_suarez", "grey"},
+        "radiation": {"held_suarez", "grey", "byrne_ogorman"},
         "boundary_layer": {"held_suarez", "bulk_diffusion"},
         "convection": {"dry_adjustment", "betts_miller"},
         "condensation": {"large_scale"},

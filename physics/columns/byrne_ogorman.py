@@ -1,0 +1,199 @@
+r"""Grey radiation whose longwave optical depth follows water vapour and carbon dioxide.
+
+.. math:: \frac{d\tau}{d\sigma} = a \mu + b q + c \ln\frac{C}{C_0}, \qquad \sigma = p/p_s
+
+tau [1] longwave optical depth, q [1] specific humidity, C [ppm] carbon dioxide; a = 0.8678,
+b = 1997.9, c = 0.17, C_0 = 360 ppm; mu = 1 scales what all other well-mixed gases absorb. The
+equations of the fluxes are those of `grey_radiation`,
+
+.. math:: \frac{dU}{d\tau} = U - \sigma T^4, \qquad \frac{dD}{d\tau} = \sigma T^4 - D,
+
+integrated exactly through isothermal layers: each passes exp(-dtau) of what enters it and emits
+(1 - exp(-dtau)) sigma T^4 to either side. Negative humidity absorbs nothing. Sunlight is that of
+`sunlight`, with tau_sw = 0.22 as in the source, and of `ozone` where there is some.
+
+Carbon dioxide may grow by a constant share a year from the start of the run: 1 % a year for the
+usual ramp. One doubling adds 0.118 to the optical depth of any column.
+
+Sources: Byrne and O'Gorman (2013), J. Climate 26, 4000-4016, doi:10.1175/JCLI-D-12-00262.1, for a
+and b; Vallis et al. (2018), Geosci. Model Dev. 11, 843-859, doi:10.5194/gmd-11-843-2018, for the
+term of carbon dioxide.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Self
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from coupler.interface.component import (
+    Array,
+    Arrays,
+    Host,
+    Now,
+    Tendency,
+    flux_of,
+    gives,
+    reads,
+)
+from coupler.interface.constants import SECONDS_PER_DAY, STEFAN_BOLTZMANN
+from coupler.interface.errors import BadValue, UnstableError
+from coupler.interface.registry import scheme
+from coupler.interface.units import Unit
+from physics.columns.jit import njit
+from physics.columns.lanes import LANES, load, load_flat, store, store_flat, upward
+from physics.columns.sun import Sun, SunParams
+from physics.elementary import expm1
+
+YEAR = 365.25 * SECONDS_PER_DAY
+"""Over which carbon dioxide grows by its yearly share [s]."""
+
+
+@njit()
+def longwave(
+    ta: Array,
+    hus: Array,
+    phalf: Array,
+    ps: Array,
+    ts: Array,
+    sigma_b: float,
+    dry: float,
+    humid: float,
+    work: Array,
+    half: Array,
+    lane: Array,
+    up: Array,
+    rnl: Array,
+    rlut: Array,
+    rlds: Array,
+    rlus: Array,
+) -> None:
+    """Fills the net upward longwave flux `rnl` [W m-2], shape [interface, column], and its ends.
+
+    `dry` and `humid` are the optical depth of the dry air and per specific humidity [1]; `work`
+    [2, level, lane], `half` [2, interface, lane] and `lane` [3, lane] are scratch.
+    """
+    nlev, ncol = ta.shape
+    lanes = work.shape[2]
+    passed, emitted = work[0], work[1]
+    p, entering = half[0], half[1]
+    per_ps, beam, leaving = lane[0], lane[1], lane[2]
+    for start in range(0, ncol, lanes):
+        load(ta, start, emitted)
+        load(hus, start, passed)
+        load(phalf, start, p)
+        load_flat(ps, start, per_ps)
+        load_flat(ts, start, leaving)
+        for j in range(lanes):
+            per_ps[j] = 1.0 / per_ps[j]
+            entering[0, j], beam[j] = 0.0, 0.0
+        for k in range(nlev):
+            for j in range(lanes):
+                thick = (p[k + 1, j] - p[k, j]) * per_ps[j]
+                emissivity = -expm1(-thick * (dry + humid * max(passed[k, j], 0.0)))
+                t2 = emitted[k, j] * emitted[k, j]
+                passed[k, j] = 1.0 - emissivity
+                emitted[k, j] = emissivity * sigma_b * t2 * t2
+                beam[j] = beam[j] * passed[k, j] + emitted[k, j]
+                entering[k + 1, j] = beam[j]
+        store_flat(beam, start, rlds)
+        for j in range(lanes):
+            ts2 = leaving[j] * leaving[j]
+            beam[j] = sigma_b * ts2 * ts2
+            entering[nlev, j] = beam[j] - entering[nlev, j]
+        store_flat(beam, start, rlus)
+        for k in up:
+            for j in range(lanes):
+                beam[j] = beam[j] * passed[k, j] + emitted[k, j]
+                entering[k, j] = beam[j] - entering[k, j]
+        store_flat(beam, start, rlut)
+        store(entering, start, rnl)
+
+
+@scheme("radiation", "byrne_ogorman")
+class ByrneOGorman(Tendency):
+    """Grey longwave that follows humidity and carbon dioxide; sunlight, seasons, hours, ozone."""
+
+    class Parameters(SunParams):
+        """Defaults are those of Byrne and O'Gorman (2013) at 360 ppm."""
+
+        co2: Annotated[float, Unit("ppm"), Field(gt=0, le=1e6)] = 360.0
+        """Carbon dioxide at the start of the run [ppm]."""
+        co2_growth: Annotated[float, Unit("percent"), Field(ge=-50, le=100)] = 0.0
+        """Share by which it grows in a year of 365.25 days, compounded [percent]."""
+        mu: Annotated[float, Unit("1"), Field(ge=0)] = 1.0
+        """Scale of what well-mixed gases absorb [1]."""
+        a: Annotated[float, Unit("1"), Field(ge=0)] = 0.8678
+        """Optical depth of well-mixed gases [1]."""
+        b: Annotated[float, Unit("1"), Field(ge=0)] = 1997.9
+        """Optical depth per specific humidity [1]."""
+        c: Annotated[float, Unit("1"), Field(ge=0)] = 0.17
+        """Optical depth per logarithm of carbon dioxide [1]."""
+        tau_sw: Annotated[float, Unit("1"), Field(ge=0)] = 0.22
+        """Optical depth of the air for sunlight [1]."""
+        ozone: Annotated[float, Unit("cm"), Field(ge=0, le=2)] = 0.0
+        """Ozone of a column as a layer at standard conditions; 0.3 cm are 300 Dobson units, 0 is
+        none [cm]."""
+
+        @model_validator(mode="after")
+        def _air_does_not_shine(self) -> Self:
+            if self.dry_depth(0.0) < 0.0:
+                raise BadValue(
+                    "less carbon dioxide than the formula holds for",
+                    expected="a mu + c ln(co2/360) of at least 0, co2 of at least "
+                    f"{360.0 * math.exp(-self.a * self.mu / self.c):.3g} ppm",
+                    found=f"{self.co2:g} ppm",
+                    remedy="raise co2 or mu",
+                )
+            return self
+
+        def dry_depth(self, seconds: float) -> float:
+            """Optical depth of the air without water [1], `seconds` after the start of the run."""
+            years = seconds / YEAR
+            growth = math.log(self.co2 / 360.0) + years * math.log1p(0.01 * self.co2_growth)
+            return self.a * self.mu + self.c * growth
+
+    inputs = reads("ta hus phalf ps ts albs lat", optional="lon")
+    fluxes = (flux_of("ta", "rnl"), flux_of("ta", "rns"))
+    fills = True
+    diagnostics = gives("rsdt rsut rlut rsds rsus rlds rlus")
+
+    def setup(self, host: Host) -> None:
+        self._sun = Sun(self.p, host.ncol)
+        self._work = np.zeros((2, host.nlev, LANES))
+        self._half = np.zeros((2, host.nlev + 1, LANES))
+        self._lane = np.zeros((3, LANES))
+        self._up = upward(host.nlev)
+
+    def compute(self, x: Arrays, tend: Arrays, flux: Arrays, diag: Arrays, now: Now) -> None:
+        p = self.p
+        dry = p.dry_depth(now.seconds)
+        if dry < 0.0:
+            raise UnstableError.of(
+                "carbon dioxide has fallen below what the formula holds for",
+                "co2_growth",
+                expected="a mu + c ln(co2/360) of at least 0",
+                found=f"{dry:g} after {now.seconds / YEAR:.1f} years",
+                remedy="let it fall more slowly or for a shorter time",
+            )
+        longwave(
+            x.ta,
+            x.hus,
+            x.phalf,
+            x.ps,
+            x.ts,
+            STEFAN_BOLTZMANN,
+            dry,
+            p.b,
+            self._work,
+            self._half,
+            self._lane,
+            self._up,
+            flux.rnl,
+            diag.rlut,
+            diag.rlds,
+            diag.rlus,
+        )
+        self._sun.absorb(x, now, p.tau_sw, p.ozone, flux, diag)
