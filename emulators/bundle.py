@@ -51,6 +51,11 @@ class Bundle:
     network: Network
     reference: dict[str, Tensor]
 
+    @property
+    def tolerance(self) -> float:
+        """How closely the reference must be reproduced, relative to each output's scale."""
+        return self.spec.tolerance or self.network.tolerance
+
 
 def sha256(path: Path) -> str:
     """SHA-256 of a file, hexadecimal."""
@@ -276,7 +281,7 @@ def replayed(bundle: Bundle) -> dict[str, float]:
 
 
 def _replay(bundle: Bundle) -> None:
-    tolerance = bundle.spec.tolerance
+    tolerance = bundle.tolerance
     problems = [
         Problem(
             what="reference is not reproduced",

@@ -180,10 +180,9 @@ class BundleSpec(Data):
     name: str
     architecture: Architecture
     weights: Weights = Weights()
-    tolerance: float = Field(default=1e-5, gt=0.0, le=1e-3)
-    """How closely the reference must be reproduced, relative to each output's scale. The default is
-    some ten float32 round-offs through the layers of a column network: another processor passes,
-    another unit, level order or normalizer does not."""
+    tolerance: float | None = Field(default=None, gt=0.0, le=1e-3)
+    """How closely the reference must be reproduced, relative to each output's scale; None: as the
+    architecture says."""
     levels: Levels
     inputs: list[Channel] = Field(min_length=1)
     outputs: list[Output] = Field(min_length=1)

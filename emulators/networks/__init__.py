@@ -34,6 +34,10 @@ class Network(nn.Module, ABC):
     """
 
     Config: type[BaseModel]
+    tolerance: float = 1e-5
+    """How closely a reference must be reproduced, relative to each output's scale: some ten float32
+    round-offs through the layers, so that another processor passes, and another unit, level order
+    or normalizer does not."""
 
     def __init__(self, spec: BundleSpec, config: Any) -> None:
         super().__init__()

@@ -185,6 +185,8 @@ class MapNetwork(Network):
     """Base of networks between stacked channels on maps; a subclass sets `core`."""
 
     core: nn.Module
+    tolerance = 1e-4
+    """Sums over thousands of products, in an order that depends on processor and threads."""
 
     def __init__(self, spec: BundleSpec, config: MapConfig) -> None:
         super().__init__(spec, config)

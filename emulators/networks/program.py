@@ -53,6 +53,8 @@ class Program(Network):
     """See the module."""
 
     Config = ProgramConfig
+    tolerance = 1e-4
+    """Every compiler has an order of summation of its own."""
 
     def __init__(self, spec: BundleSpec, config: ProgramConfig) -> None:
         super().__init__(spec, config)

@@ -30,7 +30,7 @@ UNET = {"width": 4, "depth": 2}
 
 @pytest.fixture(scope="module")
 def cls(tmp_path_factory: pytest.TempPathFactory, levels: HybridLevels) -> type[EmulatorTendency]:
-    spec = map_spec(levels, "attention_unet", UNET, tolerance=1e-4)
+    spec = map_spec(levels, "attention_unet", UNET)
     torch.manual_seed(6)
     path = tmp_path_factory.mktemp("maps") / "unet"
     write_bundle(path, spec, build(spec), some_inputs(levels, 5))
@@ -101,7 +101,7 @@ def run_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """For the grid of the small coupled case: 16 x 32 columns of 9 levels."""
     levels = HybridLevels.named("hybrid9")
     grid = {"kind": "gaussian", "nlat": 16, "nlon": 32}
-    spec = map_spec(levels, "attention_unet", {**UNET, "grid": grid}, tolerance=1e-4)
+    spec = map_spec(levels, "attention_unet", {**UNET, "grid": grid})
     torch.manual_seed(6)
     found = globe(levels, 5, Grid.gaussian(16, 32))
     some = {n: torch.from_numpy(found[n]).float() for n in ("ua", "va", "ta")}

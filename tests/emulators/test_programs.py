@@ -282,7 +282,7 @@ def test_show_and_verify_tell_what_a_bundle_is(
     ):
         assert part in text
     assert main(["bundle", "verify", str(source)]) == 0
-    assert "map: xgwdparam reproduced to 0 (allowed 1e-05)" in capsys.readouterr().out
+    assert "map: xgwdparam reproduced to 0 (allowed 0.0001)" in capsys.readouterr().out
     assert [v.worst for v in verify(source)] == [0.0, 0.0]
     assert main(["bundle", "verify", "gw_column"]) == 0  # a shipped name
     assert main(["bundle", "show", "nowhere"]) == 2
