@@ -109,7 +109,8 @@ class Program(Network):
         together = self.columns_together if self.config.grid is not None else self.config.tile
         size = -(-n // together) * together
         if self._room is None or self._room.shape[1] != size:
-            self._room = torch.zeros(self.stack.size, size)
+            with torch.inference_mode(False):  # to be written to in any mode
+                self._room = torch.zeros(self.stack.size, size)
         x = self._room
         with torch.no_grad():
             self.stack(inputs, x[:, :n])
