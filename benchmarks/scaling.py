@@ -103,6 +103,31 @@ def run(setup: str, ranks: int, steps: int) -> dict[str, float]:
     return found
 
 
+def table(setups: list[str], ranks: list[int], rounds: int, steps: int) -> None:
+    """Measures and prints."""
+    load = os.getloadavg()[0]
+    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, load {load:.1f}")
+    print(
+        f"{'setup':8s} {'ranks':>5s} {'ms/step':>8s} {'speed-up':>8s} {'efficiency':>10s} exchange"
+    )
+    for setup in setups:
+        found: dict[int, list[dict[str, float]]] = {n: [] for n in ranks}
+        for _ in range(rounds):
+            for n in ranks:
+                found[n].append(run(setup, n, steps))
+        base = ranks[0]
+        for n in ranks:
+            least = min(r["step"] for r in found[n])
+            pairs = zip(found[base], found[n], strict=True)
+            gain = statistics.median(a["step"] / b["step"] for a, b in pairs)
+            share = statistics.median(r["exchange"] for r in found[n])
+            work, alone = (min(r["work"] for r in found[m]) for m in (n, base))
+            print(
+                f"{setup:8s} {n:5d} {1e3 * least:8.1f} {gain:8.2f} {gain * base / n:10.2f} "
+                f"{share:8.0%} {1e3 * work:7.1f} ({alone * base / (work * n):.2f})"
+            )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--setups", nargs="*", default=list(SETUPS), choices=list(SETUPS))
@@ -114,27 +139,7 @@ def main() -> None:
     if args.measure:
         measure(args.measure, args.steps)
         return
-    load = os.getloadavg()[0]
-    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, load {load:.1f}")
-    print(
-        f"{'setup':8s} {'ranks':>5s} {'ms/step':>8s} {'speed-up':>8s} {'efficiency':>10s} exchange"
-    )
-    for setup in args.setups:
-        rounds: dict[int, list[dict[str, float]]] = {n: [] for n in args.ranks}
-        for _ in range(args.rounds):
-            for n in args.ranks:
-                rounds[n].append(run(setup, n, args.steps))
-        base = args.ranks[0]
-        for n in args.ranks:
-            least = min(r["step"] for r in rounds[n])
-            pairs = zip(rounds[base], rounds[n], strict=True)
-            gain = statistics.median(a["step"] / b["step"] for a, b in pairs)
-            share = statistics.median(r["exchange"] for r in rounds[n])
-            work, alone = (min(r["work"] for r in rounds[m]) for m in (n, base))
-            print(
-                f"{setup:8s} {n:5d} {1e3 * least:8.1f} {gain:8.2f} {gain * base / n:10.2f} "
-                f"{share:8.0%} {1e3 * work:7.1f} ({alone * base / (work * n):.2f})"
-            )
+    table(args.setups, args.ranks, args.rounds, args.steps)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ import coupler
 from coupler.driver import bundles
 from coupler.input import fetch
 from coupler.interface.errors import ConfigError, CouplerError, UnstableError
+from coupler.interface.parallel import ALONE
 from coupler.parallel import launch, mpi, threads
 
 _EXAMPLES = """\
@@ -231,8 +232,41 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _status(args) if mpi.launched_rank() == 0 else 0
     ranks = mpi.world()
     if isinstance(ranks, mpi.Ranks):
-        return launch.as_one(ranks, lambda: _status(args))
+        return launch.as_one(ranks, lambda: _on_ranks(args, ranks))
     return _status(args)
+
+
+def _on_ranks(args: argparse.Namespace, ranks: mpi.Ranks) -> int:
+    """`_status` on the ranks of the run; the others serve them until it ends."""
+    from coupler.driver import services
+
+    raw, base = _raw(args)
+    own = services.share_out(raw, ranks)
+    if isinstance(own, mpi.Served):
+        return services.serve(own, raw, base)
+    args.parallel = own
+    status = _status(args)
+    services.dismiss(own, status)
+    return status
+
+
+def _raw(args: argparse.Namespace) -> tuple[dict[str, Any], Path]:
+    """The case with its changes, and the folder that its file names are relative to.
+
+    Empty where it cannot be read: `_run` says why.
+    """
+    from coupler.config import read_yaml, with_changes
+
+    try:
+        raw, _ = with_changes(read_yaml(args.case), set=_changes(args), swap=dict(args.swap))
+    except CouplerError:
+        return {}, Path()
+    if args.plugin and isinstance(raw.get("plugins"), list | None):
+        raw["plugins"] = [
+            *(raw.get("plugins") or []),
+            *(str(Path(p).resolve()) for p in args.plugin),
+        ]
+    return raw, args.case.parent
 
 
 def _status(args: argparse.Namespace) -> int:
@@ -263,16 +297,21 @@ def _say(error: CouplerError, command: str) -> None:
     print(lead + "\n  - ".join(str(p) for p in error.problems), file=sys.stderr)
 
 
-def _simulation(args: argparse.Namespace, **options: Any) -> Any:
+def _changes(args: argparse.Namespace) -> dict[str, Any]:
     from coupler.config import parse_value
-    from coupler.driver.simulation import Simulation
 
     changes = {k: parse_value(v) for k, v in args.set}
     if args.days is not None:
         changes["days"] = parse_value(args.days)
+    return changes
+
+
+def _simulation(args: argparse.Namespace, **options: Any) -> Any:
+    from coupler.driver.simulation import Simulation
+
     return Simulation.from_case(
         args.case,
-        set=changes,
+        set=_changes(args),
         swap=dict(args.swap),
         plugins=args.plugin,
         out=args.out,
@@ -287,7 +326,7 @@ def _simulation(args: argparse.Namespace, **options: Any) -> Any:
 def _run(args: argparse.Namespace) -> int:
     from coupler.driver.signals import Interrupted
 
-    simulation = _simulation(args, parallel=mpi.world())
+    simulation = _simulation(args, parallel=getattr(args, "parallel", ALONE))
     try:
         simulation.run(quiet=args.quiet)
     except CouplerError as error:  # status 2 is for what is refused before anything is written

@@ -144,6 +144,14 @@ class SchemeChoice(ModelChoice):
     the rest of the model goes on; the numbers are the same wherever it runs."""
 
 
+class BesideChoice(ModelChoice):
+    """Which scheme is a model beside the atmosphere."""
+
+    lag: Literal[0, 1] = 0
+    """Steps by which what it shows is behind. With 1 a model on a rank of its own steps while the
+    rest goes on; the numbers are the same wherever it runs."""
+
+
 class Source(_Section):
     """Where a boundary field comes from."""
 
@@ -201,7 +209,7 @@ class Case(_Section):
     """Processes in the order in which they act."""
     where: dict[str, Place] = {}
     """Processes that do not run inside the run's own process. The numbers do not depend on it."""
-    surface: ModelChoice | None = None
+    surface: BesideChoice | None = None
     boundary: dict[str, Source] = {}
     initial: InitialState | None = None
     output: OutputConfig = OutputConfig()

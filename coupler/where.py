@@ -8,6 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from coupler.interface.units import Unit
 
+MODELS = ("surface",)
+"""Models beside the atmosphere; they run inline or over mpi."""
 Seconds = Annotated[float, Unit("s"), Field(gt=0)]
 
 
@@ -17,8 +19,8 @@ class Place(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     at: str = "worker"
-    """``inline``; ``worker``: another process, started by the run; or the path of the socket of a
-    server, see ``isthmus serve``."""
+    """``inline``; ``worker``: another process, started by the run; ``mpi``: one of the last ranks
+    of the job, which does nothing else; or the path of a server's socket, see ``isthmus serve``."""
     threads: Annotated[int, Field(ge=1, le=1024)] = 1
     """Threads of the worker."""
     deadline: Seconds = 60.0

@@ -47,9 +47,7 @@ from coupler.interface.errors import ConfigError, CouplerError, Problem, nearest
 from coupler.interface.grid import Grid
 from coupler.interface.parallel import ALONE, Parallel, Rows
 from coupler.parallel.agreement import from_first, together
-
-MODELS = ("surface",)
-"""Processes whose scheme is a model beside the atmosphere."""
+from coupler.where import MODELS
 
 
 @dataclass(kw_only=True)
@@ -165,7 +163,7 @@ def _draft(case: Case, base: Path, record: Sequence[str], parallel: Parallel = A
     for process, choice in case.physics.items():
         _plan(draft, process, choice)
     own = {p.process: draft.components[p.process, p.label] for p in reversed(draft.plans)}
-    draft.problems += place_problems(case, own, record)
+    draft.problems += place_problems(case, own, record, parallel)
     asked = [n for n in ("atmosphere", *MODELS) if getattr(case, n) is not None]
     complete = len(draft.models) == len(asked)
     draft.start_from = initial_state_of(
@@ -352,7 +350,8 @@ def _bind(draft: _Draft, elsewhere: Elsewhere) -> Assembly:
             "cannot host parameterizations", f"atmosphere={case.atmosphere.scheme}"
         )
     start = read_on_first(draft.parallel, draft.start_from)
-    for name, model in draft.models.items():
+    others = {n: elsewhere.model(n, m) for n, m in draft.models.items() if n != "atmosphere"}
+    for name, model in {"atmosphere": atmosphere, **others}.items():
         model.setup(
             Site(
                 planet=draft.planet,
@@ -380,7 +379,6 @@ def _bind(draft: _Draft, elsewhere: Elsewhere) -> Assembly:
         static=_static(atmosphere.grid.part(rows.own), columns, own, dtype),
     )
     suite = Suite(host, columns)
-    others = {n: m for n, m in draft.models.items() if n != "atmosphere"}
     for model in others.values():
         for f in model.provides:
             suite.pool.setdefault(f.name, host.empty("column"))

@@ -6,6 +6,10 @@
 Between two calls the dynamics and the other processes go on while the scheme computes, where it
 runs in another process. The lag belongs to the case, not to the transport: an inline scheme with
 the same lag gives the same numbers. What is on its way is waited for and belongs to the restart.
+
+A model (`BehindModel`) shows its fields one step late for the same purpose:
+
+    step n: take and show the fields after step n - 1; begin step n with what was received
 """
 
 from __future__ import annotations
@@ -15,7 +19,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from coupler.interface.component import Array, Arrays, Host, Now, Tendency
+from coupler.interface.component import Array, Arrays, Host, Model, Now, Site, Tendency
+from coupler.interface.parallel import Spread
 
 
 class _Posts(Protocol):
@@ -28,6 +33,8 @@ class _Posts(Protocol):
 
 class Behind(Tendency):
     """`inner`, one call behind."""
+
+    fills = True
 
     def __init__(self, inner: Tendency) -> None:
         self.inner, self.p = inner, inner.p
@@ -96,3 +103,46 @@ class Behind(Tendency):
             if name.startswith("behind"):
                 array[...] = memory[name]
         self.inner.restore({n: a for n, a in memory.items() if not n.startswith("behind")})
+
+
+class BehindModel(Model):
+    """`inner`, whose fields are shown one step late."""
+
+    def __init__(self, inner: Model) -> None:
+        self.inner, self.p, self.grid, self.dt = inner, inner.p, inner.grid, inner.dt
+        for name in ("process", "scheme", "receives", "provides", "boundary"):
+            vars(self)[name] = getattr(inner, name)
+        self.advice = inner.advice  # type: ignore[method-assign]
+        self._post: Any = getattr(inner, "post", inner.step)
+        self._wait: Any = getattr(inner, "wait", lambda: None)
+
+    def setup(self, site: Site) -> None:
+        """Sets the inner model up; it shows its first fields until it has made a step."""
+        self.inner.setup(site)
+        self._shown = {name: array.copy() for name, array in self.inner.fields().items()}
+
+    def fields(self) -> Mapping[str, Array]:
+        return self._shown
+
+    def step(self, received: Arrays, now: Now) -> None:
+        """Shows the step before, and begins this one."""
+        self._wait()
+        for name, array in self.inner.fields().items():
+            np.copyto(self._shown[name], array)
+        self._post(received, now)
+
+    def counts(self) -> dict[str, int]:
+        return self.inner.counts()
+
+    def spread(self) -> Mapping[str, Spread]:
+        return self.inner.spread()
+
+    def memory(self) -> dict[str, Array]:
+        """The inner model's, and what is shown of the step before."""
+        self._wait()
+        return {f"behind.{n}": a for n, a in self._shown.items()} | self.inner.memory()
+
+    def restore(self, memory: Mapping[str, Array]) -> None:
+        for name, array in self._shown.items():
+            array[...] = memory[f"behind.{name}"]
+        self.inner.restore({n: a for n, a in memory.items() if not n.startswith("behind.")})

@@ -75,11 +75,22 @@ class Bound:
             self.tendencies = component.tendencies
             self.fluxes = tuple(_with_top(f, top) for f in component.fluxes)
         self.converted: list[Converted] = []
+        # A scheme in another process may have arrays that both see: used as they are, no copies.
+        shared: tuple[Mapping[str, Array], ...] = ({}, {}, {}, {})
+        if hasattr(component, "in_place"):
+            shared = component.in_place()
+        self._slots, tend, flux, diag = shared
         inputs = {p.name: self._input(p, pool) for p in component.inputs}
         self.x = Arrays(**{name: a for name, a in inputs.items() if a is not None})
-        self.tend = Arrays(**{of: host.empty("level", "column") for of in self.tendencies})
-        self.flux = Arrays(**{f.name: host.empty("interface", "column") for f in self.fluxes})
-        self.diag = Arrays(**{f.name: host.empty(*f.dims) for f in component.diagnostics})
+        self.tend = Arrays(
+            **{of: tend.get(of, host.empty("level", "column")) for of in self.tendencies}
+        )
+        self.flux = Arrays(
+            **{f.name: flux.get(f.name, host.empty("interface", "column")) for f in self.fluxes}
+        )
+        self.diag = Arrays(
+            **{f.name: diag.get(f.name, host.empty(*f.dims)) for f in component.diagnostics}
+        )
         self.escaped = {f.name: np.zeros(host.ncol) for f in self.fluxes}
         changed = dict.fromkeys((*self.tendencies, *(f.of for f in self.fluxes)))
         self.heats = "ta" not in changed and any(f.of in MOMENTUM for f in self.fluxes)
@@ -96,7 +107,7 @@ class Bound:
         if source is None or port.units == port.field.units:
             return source
         factor, offset = conversion(port.field.units, port.units)
-        target = np.empty_like(source)
+        target = self._slots.get(port.name, np.empty_like(source))
         self.converted.append(Converted(source=source, target=target, factor=factor, offset=offset))
         return target
 

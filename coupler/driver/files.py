@@ -148,9 +148,10 @@ class Files:
 
     def flush(self) -> None:
         """Puts on disk what waits in memory."""
-        together(self._model.rows.parallel, self._flush)
+        together(self._model.rows.parallel, self.flush_own)
 
-    def _flush(self) -> None:
+    def flush_own(self) -> None:
+        """The same for what this rank writes, by itself."""
         for file in self._written:
             file.flush()
 

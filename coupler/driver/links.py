@@ -15,6 +15,7 @@ from coupler.exchange.regrid import Regridder
 from coupler.interface.component import Array, Arrays, Model, Now
 from coupler.interface.grid import Grid
 from coupler.interface.parallel import Along, Rows, Spread
+from coupler.parallel.agreement import together
 
 
 class Coupling:
@@ -62,7 +63,8 @@ class Coupling:
         for name, target in self.received.items():
             self._to.apply(self._rows.globe(self._mean[name]), target)
         self._sums.reset()
-        self.model.step(self.received, now)
+        # A model elsewhere may be late for one rank only.
+        together(self._rows.parallel, lambda: self.model.step(self.received, now))
         self.send_back()
 
     def send_back(self) -> None:

@@ -47,6 +47,8 @@ _log = logging.getLogger(__name__)
 
 _SNAPSHOT = 21600.0
 """Time between copies of the state kept in memory for the case of a blow-up [s]."""
+_ALL = 2**31
+"""More restarts than there are."""
 _SNAPSHOT_STEPS = 20
 """Fewest steps between them: where a step is a day, copying would cost as much as stepping."""
 
@@ -224,7 +226,7 @@ class Simulation:
                 if self._parallel.size > 1 and not isinstance(error, CouplerError | OSError):
                     self._outcome = "aborted"  # the other ranks do not know; the job ends at once
                     raise
-                path = self._go_back_to(self._good[-1])
+                path = self._keep()
                 error.add_note(f"The state before it is kept in {path}")
                 raise
             finally:
@@ -324,21 +326,50 @@ class Simulation:
         self._out.flush()  # a restart must find all that is before it
         self._save(self._memory.take())
 
-    def _save(self, snapshot: Snapshot) -> Path:
+    def _save(self, snapshot: Snapshot, *, keep: int | None = None) -> Path:
         return restart.write(
             self.folder.restart,
             snapshot.memories,
             snapshot.moment,
-            keep=self.case.restart.keep,
+            keep=self.case.restart.keep if keep is None else keep,
             spread=self._memory.spread() if self._parallel.size > 1 else {},
             parallel=self._parallel,
         )
 
+    def _keep(self) -> Path:
+        """Restart of the newest state from which a run goes on without a gap in its output.
+
+        One on disk is such: all records before it were written first. The copy in memory may be
+        newer, but where records could not be written (a full disk) those before it are lost.
+        """
+        good = self._good[-1]
+        found = from_first(self._parallel, self._newest_on_disk)
+        if found is not None and (found[0] >= good.moment.step or not self._flushed()):
+            return found[1]
+        return self._save(good)
+
+    def _newest_on_disk(self) -> tuple[int, Path] | None:
+        try:
+            found = restart.newest_good(self.folder.restart, case=self._memory.fingerprint)
+        except CouplerError:
+            return None
+        return found.moment.step, found.path
+
+    def _flushed(self) -> bool:
+        """Whether all finished records are on disk."""
+        failed = 0
+        try:
+            self._out.flush_own()
+        except (OSError, RuntimeError):
+            failed = 1
+        return not self._parallel.most(failed)
+
     def _go_back_to(self, good: Snapshot) -> Path:
         """Makes `good` the newest restart, which is what ``--resume`` takes."""
+        path = self._save(good, keep=_ALL)  # what is there goes when this one is whole
         if self._first:
             restart.remove_after(self.folder.restart, good.moment.step)
-        return self._save(good)
+        return path
 
     def _report(self) -> None:
         clock = self.model.clock

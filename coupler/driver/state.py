@@ -132,6 +132,9 @@ def _decisive(case: Case) -> dict[str, Any]:
     for name in ("title", "description", "days", "restart", "where"):
         data.pop(name)
     data["physics_order"] = list(data["physics"])
+    surface = data["surface"]
+    if surface is not None and not surface["lag"]:
+        del surface["lag"]  # restarts from before there was one belong to the same case
     return data
 
 

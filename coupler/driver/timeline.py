@@ -18,6 +18,7 @@ from typing import Any
 
 from coupler.driver.assemble import Assembly
 from coupler.exchange.remote import Remote
+from coupler.exchange.remote_model import RemoteModel
 from coupler.output.folder import write_whole
 
 _MOST = 100_000
@@ -80,7 +81,9 @@ class Timeline:
 
         setattr(owner, method, timed)
 
-    def _remote(self, process: str, remote: Remote, what: str, begin: float, end: float) -> None:
+    def _remote(
+        self, process: str, remote: Remote | RemoteModel, what: str, begin: float, end: float
+    ) -> None:
         if what == "wait":
             self._add("run", f"wait for {process}", begin, end)
         else:

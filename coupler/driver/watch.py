@@ -14,6 +14,7 @@ from coupler.interface.component import Array
 from coupler.interface.errors import Problem, UnstableError
 from coupler.interface.fields import FIELDS, STATE
 from coupler.interface.grid import Grid
+from coupler.interface.jit import njit
 
 _LARGE_RATE = {"ua": 0.1, "va": 0.1, "ta": 0.1, "hus": 1e-4}
 """A tendency beyond this [SI per s] is named as the likely culprit (0.1 K/s is 8640 K/day)."""
@@ -34,14 +35,27 @@ _REMEDY = (
 )
 
 
-def first_violation(name: str, array: Array) -> tuple[int, float] | None:
-    """Flat index and value of the first point outside the plausible range, or None.
+def inside(array: Array, low: float, high: float) -> bool:
+    """Whether all values lie within these bounds, in one pass; NaN does not."""
+    if not array.flags.c_contiguous:
+        array = np.ascontiguousarray(array)
+    return bool(_outside(array.reshape(-1), low, high) == 0)
 
-    NaN compares false with everything, so one pair of reductions sees all three cases.
-    """
+
+@njit()
+def _outside(values: Array, low: float, high: float) -> int:
+    """Number of values out of bounds. NaN compares false with everything."""
+    count = 0
+    for i in range(values.size):
+        count += 0 if low <= values[i] <= high else 1
+    return count
+
+
+def first_violation(name: str, array: Array) -> tuple[int, float] | None:
+    """Flat index and value of the first point outside the plausible range, or None."""
     valid = FIELDS[name].valid
     low, high = valid if valid is not None else (-np.inf, np.inf)
-    if array.min() >= low and array.max() <= high:
+    if inside(array, low, high):
         return None
     flat = np.asarray(array).reshape(-1)
     bad = ~((flat >= low) & (flat <= high))
@@ -176,8 +190,8 @@ class Watch:
             UnstableError: for a state out of range.
         """
         for variable, array in self._total.items():
-            low, high, limit = float(array.min()), float(array.max()), _large(variable)
-            if low >= -limit and high <= limit:
+            limit = _large(variable)
+            if inside(array, -limit, limit):
                 continue
             problem = blame(self._rates(), self._grid, step, date)
             self._suspect = (step, culprit(self._rates()), problem)

@@ -28,6 +28,8 @@ from coupler.parallel import threads as own_threads
 
 _log = logging.getLogger(__name__)
 
+_STARTS = 4
+"""How often a worker that dies is started in all."""
 _PATIENCE = 5.0
 """Time for a worker to end by itself [s]."""
 
@@ -43,8 +45,15 @@ class Worker:
             request: what to serve, see `coupler.driver.serving.Request`.
             threads: of the worker.
         """
-        self.name = name
+        self.name, self._request, self._threads = name, dict(request), threads
         self.path = sockets.runtime_folder() / f"{os.getpid()}-{secrets.token_hex(4)}.sock"
+        self._starts = 0
+        self._known = False
+        self._start()
+
+    def _start(self) -> None:
+        self._starts += 1
+        request, threads = self._request, self._threads
         listener = sockets.listen(self.path)
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._words = os.memfd_create("isthmus-worker-stderr", os.MFD_CLOEXEC)
@@ -78,7 +87,15 @@ class Worker:
 
     def connected(self) -> None:
         """All who want to are connected: the name of the socket is not needed any more."""
+        self._known = True
         self.path.unlink(missing_ok=True)
+
+    def revive(self) -> None:
+        """Starts it again, at the same place, if it has served and died; not for ever."""
+        if self._known and self._starts < _STARTS and self.process.poll() is not None:
+            _log.warning("isthmus: warning: %s: %s; it is started again", self.name, self.fate())
+            self.close()
+            self._start()
 
     def fate(self) -> str:
         """How a worker that hung up ended and what it said last; empty while it runs."""

@@ -174,15 +174,19 @@ class Group:
             self.shared = Shared(fd)
             self._bind(hello)
             words.store(self.heartbeat, time.monotonic_ns())
-            size = len(self.shared.bytes)
-            for connection, _, _ in greetings:
-                payload = p.WELCOME.pack(size, self.shared.head.fields, 0)
-                try:
-                    sockets.send(connection, p.Kind.WELCOME, payload, (fd,))
-                except OSError:
-                    self.leave(connection)
+            self._welcome(fd)
         finally:
             os.close(fd)
+
+    def _welcome(self, fd: int) -> None:
+        """Hands the memory to the members."""
+        payload = p.WELCOME.pack(len(self.shared.bytes), self.shared.head.fields, 0)
+        for connection in list(self.connections):
+            assert connection is not None
+            try:
+                sockets.send(connection, p.Kind.WELCOME, payload, (fd,))
+            except OSError:
+                self.leave(connection)
 
     def _bind(self, hello: p.Hello) -> None:
         s = self.shared
@@ -231,13 +235,14 @@ class Group:
             restore = self._moment()
             if restore:
                 self.component.restore({n: a.copy() for n, a in self._memory.items()})
-            for array in self._outputs:
-                array.fill(0.0)
+            if not self.component.fills:
+                for array in self._outputs:
+                    array.fill(0.0)
             self.component.compute(self.x, self.tend, self.flux, self.diag, self._now)
             self._remember()
         except Exception as error:
             status = p.Status.FAILED
-            self.shared.text = _said(error, self.name)
+            self.shared.text = said(error, self.name)
         ended = time.monotonic_ns()
         for i, connection in enumerate(self.connections):
             if connection is None:
@@ -358,7 +363,7 @@ def _grid(ncol: int, row: int, lat: Array | None) -> Grid:
     )
 
 
-def _said(error: Exception, who: str) -> str:
+def said(error: Exception, who: str) -> str:
     """An error as text for the other side: its kind, then a sentence in each line."""
     if isinstance(error, CouplerError):
         return "\n".join([type(error).__name__, *map(str, error.problems)])

@@ -72,6 +72,9 @@ Connect = Callable[[], Any]
 class Remote(Tendency):
     """The host's end of a scheme in another process."""
 
+    fills = True
+    """Every element of every output is copied, or lies where the answer comes to."""
+
     def __init__(
         self,
         declared: Tendency,
@@ -84,6 +87,7 @@ class Remote(Tendency):
         member: Member | None = None,
         reference: Tendency | None = None,
         fate: Callable[[], str] = str,
+        opens: Callable[..., Any] = Channel.open,
     ) -> None:
         """Prepares; `setup` connects.
 
@@ -97,9 +101,11 @@ class Remote(Tendency):
             member: this process among several.
             reference: the scheme that takes over.
             fate: what became of the server, where this process started it.
+            opens: makes a channel of a connection, as `Channel.open`.
         """
         self.p, self.terms, self.reference = declared.p, terms, reference
         self.declared, self._connect, self._fate = declared, connect, fate
+        self._opens = opens
         self._calendar, self._fingerprint = calendar, fingerprint
         self._member = member or Member()
         self._offers = (*groups.inputs_of(declared, available), *groups.outputs_of(declared))
@@ -120,6 +126,7 @@ class Remote(Tendency):
             interval=declared.interval,
         )
         self._name = f"{self.process}={self.scheme}"
+        self._keeps = terms.on_failure == "reference"
         self._count = dict.fromkeys(COUNTS, 0)
         self.waits = Waits()
         self.on_span: Callable[[str, float, float], None] | None = None
@@ -204,9 +211,22 @@ class Remote(Tendency):
             offers=self._offers,
             **vars(self._member),
         )
-        return Channel.open(
+        channel: Channel = self._opens(
             self._connect(), hello, host.static, deadline=deadline, spin=self.terms.spin
         )
+        return channel
+
+    def in_place(self) -> tuple[Mapping[str, Array], ...]:
+        """Inputs, tendencies, fluxes and diagnostics where both sides have them.
+
+        A host that writes and reads there saves the copies. Empty where an answer that comes too
+        late could overwrite what took its place, and where the columns of a field do not lie
+        together.
+        """
+        channel = self._channel
+        if channel is None or self.terms.on_failure != "stop" or self._member.members > 1:
+            return {}, {}, {}, {}
+        return channel.inputs, channel.tendencies, channel.fluxes, channel.diagnostics
 
     # -- calls --------------------------------------------------------------------------------
 
@@ -218,18 +238,22 @@ class Remote(Tendency):
     def post(self, x: Arrays, now: Now) -> None:
         """Hands the inputs over; the server computes meanwhile."""
         self._count["calls"] += 1
-        if self.terms.on_failure == "reference":
+        keeps = self._keeps
+        if keeps:
             self._now = replace(now)
         self._why = ""
         channel = self._ready()
         if channel is None:
-            self._keep(x)
+            if keeps:
+                self._keep(x)
             return
         if self._given[0] is not x:
-            self._given = (x, [(a, getattr(x, n)) for n, a in channel.inputs.items()])
+            pairs = [(a, getattr(x, n)) for n, a in channel.inputs.items()]
+            self._given = (x, [(slot, a) for slot, a in pairs if a is not slot])
         for slot, array in self._given[1]:
             np.copyto(slot, array)
-        self._keep(x)
+        if keeps:
+            self._keep(x)
         channel.post(now, restore=self._restore)
         self._restore = False
 
@@ -265,8 +289,6 @@ class Remote(Tendency):
 
     def _keep(self, x: Arrays) -> None:
         """Keeps what the reference would need: the host may go on before the answer is due."""
-        if self.terms.on_failure != "reference":
-            return
         if self._kept is None:
             self._kept = Arrays(**{n: np.empty_like(a) for n, a in x.items()})
         for name, array in x.items():
@@ -294,7 +316,8 @@ class Remote(Tendency):
             answers = self._received
             if self.terms.on_failure == "stop" or _finite(answers):
                 for out, array in zip(outputs, answers, strict=True):
-                    np.copyto(out, array)
+                    if out is not array:
+                        np.copyto(out, array)
                 if self.terms.on_failure == "hold":
                     for kept, array in zip(self._last, answers, strict=True):
                         np.copyto(kept, array)

@@ -12,9 +12,10 @@ column), and sums over the globe are made from the sums of the rows, in the orde
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import numpy as np
@@ -24,6 +25,32 @@ from coupler.interface.errors import ConfigError
 
 Array = NDArray[Any]
 Index = NDArray[np.intp]
+
+
+class Peer(Protocol):
+    """Another process of the job: one that serves this one, or is served by it.
+
+    There is at most one message of bytes on its way in each direction. Nothing here waits but
+    `hear`, and that only for what was not `heard` of before.
+    """
+
+    def tell(self, thing: Any) -> None:
+        """Sends a small object."""
+
+    def heard(self) -> bool:
+        """Whether an object has come."""
+
+    def hear(self) -> Any:
+        """The next object."""
+
+    def send(self, message: Array) -> None:
+        """Begins to send bytes; they stay as they are until the other side has answered."""
+
+    def receive(self, message: Array) -> None:
+        """Begins to receive into these bytes."""
+
+    def arrived(self) -> bool:
+        """Whether the message has come that `receive` waits for."""
 
 
 class Parallel(Protocol):
@@ -69,11 +96,16 @@ class Parallel(Protocol):
     def most(self, value: int) -> int:
         """The largest of the values that the ranks give."""
 
+    @property
+    def services(self) -> Mapping[str, Peer]:
+        """Processes of the same job that serve this run, by what they compute."""
+
 
 class Alone:
     """The only rank."""
 
     rank, size = 0, 1
+    services: Mapping[str, Peer] = MappingProxyType({})
 
     def alltoall(
         self,

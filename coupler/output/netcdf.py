@@ -96,7 +96,7 @@ class OutputFile(PatientFile):
         Raises:
             ContractError: for two fields of one name, or fields on levels without levels.
         """
-        super().__init__(patience)
+        super().__init__(path, patience)
         planet = planet or Planet()
         if levels is not None and levels.is_layer:
             fields, levels = [_of_layer(f) for f in fields], None
@@ -147,8 +147,7 @@ class OutputFile(PatientFile):
                 remedy="run without --resume, or give the folder of the run to continue",
             )
         self = cls.__new__(cls)
-        PatientFile.__init__(self, patience)
-        self.path = path
+        PatientFile.__init__(self, path, patience)
         try:
             with netCDF4.Dataset(path) as nc:
                 ends = np.ma.getdata(nc["time_bnds"][:, 1]) * SECONDS_PER_DAY

@@ -65,9 +65,9 @@ class RecordFile(PatientFile):
         Raises:
             DataError: for an existing file with other fields or another number of columns.
         """
-        super().__init__(patience)
+        super().__init__(path, patience)
         self._records: list[tuple[float, float, Array, dict[str, Array]]] = []
-        self._path, self._ncol, self._n = path, ncol, min(columns, ncol)
+        self._ncol, self._n = ncol, min(columns, ncol)
         self._seed = seed
         self._calls = 0
         self._fields = tuple(fields)
@@ -96,13 +96,13 @@ class RecordFile(PatientFile):
                 v.setncatts({"long_name": field.long_name, "units": field.units})
 
     def _reopen(self, upto: float) -> None:
-        with netCDF4.Dataset(self._path) as f:
+        with netCDF4.Dataset(self.path) as f:
             times = np.asarray(f["time"][:])
             names = {f.name for f in self._fields} | {"time", "dt", "ap", "b", "index"}
             if set(f.variables) != names or f.dimensions["column"].size != self._n:
                 raise DataError.of(
                     "recording holds something else",
-                    str(self._path),
+                    str(self.path),
                     expected=f"{self._n} columns of " + ", ".join(sorted(names)),
                     found=f"{f.dimensions['column'].size} columns of "
                     + ", ".join(sorted(f.variables)),
@@ -110,7 +110,7 @@ class RecordFile(PatientFile):
                 )
         self._calls = int(np.count_nonzero(times < upto - 1e-9))
         if self._calls < times.size:
-            keep_records(self._path, self._calls)
+            keep_records(self.path, self._calls)
 
     def append(self, days: float, dt: float, arrays: Mapping[str, Array]) -> None:
         """Stores one call.
@@ -129,11 +129,11 @@ class RecordFile(PatientFile):
 
     def _write_waiting(self) -> None:
         new = slice(self._calls - len(self._records), self._calls)
-        with netCDF4.Dataset(self._path, "a") as f:
+        with netCDF4.Dataset(self.path, "a") as f:
             f["time"][new] = [days for days, _, _, _ in self._records]
             f["dt"][new] = [dt for _, dt, _, _ in self._records]
             f["index"][new] = np.stack([chosen for _, _, chosen, _ in self._records])
             for field in self._fields:
                 f[field.name][new] = np.stack([a[field.name] for _, _, _, a in self._records])
-        fsync(self._path)
+        fsync(self.path)
         self._records.clear()

@@ -17,6 +17,7 @@ import logging
 import os
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -153,6 +154,10 @@ def _write_first(path: Path, entries: Sequence[Entry], text: str, keep: int) -> 
         _fsync(folder)  # the rename itself
         for _, old in _numbered(folder)[: -max(keep, 1)]:
             old.unlink()
+    except OSError as error:
+        with suppress(OSError):  # on a full disk it would only be in the way
+            beside.unlink()
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
     finally:
         for entry in remaining:  # what the other ranks are still going to hand up
             entry.spread.on_first(entry.part)

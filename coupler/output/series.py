@@ -38,8 +38,8 @@ class SeriesFile(PatientFile):
             attrs: global attributes.
             patience: see `PatientFile`.
         """
-        super().__init__(patience)
-        self._path, self._next = path, 0
+        super().__init__(path, patience)
+        self._next = 0
         self._records: list[tuple[float, Numbers]] = []
         with netCDF4.Dataset(path, "w") as file:
             file.setncatts(global_attributes(attrs))
@@ -59,14 +59,14 @@ class SeriesFile(PatientFile):
     def reopen(cls, path: Path, upto: float, *, patience: float = 0.0) -> SeriesFile:
         """Goes on with a file after `upto` [days]; later records are dropped."""
         self = cls.__new__(cls)
-        PatientFile.__init__(self, patience)
+        PatientFile.__init__(self, path, patience)
         self._records = []
         with netCDF4.Dataset(path) as file:
             times = np.asarray(file["time"][:])
         keep = int(np.count_nonzero(times <= upto + 1e-9))
         if keep < times.size:
             keep_records(path, keep)
-        self._path, self._next = path, keep
+        self._next = keep
         return self
 
     def append(self, days: float, values: Numbers) -> None:
@@ -82,13 +82,13 @@ class SeriesFile(PatientFile):
     def _write_waiting(self) -> None:
         new = slice(self._next, self._next + len(self._records))
         about = {n: v for _, values in self._records for n, v in values.items()}
-        with netCDF4.Dataset(self._path, "a") as file:
+        with netCDF4.Dataset(self.path, "a") as file:
             for name, (_, units, long_name) in about.items():
                 if name not in file.variables:
                     variable = file.createVariable(name, "f8", ("time",), fill_value=np.nan)
                     variable.setncatts({"units": units, "long_name": long_name})
                 file[name][new] = [v[name][0] if name in v else np.nan for _, v in self._records]
             file["time"][new] = [days for days, _ in self._records]
-        fsync(self._path)
+        fsync(self.path)
         self._next = new.stop
         self._records.clear()

@@ -6,13 +6,16 @@ environment. Without one, MPI is neither loaded nor needed.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from coupler.interface.component import Array
-from coupler.interface.parallel import ALONE, Parallel
+from coupler.interface.parallel import ALONE, Parallel, Peer
 
 _SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "PALS_SIZE", "MPI_LOCALNRANKS")
 """Where launchers tell how many ranks they started: MPICH and its relatives, Open MPI, Cray."""
@@ -46,9 +49,17 @@ def environment_alone() -> dict[str, str]:
 
 
 class Ranks:
-    """All ranks of the job."""
+    """All ranks of the job, or those among them that share the model."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self, communicator: Any = None, services: Mapping[str, Peer] | None = None
+    ) -> None:
+        """Takes part in the job.
+
+        Args:
+            communicator: of some ranks; None for all of the job.
+            services: ranks of the job beside them, by what they compute.
+        """
         import mpi4py
 
         # Only the main thread calls MPI; without locks a small message takes half the time.
@@ -56,8 +67,28 @@ class Ranks:
         from mpi4py import MPI
 
         self._mpi: Any = MPI
-        self._world: Any = MPI.COMM_WORLD
+        self._world: Any = MPI.COMM_WORLD if communicator is None else communicator
         self.rank, self.size = int(self._world.rank), int(self._world.size)
+        self.services: Mapping[str, Peer] = services or {}
+        if communicator is None:
+            self._world.Barrier()  # all have opened what they share
+            _take_names_away(Path("/proc/self/maps"))
+
+    def share_out(self, services: Sequence[str]) -> Ranks | Served:
+        """Gives each of the last ranks a service; what this rank is then.
+
+        Args:
+            services: what they compute; fewer than there are ranks.
+        """
+        model = self.size - len(services)
+        own = self._world.Split(max(0, self.rank - model + 1), self.rank)
+        wire = self._world.Dup()
+        if self.rank >= model:
+            clients = [Wire(self._mpi, wire, rank) for rank in range(model)]
+            return Served(name=services[self.rank - model], clients=clients)
+        return Ranks(
+            own, {name: Wire(self._mpi, wire, model + i) for i, name in enumerate(services)}
+        )
 
     def alltoall(
         self,
@@ -96,8 +127,64 @@ class Ranks:
         return True
 
     def abort(self, status: int) -> None:
-        """Ends all ranks at once."""
-        self._world.Abort(status)
+        """Ends all ranks of the job at once."""
+        self._mpi.COMM_WORLD.Abort(status)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Served:
+    """What a rank is that computes something for the others."""
+
+    name: str
+    clients: Sequence[Peer]
+    """The ranks of the model, in their order."""
+
+
+class Wire:
+    """Messages to and from another rank of the job."""
+
+    _OBJECT, _BYTES = 1, 2
+
+    def __init__(self, mpi: Any, communicator: Any, rank: int) -> None:
+        self._mpi, self._with, self._rank = mpi, communicator, rank
+        self._sent = self._awaited = mpi.REQUEST_NULL
+
+    def tell(self, thing: Any) -> None:
+        self._with.send(thing, self._rank, self._OBJECT)
+
+    def heard(self) -> bool:
+        return bool(self._with.Iprobe(self._rank, self._OBJECT))
+
+    def hear(self) -> Any:
+        return self._with.recv(None, self._rank, self._OBJECT)
+
+    def send(self, message: Array) -> None:
+        self._sent.Wait()  # long since there: it has been answered
+        self._sent = self._with.Isend([message, self._mpi.BYTE], self._rank, self._BYTES)
+
+    def receive(self, message: Array) -> None:
+        self._awaited = self._with.Irecv([message, self._mpi.BYTE], self._rank, self._BYTES)
+
+    def arrived(self) -> bool:
+        return bool(self._awaited.Test())
+
+
+def _take_names_away(maps: Path) -> None:
+    """Unlinks the memory that MPICH's ranks share on a node.
+
+    MPICH does so itself when a job ends in order, and leaves it in /dev/shm when it is killed.
+    Memory that all have opened needs no name; what is mapped here is of no other job.
+
+    Args:
+        maps: list of what this process has mapped.
+    """
+    if not maps.is_file():
+        return
+    for line in maps.read_text(encoding="utf-8", errors="replace").splitlines():
+        path = line.split(maxsplit=5)[-1]
+        if path.startswith("/dev/shm/mpich_shm_") and not path.endswith(" (deleted)"):
+            with contextlib.suppress(OSError):  # another rank was first
+                Path(path).unlink()
 
 
 _world: Parallel | None = None

@@ -30,6 +30,8 @@ def sphere_pad(x: Tensor, n: int, poles: Poles, signs: Tensor | None = None) -> 
     """
     if poles == "zero":
         return nn.functional.pad(x, (n, n, n, n))
+    if not torch.is_grad_enabled() and not torch.compiler.is_exporting():
+        return _pad_in_place(x, n, poles, signs)
     if poles == "rotate":
         half = x.shape[-1] // 2
         south = x[..., :n, :].flip(-2).roll(half, -1)
@@ -41,6 +43,26 @@ def sphere_pad(x: Tensor, n: int, poles: Poles, signs: Tensor | None = None) -> 
         north = x[..., -1:, :].expand(*x.shape[:-2], n, x.shape[-1])
     x = torch.cat((south, x, north), dim=-2)
     return torch.cat((x[..., -n:], x, x[..., :n]), dim=-1)
+
+
+def _pad_in_place(x: Tensor, n: int, poles: Poles, signs: Tensor | None) -> Tensor:
+    """The same with one copy of the map instead of two, where no gradient is wanted."""
+    *lead, nlat, nlon = x.shape
+    y = x.new_empty((*lead, nlat + 2 * n, nlon + 2 * n))
+    inner = y[..., n : n + nlon]
+    inner[..., n : n + nlat, :] = x
+    half = nlon // 2
+    for j in range(n):
+        for row, beyond in ((j, n - 1 - j), (nlat - 1 - j, n + nlat + j)):
+            if poles == "replicate":
+                inner[..., beyond, :] = x[..., 0 if row == j else -1, :]
+                continue
+            there = x[..., row, :] if signs is None else x[..., row, :] * signs[..., 0]
+            inner[..., beyond, : nlon - half] = there[..., half:]
+            inner[..., beyond, nlon - half :] = there[..., :half]
+    y[..., :n] = inner[..., nlon - n :]
+    y[..., n + nlon :] = inner[..., :n]
+    return y
 
 
 class SphereConv2d(nn.Conv2d):

@@ -90,3 +90,21 @@ def test_misuse_is_refused_in_one_sentence():
     other = Accumulator({"hfss": (5, 8), "ua": (3, 5, 7)})
     with pytest.raises(ExchangeError, match=r"found shape \(5, 8\); restart with the output"):
         acc.restore(other.memory())
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_a_live_field_is_added_in_one_pass_with_the_bits_of_two(dtype: str) -> None:
+    """Arrays that change between calls, and one whose elements do not lie together."""
+    random, shape = np.random.default_rng(5), (3, 5, 7)
+    live, wide = np.zeros(shape, dtype), np.zeros((3, 5, 14), dtype)
+    acc, wanted = Accumulator({"ua": shape, "va": shape}), np.zeros(shape)
+    for dt in (900.0, 0.1, 7.3):
+        live[...] = random.standard_normal(shape)
+        wide[..., ::2] = live
+        acc.add({"ua": live, "va": wide[..., ::2]}, dt)
+        wanted += np.multiply(live, dt, dtype=np.float64)
+    sums = acc.memory()
+    assert sums["ua.sum"].tobytes() == wanted.tobytes() == sums["va.sum"].tobytes()
+    acc.restore({name: np.zeros_like(a) for name, a in sums.items()})
+    acc.add({"ua": live}, 2.0)
+    np.testing.assert_array_equal(acc.memory()["ua.sum"], 2.0 * live.astype("f8"))

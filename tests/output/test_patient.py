@@ -1,5 +1,7 @@
 """Records may wait for a write, but not longer than is promised."""
 
+import errno
+import os
 import time
 
 import cftime
@@ -102,3 +104,33 @@ def test_a_series_of_numbers_waits_too_and_fills_names_that_come_later(tmp_path)
     np.testing.assert_array_equal(on_disk(tmp_path / "s.nc", "a"), np.arange(4.0))
     with netCDF4.Dataset(tmp_path / "s.nc") as nc:
         np.testing.assert_array_equal(nc["b"][:].mask, [True, True, False, True])
+
+
+def test_a_full_disk_is_seen_before_a_file_is_touched(tmp_path, monkeypatch):
+    path = tmp_path / "a.nc"
+    file = output(path, 0.0)
+    add(file, 0)
+    before = path.read_bytes()
+
+    def full(fd, at, size):
+        os.ftruncate(fd, at + 100)  # some of it was there
+        raise OSError(errno.ENOSPC, "")
+
+    with monkeypatch.context() as m:
+        m.setattr(patient.os, "posix_fallocate", full)
+        with pytest.raises(OSError, match=r"No space left on device: .*a\.nc"):
+            add(file, 1)
+    assert path.read_bytes() == before
+    file.flush()  # there is room again, and the record still waits
+    assert on_disk(path).tolist() == [np.float32(1e5), np.float32(1e5 + 1)]
+
+
+def test_what_the_library_cannot_write_is_an_error_of_that_file(tmp_path, monkeypatch):
+    file = output(tmp_path / "a.nc", 0.0)
+
+    def broken(self):
+        raise RuntimeError("NetCDF: HDF error")
+
+    monkeypatch.setattr(OutputFile, "_write_waiting", broken)
+    with pytest.raises(OSError, match=r"NetCDF: HDF error: .*a\.nc"):
+        add(file, 0)

@@ -21,7 +21,15 @@ def arrays_of(folder: Path) -> dict[str, np.ndarray]:
 
 def differing(one: Path, other: Path) -> list[str]:
     """Names of the arrays that are not the same, bit for bit, in both folders."""
-    first, second = arrays_of(one), arrays_of(other)
+    return _differing(arrays_of(one), arrays_of(other))
+
+
+def differing_arrays(one: Path, other: Path) -> list[str]:
+    """The same for two restart files."""
+    return _differing(load_file(one), load_file(other))
+
+
+def _differing(first: dict[str, np.ndarray], second: dict[str, np.ndarray]) -> list[str]:
     assert len(first) > 10
     return [
         name

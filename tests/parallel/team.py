@@ -1,11 +1,15 @@
 """Ranks as threads of one process: what does not need MPI is tested without it, and quickly."""
 
+import queue
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
+
+PATIENCE = 300.0
+"""How long ranks wait for each other [s]: what takes longer hangs."""
 
 
 class Board:
@@ -22,12 +26,13 @@ class Member:
 
     def __init__(self, board: Board, rank: int) -> None:
         self.board, self.rank, self.size = board, rank, board.size
+        self.services: Mapping[str, Wire] = {}
 
     def collect(self, thing: Any) -> list[Any]:
         self.board.slots[self.rank] = thing
-        self.board.barrier.wait(60.0)
+        self.board.barrier.wait(PATIENCE)
         found = list(self.board.slots)
-        self.board.barrier.wait(60.0)
+        self.board.barrier.wait(PATIENCE)
         return found
 
     def broadcast(self, thing: Any) -> Any:
@@ -44,7 +49,7 @@ class Member:
             piece = given[at[self.rank] : at[self.rank] + counts[self.rank]]
             assert piece.size == receives[0][rank]
             target[receives[1][rank] : receives[1][rank] + piece.size] = piece
-        self.board.barrier.wait(60.0)
+        self.board.barrier.wait(PATIENCE)
 
     def allgather(self, part, whole, counts: Sequence[int]) -> None:
         parts = self.collect(part.reshape(-1).copy())
@@ -64,26 +69,63 @@ class Member:
         part.reshape(-1)[...] = found[first : first + counts[self.rank]]
 
 
+class Wire:
+    """One end of what two threads tell each other."""
+
+    def __init__(self, away: list[queue.Queue], here: list[queue.Queue]) -> None:
+        self._away, self._here, self._into = away, here, None
+
+    def tell(self, thing: Any) -> None:
+        self._away[0].put(thing)
+
+    def heard(self) -> bool:
+        return not self._here[0].empty()
+
+    def hear(self) -> Any:
+        return self._here[0].get(timeout=PATIENCE)
+
+    def send(self, message: np.ndarray) -> None:
+        self._away[1].put(message.copy())
+
+    def receive(self, message: np.ndarray) -> None:
+        assert self._into is None
+        self._into = message
+
+    def arrived(self) -> bool:
+        if self._into is not None and not self._here[1].empty():
+            came = self._here[1].get()
+            self._into[: came.size] = came
+            self._into = None
+        return self._into is None
+
+
+def wires(count: int) -> tuple[list[Wire], list[Wire]]:
+    """Ends of `count` connections: on this side, and on the other."""
+    ways = [([queue.Queue(), queue.Queue()], [queue.Queue(), queue.Queue()]) for _ in range(count)]
+    return [Wire(a, b) for a, b in ways], [Wire(b, a) for a, b in ways]
+
+
 def on_ranks(size: int, work: Callable[[Any], Any]) -> list[Any]:
     """What `work(parallel)` returns on each of `size` ranks; the first error is raised."""
     board = Board(size)
     results: list[Any] = [None] * size
     errors: list[BaseException] = []
+    in_vain: list[BaseException] = []
 
     def member(rank: int) -> None:
         try:
             with torch.no_grad():
                 results[rank] = work(Member(board, rank))
         except BaseException as error:  # another rank must not wait for this one
-            if not isinstance(error, threading.BrokenBarrierError):
-                errors.append(error)
+            waited = isinstance(error, threading.BrokenBarrierError)
+            (in_vain if waited else errors).append(error)
             board.barrier.abort()
 
     threads = [threading.Thread(target=member, args=(rank,)) for rank in range(size)]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(120.0)
-    if errors:
-        raise errors[0]
+        thread.join()
+    for error in (*errors, *in_vain):  # who waited in vain is rarely the one to blame
+        raise error
     return results

@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import misbehaving
@@ -56,6 +57,33 @@ def test_a_scheme_elsewhere_gives_the_same_bits(server: Serving, dtype: str) -> 
         same(got, call(here, x, step))
     assert there.counts() == {"seen": 3}
     there.close()
+
+
+def test_what_lies_in_the_shared_memory_is_not_copied(server: Serving) -> None:
+    of = host()
+    there = server.client(of=of)
+    inputs, *answers = there.in_place()
+    x, out = Arrays(**inputs), tuple(Arrays(**group) for group in answers)
+    for step in range(2):
+        given = columns(of=of, seed=step)
+        for name, array in given.items():
+            inputs[name][...] = array
+        there.compute(x, *out, now(step))
+        assert there._given[1] == []  # nothing to copy
+        got = {n: a for group in out for n, a in group.items()}
+        same(got, {**call(here_at(step, of), given, step)})
+    there.close()
+
+
+def here_at(step: int, of: Host) -> misbehaving.Waves:
+    """The scheme in this process, after so many calls."""
+    scheme = inline(of)
+    scheme.memory()["calls"][...] = step
+    return scheme
+
+
+def test_answers_that_could_be_overwritten_are_copied(server: Serving) -> None:
+    assert server.client(replace(QUICK, on_failure="hold")).in_place() == ({}, {}, {}, {})
 
 
 def test_an_optional_input_is_handed_over_where_the_host_has_it(server: Serving) -> None:

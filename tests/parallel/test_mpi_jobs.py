@@ -4,6 +4,7 @@ More ranks than cores is on purpose. Deadlines are far above what a loaded machi
 below for ever.
 """
 
+import json
 import os
 import re
 import shutil
@@ -104,6 +105,74 @@ def test_ranks_share_one_worker_and_write_the_same_bits(tmp_path: Path, one_rank
     status, said = finish(start(3, "run", case, *words))
     assert status == 0, said
     assert differing(alone, tmp_path / "run") == []
+
+
+@pytest.fixture(scope="module")
+def behind(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A case with waves a call behind and a surface a step behind, and a run of it without MPI."""
+    folder = tmp_path_factory.mktemp("behind")
+    lags = {"surface.lag": 1, "physics.gravity_wave.lag": 1}
+    changes = {"days": 20 * 1200.0 / 86400.0, "output.interval": "2 h", **lags}
+    case = write_case(folder / "case.yaml", changed(COUPLED, changes))
+    words = ["run", str(case), "--out", str(folder / "run"), "--quiet"]
+    env = os.environ | {"PYTHONPATH": str(ROOT)}
+    subprocess.run([sys.executable, "-m", "coupler", *words], env=env, check=True)
+    return case, folder / "run"
+
+
+SURFACE, WAVES = ("--set", "where.surface=mpi"), ("--set", "where.gravity_wave=mpi")
+
+
+@pytest.mark.parametrize(
+    ("ranks", "places"), [(2, SURFACE), (2, WAVES), (3, SURFACE + WAVES), (5, SURFACE + WAVES)]
+)
+def test_a_model_and_a_scheme_on_ranks_of_their_own_write_the_same_bits(
+    tmp_path: Path, behind: tuple[Path, Path], ranks: int, places: tuple[str, ...]
+) -> None:
+    case, alone = behind
+    words = ["--out", tmp_path / "run", "--quiet", *places]
+    status, said = finish(start(ranks, "run", case, *words))
+    assert status == 0, said
+    assert said == ""
+    assert differing(alone, tmp_path / "run") == []
+    report = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert report["ranks"] == ranks - len(places) // 2
+    calls = {"surface": 2, "gravity_wave": 4}  # every 7 and 5 of 20 steps
+    asked = {place.partition(".")[2].removesuffix("=mpi") for place in places[1::2]}
+    assert {n: w["calls"] for n, w in report["waits"].items()} == {n: calls[n] for n in asked}
+
+
+def test_a_service_without_a_rank_is_one_sentence(tmp_path: Path) -> None:
+    case = write_case(tmp_path / "case.yaml", COUPLED)
+    words = ["run", case, "--out", tmp_path / "run", *SURFACE, *WAVES]
+    status, said = finish(start(2, *words))
+    assert status == 2
+    assert said.count("no rank of the job to run on: where.surface; expected one for each") == 1
+    assert said.count("no rank of the job to run on: where.gravity_wave") == 1
+    assert "found 2 in all; start more with mpiexec -n N isthmus run" in said
+
+
+def test_what_a_scheme_raises_on_its_rank_ends_the_run_with_a_restart(tmp_path: Path) -> None:
+    raw = changed(DRY, plugin(tmp_path, "planted_on_a_service", "1 / (now.step - 3)"))
+    case, out = write_case(tmp_path / "case.yaml", raw), tmp_path / "run"
+    status, said = finish(
+        start(3, "run", case, "--out", out, "--quiet", "--set", "where.test_forcing=mpi")
+    )
+    assert status == 1
+    assert said.count("ZeroDivisionError: division by zero (planted_on_a_service.py") == 1
+    assert restart.newest_good(out / "restart").moment.step == 0
+    wait_for(lambda: not ranks_of(out), 20.0)
+
+
+def test_a_service_that_never_answers_ends_with_the_job(tmp_path: Path) -> None:
+    body = "__import__('time').sleep(600.0 if now.step == 3 else 0.0)"
+    raw = changed(DRY, plugin(tmp_path, "planted_sleep_on_a_service", body))
+    case, out = write_case(tmp_path / "case.yaml", raw), tmp_path / "run"
+    place = "where.test_forcing={at: mpi, deadline: 2 s}"
+    status, said = finish(start(2, "run", case, "--out", out, "--quiet", "--set", place))
+    assert status != 0
+    assert "no answer from the worker in time: test_forcing=planted_sleep_on_a_service" in said
+    wait_for(lambda: not ranks_of(out), 20.0)
 
 
 def test_a_wrong_case_is_one_report_from_all_ranks(tmp_path: Path) -> None:

@@ -6,14 +6,12 @@ Ranks are threads here, see ``team``; ``test_mpi_jobs`` starts real ones.
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 from fields_of_runs import differing
 from team import on_ranks
 from tiny import COUPLED, DRY, changed, plugin, write_orography, write_small_bundle
 
 from coupler import Simulation
-from coupler.config import read_yaml
 from coupler.interface.errors import ConfigError, UnstableError
 from coupler.interface.grid import HybridLevels
 from coupler.output import netcdf, restart
@@ -107,34 +105,6 @@ def test_mountains_from_a_file_write_the_same_bits(tmp_path: Path) -> None:
     raw = changed(COUPLED, changes)
     one, three = run(tmp_path / "one", raw, 1), run(tmp_path / "three", raw, 3)
     assert differing(one, three) == []
-
-
-@pytest.mark.parametrize("scheme", ["ad99", "gw_column"])
-def test_the_earth_writes_the_same_bits(tmp_path: Path, data: Path, scheme: str) -> None:
-    """Twenty steps with coupling from observed fields, with waves computed and learned."""
-    raw = read_yaml(Path(__file__).resolve().parents[2] / "cases" / "earth_t31.yaml")
-    changes = {"days": 20 * 900.0 / 86400.0, "output.interval": "150 min", "surface.dt": "1 h"}
-    raw = changed(raw, changes)
-    how = {"swap": {"gravity_wave": scheme}} if scheme != "ad99" else {}
-    one, four = run(tmp_path / "one", raw, 1, **how), run(tmp_path / "four", raw, 4, **how)
-    assert differing(one, four) == []
-
-
-@pytest.mark.parametrize("trial", range(5))
-def test_a_run_resumed_on_another_number_of_ranks_ends_with_the_same_bits(
-    tmp_path: Path, alone: Path, trial: int
-) -> None:
-    """Stops at random steps, within averages and the intervals of surface and waves."""
-    random = np.random.default_rng(trial)
-    total, done, out = round(COUPLED["days"] / STEP), 0, tmp_path / "run"
-    while done < total:
-        steps = int(random.integers(1, total - done + 1))
-        ranks = int(random.choice([1, 2, 3, 4]))
-        run(out, COUPLED, ranks, days=steps * STEP, resume=done > 0)
-        done += steps
-    # The restarts on the way have other numbers than those of the undisturbed run.
-    found = [n for n in differing(alone, out) if "restart_000000036" in n or ".nc/" in n]
-    assert found == []
 
 
 def test_a_restart_without_something_the_model_remembers_is_refused_on_every_rank(

@@ -69,6 +69,14 @@ def test_a_lag_is_seen_in_the_output(inline: dict[int, list[dict[str, Any]]]) ->
     assert (inline[0][0]["ua"] != inline[1][0]["ua"]).any()
 
 
+def test_a_surface_that_is_a_step_behind_is_seen_in_the_output(
+    tmp_path: Path, inline: dict[int, list[dict[str, Any]]]
+) -> None:
+    atmosphere, surface = output(tmp_path, {"surface.lag": 1})
+    assert (atmosphere["ua"] != inline[0][0]["ua"]).any()
+    assert (surface["ts"] != inline[0][1]["ts"]).any()
+
+
 def test_a_run_stopped_with_a_call_on_its_way_goes_on_with_another_transport(
     tmp_path: Path, inline: dict[int, list[dict[str, Any]]]
 ) -> None:
@@ -160,6 +168,37 @@ def test_a_worker_that_dies_is_replaced_by_its_last_answer_where_the_case_says_s
     assert report["guard"]["test_forcing"] == {"worker_gone": 5, "worker_replaced": 5}
 
 
+ONCE = """
+        import os
+        from pathlib import Path
+        tend.ta[...] = 1e-6
+        died = Path(__file__).with_suffix(".died")
+        if now.step >= 4 and not died.exists():
+            died.touch()
+            os._exit(3)
+"""
+
+
+def test_a_worker_that_died_once_is_started_again_and_used_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("coupler.exchange.remote._RETRY", 0.0)
+    forcing = plugin(tmp_path, "dies_once", ONCE.strip())
+    where = {"where.test_forcing": {"on_failure": "hold"}}
+    with caplog.at_level(logging.WARNING):
+        simulation = run(tmp_path / "out", changed(COUPLED, {"days": 1.0, **forcing, **where}))
+    assert "test_forcing=dies_once: process" in caplog.text
+    assert "ended, exit status 3; it is started again" in caplog.text
+    assert "test_forcing=dies_once: there is a server again" in caplog.text
+    counts = simulation.model.suite.counts()["test_forcing"]
+    assert 1 <= counts["worker_gone"] < 60  # of 72 steps
+    (worker,) = simulation.model.elsewhere.workers.values()
+    assert worker.process.poll() is None
+    simulation.close()
+    assert worker.process.poll() is not None
+    assert not worker.path.exists()
+
+
 def test_a_worker_that_cannot_start_says_why(tmp_path: Path) -> None:
     broken = tmp_path / "broken.py"
     forcing = plugin(tmp_path, "here", "pass")
@@ -177,6 +216,16 @@ def test_a_worker_that_cannot_start_says_why(tmp_path: Path) -> None:
     [
         ({"where.gravity_wav": "worker"}, "a place for a process that the case does not have: "),
         ({"where.gravity_wave": "wörker"}, "unknown place: where.gravity_wave.at; expected inline"),
+        (
+            {"where.gravity_wave": "mpi"},
+            "no rank of the job to run on: where.gravity_wave; expected",
+        ),
+        ({"where.surface": "worker"}, "unknown place for a model: where.surface.at; expected inli"),
+        (
+            {"where.surface": {"at": "inline", "on_failure": "hold"}},
+            "nothing takes a model's place: where.surface.on_failure; expected stop; found hold",
+        ),
+        ({"surface.lag": 2}, "surface.lag"),
         ({"where.gravity_wave": {"at": "worker", "thread": 2}}, "did you mean 'threads'"),
         ({"where.gravity_wave": {"deadline": "-3 s"}}, "where.gravity_wave.deadline; expected gr"),
         (
