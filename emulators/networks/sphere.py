@@ -23,14 +23,16 @@ def sphere_pad(x: Tensor, n: int, poles: Poles, signs: Tensor | None = None) -> 
     """`x` with `n` more rows beyond either pole and `n` more columns at either end.
 
     Args:
-        x: shape [..., channel, lat, lon]; `rotate` needs an even number of longitudes.
+        x: shape [..., channel, lat, lon]; on an odd number of longitudes, as a coarse map inside a
+            network may have, half a turn of `rotate` is rounded down to whole cells.
         n: how many, at most as many as there are rows and longitudes.
         poles: what lies beyond the last row.
         signs: +1 or -1 by channel for `rotate`, shape [channel, 1, 1]; None: all +1.
     """
     if poles == "zero":
         return nn.functional.pad(x, (n, n, n, n))
-    if not torch.is_grad_enabled() and not torch.compiler.is_exporting():
+    recorded = torch.jit.is_tracing() or torch.compiler.is_compiling()  # exporting too
+    if not torch.is_grad_enabled() and not recorded:
         return _pad_in_place(x, n, poles, signs)
     if poles == "rotate":
         half = x.shape[-1] // 2
@@ -58,8 +60,8 @@ def _pad_in_place(x: Tensor, n: int, poles: Poles, signs: Tensor | None) -> Tens
                 inner[..., beyond, :] = x[..., 0 if row == j else -1, :]
                 continue
             there = x[..., row, :] if signs is None else x[..., row, :] * signs[..., 0]
-            inner[..., beyond, : nlon - half] = there[..., half:]
-            inner[..., beyond, nlon - half :] = there[..., :half]
+            inner[..., beyond, :half] = there[..., nlon - half :]
+            inner[..., beyond, half:] = there[..., : nlon - half]
     y[..., :n] = inner[..., nlon - n :]
     y[..., n + nlon :] = inner[..., :n]
     return y

@@ -70,6 +70,18 @@ def test_beyond_the_pole_lies_the_same_row_half_a_turn_away() -> None:
     assert not sphere_pad(x, 1, "zero")[..., 0].any()
 
 
+@pytest.mark.parametrize("poles", ["rotate", "replicate"])
+@pytest.mark.parametrize("nlon", [8, 9])
+@pytest.mark.parametrize("n", [1, 2])
+def test_padding_is_the_same_with_and_without_gradients(poles: Any, nlon: int, n: int) -> None:
+    x = torch.randn(2, 3, 5, nlon)
+    signs = torch.tensor([-1.0, 1.0, 1.0])[:, None, None]
+    for turning in (None, signs):
+        want = sphere_pad(x, n, poles, turning)
+        with torch.no_grad():
+            assert torch.equal(sphere_pad(x, n, poles, turning), want)
+
+
 def test_a_flow_across_the_pole_has_no_divergence_there() -> None:
     # A uniform flow over the pole: as components it turns with longitude, and a padding that did
     # not turn the sign beyond the pole would see it reversed.
