@@ -24,6 +24,7 @@ from physics.columns.condensation import LargeScaleCondensation
 from physics.columns.dry_adjustment import DryAdjustment
 from physics.columns.grey_radiation import GreyRadiation
 from physics.columns.held_suarez import HeldSuarezFriction, HeldSuarezRelaxation
+from physics.columns.mass_flux import MassFlux
 from physics.columns.sponge import RayleighSponge
 
 SCHEMES: tuple[type[Tendency], ...] = (
@@ -34,6 +35,7 @@ SCHEMES: tuple[type[Tendency], ...] = (
     BulkDiffusion,
     DryAdjustment,
     SimplifiedBettsMiller,
+    MassFlux,
     LargeScaleCondensation,
     RayleighSponge,
 )

@@ -5,10 +5,13 @@
 
 Each set-up has the same grid, levels and time step in both, float32, on the same two cores: the
 peer with its threads, Isthmus as two ranks of one thread each (or ``--ranks 1``). Both processes
-are started and warmed up, and then take a block of steps in turn (A B A B ...); what counts is the
-ratio of the medians of the blocks. ``start`` is the time from the start of the process to the end
-of its first step, ``compile`` the peer's share of it that is compilation; kernels of Isthmus are
-compiled once after installation and cached, which is not counted.
+are started and warmed up, and then take a block of steps in turn (A B C A B C ...); what counts is
+the ratio of the medians of the blocks. What a step of the peer does is dynamics and forcing:
+``ours`` is the same, the core with the two schemes of the case; ``coupled`` is the whole step of
+the coupler around it, with its checks, budgets, heights and clock. ``start`` is the time from the
+start of the process to the end of its first step, ``compile`` the peer's share of it that is
+compilation; kernels of Isthmus are compiled once after installation and cached, which is not
+counted.
 
 On a machine that does other things too, the ratios of neighbouring blocks are printed with their
 quartiles; a table to be quoted wants an idle one.
@@ -26,6 +29,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,8 +66,36 @@ def case(truncation: int, layers: int, minutes: float) -> dict[str, Any]:
     }
 
 
+def forced_core(model: Any) -> Callable[[], None]:
+    """A step of the dynamics with the forcing of the case, and nothing else."""
+    from coupler.interface.component import Arrays
+
+    suite, now, core = model.suite, model.clock.now, model.atmosphere.core
+    columns = model.atmosphere.columns()
+    shape = (-1, *suite.host.grid.shape)
+    calls, forcing = [], {}
+    for process in suite.processes:
+        for bound in process.schemes:
+            x = Arrays(**{name: suite.start.get(name, array) for name, array in bound.x.items()})
+            calls.append((bound.component.compute, x, bound.tend, bound.flux, bound.diag))
+            used = "ta" if process.name == "radiation" else "ua va"
+            forcing |= {of: getattr(bound.tend, of).reshape(shape) for of in used.split()}
+
+    def step() -> None:
+        core.pressure_and_height(columns)
+        now.dt = core.physics_dt()
+        for compute, *arguments in calls:
+            compute(*arguments, now)
+        core.step(forcing)
+
+    return step
+
+
 def steps_of_isthmus(name: str) -> None:
-    """The child process: steps on demand, as ``peer_dinosaur.py`` takes them."""
+    """The child process: steps on demand, as ``peer_dinosaur.py`` takes them.
+
+    A negative number asks for so many coupled steps.
+    """
     from coupler import Simulation
     from coupler.driver import loop
 
@@ -80,6 +112,7 @@ def steps_of_isthmus(name: str) -> None:
         raw = case(*SETUPS[name])
         model = Simulation.from_case(raw, out=Path(folder) / "run", **options).model
         loop.step(model)
+        forced = forced_core(model)
         if first:
             from importlib import metadata
 
@@ -93,8 +126,12 @@ def steps_of_isthmus(name: str) -> None:
             if not steps:
                 return
             begin = time.perf_counter()
-            loop.run(model, steps, lambda _: True)
-            seconds = (time.perf_counter() - begin) / steps
+            if steps < 0:
+                loop.run(model, -steps, lambda _: True)
+            else:
+                for _ in range(steps):
+                    forced()
+            seconds = (time.perf_counter() - begin) / abs(steps)
             if first:
                 print(json.dumps({"step": seconds}), flush=True)
 
@@ -158,25 +195,28 @@ def theirs(name: str, scheme: str, home: Path) -> Child:
 
 def compare(name: str, scheme: str, options: argparse.Namespace) -> dict[str, str]:
     """One row of the table."""
-    children = [ours(name, options.ranks), theirs(name, scheme, options.home)]
-    times: list[list[float]] = [[], []]
+    one, other = ours(name, options.ranks), theirs(name, scheme, options.home)
+    turns = (one, options.steps), (other, options.steps), (one, -options.steps)
+    times: tuple[list[float], ...] = [], [], []
     for turn in range(options.rounds + 1):
-        for child, found in zip(children, times, strict=True):
-            milliseconds = child.step(options.steps)
+        for (child, steps), found in zip(turns, times, strict=True):
+            milliseconds = child.step(steps)
             if turn:
                 found.append(milliseconds)
-    for child in children:
-        child.end()
+    one.end()
+    other.end()
     medians = [statistics.median(t) for t in times]
-    ratios = [b / a for a, b in zip(*times, strict=True)]
+    ratios = [b / a for a, b in zip(*times[:2], strict=True)]
     low, middle, high = statistics.quantiles(ratios, n=4)
-    a, b = (child.ready for child in children)
+    a, b = one.ready, other.ready
     return {
         "set-up": name,
         "peer": f"{PEER.replace('==', ' ')} {scheme}",
         "ours [ms]": f"{medians[0]:.2f}",
         "peer [ms]": f"{medians[1]:.2f}",
+        "coupled [ms]": f"{medians[2]:.2f}",
         "ratio of medians": f"{medians[1] / medians[0]:.2f}",
+        "of coupled": f"{medians[1] / medians[2]:.2f}",
         "paired ratios, quartiles": f"{low:.2f} {middle:.2f} {high:.2f}",
         "start, ours [s]": f"{a['start']:.1f}",
         "start, peer [s]": f"{b['start']:.1f} (compile {b['compile']:.1f})",

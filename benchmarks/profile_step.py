@@ -53,7 +53,7 @@ class Stopwatch:
 def attach(model: Any, watch: Stopwatch) -> None:
     """Names the parts of a step."""
     from coupler.driver import loop
-    from physics.dynamics import fused, fused_spectral
+    from physics.dynamics import fused, fused_spectral, leapfrog
 
     atmosphere = model.atmosphere
     core = atmosphere.core
@@ -69,12 +69,12 @@ def attach(model: Any, watch: Stopwatch) -> None:
     watch.wrap(fused_spectral, "synthesis_batch", "dynamics: winds and gradients of coefficients")
     watch.wrap(legendre, "synthesis", "transform: Legendre, to the grid")
     watch.wrap(transform, "_rows_from_fourier", "transform: longitude, to the grid")
+    watch.wrap(fused, "expose", "dynamics: winds and temperature on the grid")
     watch.wrap(fused, "grid_tendency", "dynamics: grid-point tendencies")
     watch.wrap(transform, "_fourier_from_rows", "transform: longitude, from the grid")
     watch.wrap(legendre, "analysis", "transform: Legendre, from the grid")
     watch.wrap(fused_spectral, "assemble_tendency", "dynamics: tendencies of coefficients")
-    watch.wrap(core.leapfrog.implicit, "solve", "dynamics: implicit gravity waves")
-    watch.wrap(fused, "finish_step", "dynamics: diffusion and time filter")
+    watch.wrap(leapfrog, "leapfrog_step", "dynamics: implicit waves, diffusion, time filter")
     for process in model.suite.processes:
         for bound in process.schemes:
             watch.wrap(bound, "call", "coupler: fluxes and zeroing around schemes")

@@ -228,7 +228,10 @@ def test_outputs_are_finite_in_the_hosts_type_and_valid_and_inputs_are_untouched
 def test_a_call_depends_on_its_inputs_alone(cls: Scheme, dtype: str) -> None:
     levels = levels_of(cls)
     tried = Tried(cls, columns(levels, dtype))
+    # what it declares as memory counts among its inputs: put back before each call
+    start = {name: np.array(a, copy=True) for name, a in tried.bound.memory().items()}
     first = tried()
+    tried.bound.restore(start)
     # a scheme that says it fills its outputs must, and others find them zeroed
     for arrays in (tried.bound.tend, tried.bound.flux, tried.bound.diag):
         for _, array in arrays.items():
@@ -240,9 +243,11 @@ def test_a_call_depends_on_its_inputs_alone(cls: Scheme, dtype: str) -> None:
     for name, array in tried.x.items():
         if name not in ("lat", "lon", "orog", "sftlf"):
             array[...] = other[name]
+    tried.bound.restore(start)
     different = tried(step=2)
     for name, array in tried.x.items():
         array[...] = kept[name]
+    tried.bound.restore(start)
     third = tried(step=3)
     fresh = Tried(cls, columns(levels, dtype))()
     assert any(not np.array_equal(different[name], first[name]) for name in first)

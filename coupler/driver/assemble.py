@@ -29,7 +29,7 @@ from coupler.driver.discovery import bundle_path, discover, find_scheme
 from coupler.driver.given import Boundary, Start, initial_state_of, read_files, read_on_first
 from coupler.driver.levels import level_problems
 from coupler.driver.links import Coupling
-from coupler.driver.negotiate import Plan, negotiate
+from coupler.driver.negotiate import STATIC, Plan, negotiate
 from coupler.driver.places import Elsewhere, place_of, place_problems
 from coupler.driver.suite import Process, Suite, flat
 from coupler.interface.component import (
@@ -185,6 +185,7 @@ def _draft(case: Case, base: Path, record: Sequence[str], parallel: Parallel = A
         others,
         {n: b.keys() for n, b in draft.boundary.items()},
         draft.failed,
+        [n for n in STATIC if n not in ("lat", "lon") or not atmosphere.grid.is_plane],
     )
     draft.problems += level_problems(draft.components, atmosphere)
     if draft.case.days * 86400.0 < 0.5 * atmosphere.dt:
@@ -416,8 +417,7 @@ def _static(
     fields = {
         "sftlf": np.zeros(grid.shape),
         **boundary,
-        "lat": lat,
-        "lon": lon,
+        **({} if grid.is_plane else {"lat": lat, "lon": lon}),
         "orog": columns.get("orog", np.zeros(grid.shape)),
     }
     return {n: flat(np.ascontiguousarray(a, dtype=dtype)) for n, a in fields.items()}

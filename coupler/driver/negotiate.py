@@ -36,6 +36,7 @@ def negotiate(
     models: Mapping[str, type[Model]],
     boundary: Mapping[str, Iterable[str]],
     failed: Iterable[str] = (),
+    static: Iterable[str] = STATIC,
 ) -> list[Problem]:
     """Everything about the declared fields that does not fit.
 
@@ -46,12 +47,13 @@ def negotiate(
         boundary: names of boundary fields that the case gives, by model.
         failed: processes and models of the case that something else is wrong with; what they would
             provide is not missed here as well.
+        static: what never changes on the grid at hand.
     """
     problems: list[Problem] = []
     from_models = {f.name: name for name, cls in models.items() for f in cls.provides}
     atmosphere = set(atmosphere)
     given = boundary.get("atmosphere", ())
-    available = dict.fromkeys((*atmosphere, *STATIC, *given), "atmosphere") | from_models
+    available = dict.fromkeys((*atmosphere, *static, *given), "atmosphere") | from_models
     owner: dict[str, str] = {}
     expected = set(failed)
     for plan in plans:

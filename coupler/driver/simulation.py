@@ -18,10 +18,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xarray as xr
 
 from coupler.config import read_yaml, validate, with_changes
 from coupler.driver import loop
@@ -42,6 +41,9 @@ from coupler.output.netcdf import run_attributes
 from coupler.output.progress import RunProgress
 from coupler.parallel import threads
 from coupler.parallel.agreement import from_first, summed, together
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 _log = logging.getLogger(__name__)
 
@@ -296,8 +298,9 @@ class Simulation:
         self._if_due(max(_SNAPSHOT / 86400.0, _SNAPSHOT_STEPS / m.steps_per_day), self._remember)
         self._if_due(self.case.restart.interval, self._checkpoint)
         together(self._parallel, self._out.flush_if_due)
-        # A rank knows the wind of its own rows only.
-        wind = self._max_wind if self._parallel.size == 1 else None
+        # A rank knows the wind of its own rows only; numbers on a ring have none.
+        known = self._parallel.size == 1 and "ua" in self._watched
+        wind = self._max_wind if known else None
         bar.update(clock.now.date, clock.now.seconds, wind)
         if self._timeline is not None:
             self._timeline.stepped()
@@ -406,6 +409,8 @@ class Simulation:
 
     def dataset(self, which: str = "atmosphere") -> xr.Dataset:
         """The run's output: ``atmosphere``, ``surface`` or ``budgets``."""
+        import xarray as xr  # a run does without it, and it takes half a second
+
         path = self.folder.path / f"{which}.nc"
         coder = xr.coders.CFDatetimeCoder(use_cftime=True)
         return xr.open_dataset(path, decode_times=coder)

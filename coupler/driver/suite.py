@@ -21,7 +21,7 @@ from coupler.driver.flux import add_scaled, apply_rate, dissipative_heating
 from coupler.driver.watch import inside
 from coupler.interface.component import Array, Flux, Host, Now
 from coupler.interface.errors import UnstableError
-from coupler.interface.fields import COLUMN, STATE, TRACERS, Field, tendency_field
+from coupler.interface.fields import COLUMN, SMALL_STATE, STATE, TRACERS, Field, tendency_field
 from coupler.interface.parallel import Counted, Spread
 
 NOT_FINITE = "a tendency is not finite"
@@ -72,7 +72,8 @@ class Suite:
 
     def __init__(self, host: Host, columns: Mapping[str, Array]) -> None:
         self.host = host
-        self.start = {of: flat(columns[of]) for of in (*STATE, *TRACERS) if of in columns}
+        changing = (*STATE, *SMALL_STATE, *TRACERS)
+        self.start = {of: flat(columns[of]) for of in changing if of in columns}
         self.state = {of: a.copy() for of, a in self.start.items()}
         self.total = {of: np.zeros_like(a) for of, a in self.start.items()}
         self._untouched: set[str] = set()
@@ -154,14 +155,12 @@ class Suite:
                 if not bad.any():
                     continue
                 level, column = (int(i) for i in np.argwhere(bad)[0])
-                j, i = divmod(column, self.host.grid.lon.size)
-                grid = self.host.grid
                 raise UnstableError.of(
                     NOT_FINITE,
                     f"{of} of {name}",
                     expected="a finite number",
-                    found=f"{rate[level, column]:g} at level {level}, lat {grid.lat[j]:.1f}, "
-                    f"lon {grid.lon[i]:.1f}, step {now.step}, date {now.date}, "
+                    found=f"{rate[level, column]:g} at level {level}, "
+                    f"{self.host.grid.point(column)}, step {now.step}, date {now.date}, "
                     f"{int(bad.sum())} of {bad.size} points",
                     remedy="swap or shadow this scheme, or give a learned one a reference to fall "
                     "back on",

@@ -12,7 +12,7 @@ import numpy as np
 
 from coupler.interface.component import Array
 from coupler.interface.errors import Problem, UnstableError
-from coupler.interface.fields import FIELDS, STATE
+from coupler.interface.fields import FIELDS, SMALL_STATE, STATE
 from coupler.interface.grid import Grid
 from coupler.interface.jit import njit
 
@@ -88,14 +88,13 @@ def check_state(
             continue
         index, value = violation
         level, column = divmod(index, grid.ncol)
-        j, i = divmod(column, grid.lon.size)
         where = f"level {level}, " if array.size > grid.ncol else ""
         valid = FIELDS[name].valid
         raise UnstableError.of(
             BLEW_UP,
             name,
             expected=f"{valid[0]:g} to {valid[1]:g} {FIELDS[name].units}" if valid else "a number",
-            found=f"{value:g} at {where}lat {grid.lat[j]:.1f}, lon {grid.lon[i]:.1f}, "
+            found=f"{value:g} at {where}{grid.point(column)}, "
             f"step {step}, date {date}, component {who()}",
             remedy=_REMEDY,
         )
@@ -140,20 +139,19 @@ def blame(rates: Mapping[str, Mapping[str, Array]], grid: Grid, step: int, date:
             worst = float(size.max())
             level, column = divmod(int(np.argmax(size)), grid.ncol)
             value = float(rate[level, column])
-            j, i = divmod(column, grid.lon.size)
             units = FIELDS[variable].units
             found = Problem(
                 what=BLEW_UP,
                 name=variable,
                 expected=f"tendencies within {_large(variable):g} {units} per second",
-                found=f"{value:g} at level {level}, lat {grid.lat[j]:.1f}, lon {grid.lon[i]:.1f}, "
+                found=f"{value:g} at level {level}, {grid.point(column)}, "
                 f"step {step}, date {date}, component {component}",
                 remedy=_REMEDY,
             )
     return found
 
 
-WATCHED = (*STATE, "ps")
+WATCHED = (*STATE, *SMALL_STATE, "ps")
 _SUSPECT_FOR = 10
 """Steps after which an absurd tendency is no longer held responsible."""
 

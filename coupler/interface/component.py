@@ -26,7 +26,7 @@ from pydantic import BaseModel, ConfigDict
 
 from coupler.interface.constants import Planet
 from coupler.interface.errors import ContractError, Problem, nearest
-from coupler.interface.fields import FIELDS, STATE, TRACERS, Field, tendency_field
+from coupler.interface.fields import FIELDS, SMALL_STATE, STATE, TRACERS, Field, tendency_field
 from coupler.interface.grid import Grid, HybridLevels
 from coupler.interface.parallel import ALONE, Along, Parallel, Rows, Spread
 
@@ -121,7 +121,7 @@ def tendencies_of(names: str) -> tuple[str, ...]:
 
     Tracers too, once `fields.tracer` has added them to the table.
     """
-    known = (*STATE, *TRACERS)
+    known = (*STATE, *SMALL_STATE, *TRACERS)
     for name in names.split():
         if name not in known:
             raise ContractError.of("no tendency of this field", name, remedy=nearest(name, known))

@@ -68,6 +68,18 @@ _TABLE = (
     _f("phalf", "air_pressure", "Pa", "Pressure on Model Half-Levels", INTERFACE),
     _f("zghalf", "geopotential_height", "m", "Geopotential Height on Half-Levels", INTERFACE),
     _f("hur", "relative_humidity", "%", "Relative Humidity", LEVEL),
+    # small members of the hierarchy
+    _f(
+        "qgpv",
+        None,
+        "s-1",
+        "Quasi-geostrophic Potential Vorticity Less That of the Mean State",
+        LEVEL,
+        valid=(-1e-2, 1e-2),
+    ),
+    _f("psi", None, "m2 s-1", "Streamfunction Less That of the Mean State", LEVEL),
+    _f("thkcello", "cell_thickness", "m", "Thickness of the Layer", LEVEL),
+    _f("x_slow", None, "1", "Slow Variable of Lorenz (1996)", LEVEL, valid=(-200.0, 200.0)),
     # surface of the atmosphere
     _f("ps", "surface_air_pressure", "Pa", "Surface Air Pressure", valid=(3.0e4, 1.2e5)),
     _f("psl", "air_pressure_at_mean_sea_level", "Pa", "Sea Level Pressure"),
@@ -209,6 +221,9 @@ FIELDS: dict[str, Field] = {f.name: f for f in _TABLE}
 
 STATE = ("ua", "va", "ta", "hus")
 """What a parameterization can have a tendency of, besides tracers."""
+SMALL_STATE = ("qgpv", "x_slow")
+"""The same of the small members of the hierarchy: vorticity of layers on a plane, numbers on a
+ring."""
 TRACERS: dict[str, Field] = {}
 """Mixing ratios that an atmosphere may carry, by name, see `tracer`."""
 
@@ -244,7 +259,7 @@ def tracer(
     return found
 
 
-TENDENCY_UNITS = {"ua": "m s-2", "va": "m s-2", "ta": "K s-1", "hus": "s-1"}
+TENDENCY_UNITS = {"ua": "m s-2", "va": "m s-2", "ta": "K s-1", "hus": "s-1", "qgpv": "s-2"}
 
 _TENDENCY_NAMES = {
     ("gravity_wave", "ua"): (

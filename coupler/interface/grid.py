@@ -20,10 +20,10 @@ F64 = NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Grid:
-    """A rectilinear grid on the sphere."""
+    """A rectilinear grid on the sphere, or on a periodic plane (see `plane`)."""
 
     kind: str
-    """``gaussian``, ``regular`` or ``column``."""
+    """``gaussian``, ``regular``, ``column`` or ``plane``."""
     lat: F64
     """Cell-centre latitudes [degrees_north], shape [nlat], ascending."""
     lon: F64
@@ -34,6 +34,10 @@ class Grid:
     """Cell-edge longitudes [degrees_east], shape [nlon + 1]; the span is 360."""
     weights: F64
     """Area fraction of each row of cells [1], shape [nlat]; sums to 1."""
+    members: int = 1
+    """Independent planes, one after another along the rows."""
+    units: str = "degrees"
+    """Of the coordinates; ``m`` or ``1`` on a plane."""
 
     @classmethod
     def gaussian(cls, nlat: int, nlon: int) -> Grid:
@@ -111,6 +115,59 @@ class Grid:
             lon_bounds=width * (np.arange(count + 1, dtype=np.float64) - 0.5),
             weights=np.ones(1),
         )
+
+    @classmethod
+    def plane(cls, ny: int, nx: int, spacing: float, *, members: int = 1, units: str = "m") -> Grid:
+        """A plane that is periodic in both directions; a ring where `ny` is 1.
+
+        Rows are ``lat`` and hold y, columns are ``lon`` and hold x. Members lie side by side along
+        y, each with the same coordinates.
+
+        Args:
+            ny: rows of a member.
+            nx: points of a row.
+            spacing: distance of points in both directions [units].
+            members: independent planes.
+            units: of the coordinates.
+
+        Raises:
+            ConfigError: without points or members.
+        """
+        if ny < 1 or nx < 2 or members < 1 or not spacing > 0.0:
+            raise ConfigError.of(
+                "impossible grid",
+                f"{members} planes of {ny}x{nx} points {spacing:g} {units} apart",
+                expected="at least one member, one row and two points, some distance apart",
+            )
+        y, x = (np.asarray(spacing * (np.arange(n) + 0.5), np.float64) for n in (ny, nx))
+        return cls(
+            kind="plane",
+            lat=np.tile(y, members),
+            lon=x,
+            lat_bounds=spacing * np.arange(ny * members + 1, dtype=np.float64),
+            lon_bounds=spacing * np.arange(nx + 1, dtype=np.float64),
+            weights=np.full(ny * members, 1.0 / (ny * members)),
+            members=members,
+            units=units,
+        )
+
+    @property
+    def is_plane(self) -> bool:
+        """Whether it lies on no sphere."""
+        return self.kind == "plane"
+
+    @property
+    def spacing(self) -> float:
+        """Distance of neighbouring points of a row [units]."""
+        return float(self.lon[1] - self.lon[0])
+
+    def point(self, column: int) -> str:
+        """Where a column is, in words: ``lat 12.5, lon 30.0`` or ``member 0, y 5e+05, x 1e+05``."""
+        j, i = divmod(column, self.lon.size)
+        if self.is_plane:
+            member = j // (self.lat.size // self.members)
+            return f"member {member}, y {self.lat[j]:g}, x {self.lon[i]:g}"
+        return f"lat {self.lat[j]:.1f}, lon {self.lon[i]:.1f}"
 
     def part(self, rows: NDArray[np.intp]) -> Grid:
         """Some rows of cells, ascending; their areas stay fractions of the whole sphere."""
@@ -201,6 +258,16 @@ class HybridLevels:
     def layer(cls) -> HybridLevels:
         """One layer of fluid in which no pressure is meant, as in shallow-water models."""
         return cls(a=np.zeros(2), b=np.array([0.0, 1.0]), name="layer")
+
+    @classmethod
+    def layers(cls, nlev: int) -> HybridLevels:
+        """`nlev` layers of fluid, the upper one first, in which no pressure is meant."""
+        return cls(a=np.zeros(nlev + 1), b=np.linspace(0.0, 1.0, nlev + 1), name=f"layers{nlev}")
+
+    @property
+    def has_pressure(self) -> bool:
+        """Whether they are places in the atmosphere, not just layers: see `layer`, `layers`."""
+        return not self.name.startswith("layer")
 
     @property
     def is_layer(self) -> bool:

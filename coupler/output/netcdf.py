@@ -29,6 +29,7 @@ from coupler.interface.constants import SECONDS_PER_DAY, Planet
 from coupler.interface.errors import ContractError, DataError, nearest
 from coupler.interface.fields import COLUMN, FIELDS, LEVEL, Field
 from coupler.interface.grid import Grid, HybridLevels
+from coupler.output.axes import define_layers, define_plane, horizontal
 from coupler.output.patient import PatientFile
 
 Array = NDArray[Any]
@@ -110,11 +111,16 @@ class OutputFile(PatientFile):
         with netCDF4.Dataset(self.path, "w", format="NETCDF4") as nc:
             nc.setncatts(global_attributes(attrs or {}))
             _define_time(nc, start)
-            _define_horizontal(nc, grid, planet, area)
-            if levels is not None:
+            if grid.is_plane:
+                define_plane(nc, grid, area)
+            else:
+                _define_horizontal(nc, grid, planet, area)
+            if levels is not None and levels.has_pressure:
                 _define_vertical(nc, levels, planet)
+            elif levels is not None:
+                define_layers(nc, levels.nlev)
             for field in self.fields:
-                _define_field(nc, field, self._shapes[field.name], area)
+                _define_field(nc, field, self._shapes[field.name], area, horizontal(grid))
             for name, values in (static or {}).items():
                 _define_static(nc, name, values, area)
         self._prepare()
@@ -154,7 +160,7 @@ class OutputFile(PatientFile):
                 held = [v for v in nc.variables.values() if "cell_methods" in v.ncattrs()]
                 self._shapes = {v.name: v.shape[1:] for v in held}
                 self.fields = tuple(_field_of(v) for v in held)
-                hybrid = "lev" in nc.variables
+                hybrid = "ap" in nc.variables
         except (OSError, IndexError, RuntimeError) as error:
             raise DataError.of(
                 "output file cannot be continued",
@@ -274,13 +280,17 @@ def _define_time(nc: Any, start: cftime.datetime) -> None:
     nc.createVariable("time_bnds", "f8", ("time", "bnds"), chunksizes=(512, 2))
 
 
-def _define_field(nc: Any, field: Field, shape: tuple[int, ...], area: str) -> None:
-    dims = ("time", *(_VERTICAL[d] for d in field.dims[:-1]), "lat", "lon")
+def _define_field(
+    nc: Any, field: Field, shape: tuple[int, ...], area: str, plane: tuple[str, str]
+) -> None:
+    dims = ("time", *(_VERTICAL[d] for d in field.dims[:-1]), *plane)
     variable = nc.createVariable(
         field.name, "f4", dims, fill_value=FILL, chunksizes=(1, *shape), **_COMPRESSION
     )
     variable.setncatts(_field_attributes(field) | {"cell_methods": "time: mean"})
     variable.cell_measures = f"area: {area}"
+    if plane[0] == "row":
+        variable.coordinates = "member y"
 
 
 def _of_layer(field: Field) -> Field:
@@ -291,7 +301,7 @@ def _of_layer(field: Field) -> Field:
 def _with_surface_pressure(
     fields: Sequence[Field], levels: HybridLevels | None
 ) -> tuple[Field, ...]:
-    if levels is None or any(f.name == "ps" for f in fields):
+    if levels is None or not levels.has_pressure or any(f.name == "ps" for f in fields):
         return tuple(fields)
     return (*fields, FIELDS["ps"])
 

@@ -13,13 +13,14 @@ from coupler.exchange.accumulate import Accumulator
 from coupler.interface.component import Array
 from coupler.interface.constants import Planet
 from coupler.interface.errors import Problem, nearest
-from coupler.interface.fields import TRACERS, Field
+from coupler.interface.fields import SMALL_STATE, TRACERS, Field
 from coupler.interface.grid import Grid, HybridLevels
 from coupler.interface.parallel import ALONE, Along, Rows, Spread
 from coupler.output.netcdf import OutputFile
 
 Live = Mapping[str, tuple[Field, Array]]
 """Fields by name with the live array of each."""
+_SMALL = tuple(f"tn_{of}" for of in SMALL_STATE)
 DEFAULT = ("ua", "va", "rv", "ta", "hus", "ps", "zg")
 
 
@@ -50,9 +51,9 @@ def choose(
 def _by_default(name: str, field: Field) -> bool:
     return (
         name in DEFAULT
-        or name in TRACERS
+        or name in (*SMALL_STATE, *TRACERS)
         or len(field.dims) == 1
-        or any(mark in name for mark in ("nogw", "endogw", "gwdparam"))
+        or any(mark in name for mark in ("nogw", "endogw", "gwdparam", *_SMALL))
     )
 
 

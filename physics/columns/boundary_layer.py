@@ -5,18 +5,18 @@ r"""Surface fluxes and vertical mixing, both backward in time and solved togethe
    \left(\rho K \frac{\partial x}{\partial z}\right), \qquad x = u, v, s, q
 
 with s = c_p T + g z dry static energy [J kg-1] at fixed heights, so that mixing s keeps the
-column's enthalpy; K from `diffusivity`, surface exchange coefficients from `surface_layer`, the
-surface flux implicit in the lowest layer. The fluxes reported are those of the implicit solution:
-what the column gains is what they say, to round-off. Friction at the surface and inside the air
-turns kinetic energy into heat (``dissipation``): each layer gets half of K rho |dv|^2/dz of its
-interfaces, the lowest one also tau . v, and the loss of the backward step, which together are
-exactly the column's loss of kinetic energy.
+column's enthalpy; K from `diffusivity`, surface exchange coefficients from `surface_layer` or
+`monin_obukhov`, the surface flux implicit in the lowest layer. The fluxes reported are those of
+the implicit solution: what the column gains is what they say, to round-off. Friction at the surface
+and inside the air turns kinetic energy into heat (``dissipation``): each layer gets half of
+K rho |dv|^2/dz of its interfaces, the lowest one also tau . v, and the loss of the backward step,
+which together are exactly the column's loss of kinetic energy.
 
 Condensing water (dew, q_1 > q_s(T_s)) is not throttled by beta: a dry surface takes dew.
 Heights come with the state and are those of its hydrostatic balance before this step.
 
 Units: u, v [m s-1], q [1], T [K], z [m], K [m2 s-1], stress [Pa], heat [W m-2], evaporation
-[kg m-2 s-1]. Sources: see `surface_layer`, `diffusivity`, `tridiagonal`.
+[kg m-2 s-1]. Sources: see `surface_layer`, `monin_obukhov`, `diffusivity`, `tridiagonal`.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ from coupler.interface.units import Unit
 from physics.columns.diffusivity import depth, k_profile, pressure_profile
 from physics.columns.jit import njit
 from physics.columns.lanes import LANES, load, load_flat, store, store_flat, upward
+from physics.columns.monin_obukhov import similarity
 from physics.columns.surface_layer import louis, reed_jablonowski, richardson
 from physics.columns.thermo import saturation
 from physics.columns.tridiagonal import factor, solve
@@ -53,7 +54,7 @@ from physics.elementary import exp
 
 _FULL = ("u", "v", "t", "q", "s", "sv", "z", "mass", "beta", "pivot", "inc_u", "inc_v", "inc", "p")
 _HALF = ("zhalf", "phalf", "k_m", "k_h")
-_FLAT = 24
+_FLAT = 26
 
 
 @njit()
@@ -133,6 +134,7 @@ def mix(
     ts: Array,
     wetness: Array,
     log_roughness: Array,
+    sftlf: Array,
     dt: float,
     gravity: float,
     cp: float,
@@ -142,6 +144,8 @@ def mix(
     gustiness: float,
     critical: float,
     by_roughness: bool,
+    by_similarity: bool,
+    settings: tuple[float, float, float, float, float, float],
     profile: bool,
     dissipation: bool,
     work: Array,
@@ -175,7 +179,7 @@ def mix(
     qs, evaporates, s_surface, cp_tv = lane[8], lane[9], lane[10], lane[11]
     u_star, buoyancy, depth_h, spare = lane[12], lane[13], lane[14], lane[15]
     c_m, c_h, flux, other, speed2 = lane[16], lane[17], lane[18], lane[19], lane[20]
-    carried = lane[21:24]
+    carried, gust2, land = lane[21:24], lane[24], lane[25]
     per_dt = 1.0 / dt
     for start in range(0, ncol, lanes):
         load(ua, start, u)
@@ -190,6 +194,7 @@ def mix(
         load_flat(ts, start, surface_t)
         load_flat(wetness, start, wet)
         load_flat(log_roughness, start, roughness)
+        load_flat(sftlf, start, land)
         for j in range(lanes):
             ground[j], zero[j], depth_h[j] = zhalf[nlev, j], 0.0, 0.0
         prepare(ground, t, q, ph, dt, gravity, cp, vf, z, zhalf, s, sv, mass)
@@ -203,8 +208,9 @@ def mix(
             wet[j] = beta_e if qs[j] > q[last, j] else 1.0
             speed2[j] = u[last, j] * u[last, j] + v[last, j] * v[last, j]
             s_surface[j] = cp * surface_t[j]
+            gust2[j] = gustiness * gustiness
         for j in range(lanes):
-            wind2 = speed2[j] + gustiness * gustiness
+            wind2 = speed2[j] + gust2[j]
             if by_roughness:
                 q_ground = q[last, j] + wet[j] * (qs[j] - q[last, j])
                 sv_ground = s_surface[j] * (1.0 + vf * q_ground)
@@ -213,8 +219,16 @@ def mix(
                 c_m[j], c_h[j] = louis(z[last, j], roughness[j], ri)
             else:
                 c_m[j], c_h[j] = reed_jablonowski(math.sqrt(speed2[j]))
+        if by_similarity:
+            for j in range(lanes):
+                q_ground = q[last, j] + wet[j] * (qs[j] - q[last, j])
+                sv_ground = s_surface[j] * (1.0 + vf * q_ground)
+                lighter = gravity * (sv[last, j] - sv_ground) / cp_tv[j]
+                c_m[j], c_h[j], gust2[j] = similarity(
+                    z[last, j], speed2[j], lighter, land[j], gravity, gustiness, settings
+                )
         for j in range(lanes):
-            wind = math.sqrt(speed2[j] + gustiness * gustiness)
+            wind = math.sqrt(speed2[j] + gust2[j])
             density = p[last, j] * cp / (rd * cp_tv[j])
             u_star[j] = math.sqrt(c_m[j]) * wind
             warm = (s_surface[j] - s[last, j]) / cp_tv[j]
@@ -295,15 +309,23 @@ class BulkDiffusion(Tendency):
     class Parameters(Params):
         """Choices of formula and their constants."""
 
-        exchange: Literal["louis", "reed_jablonowski"] = "louis"
+        exchange: Literal["louis", "monin_obukhov", "reed_jablonowski"] = "louis"
         """Surface exchange coefficients."""
         mixing: Literal["k_profile", "reed_jablonowski"] = "k_profile"
         """Diffusivity in the air."""
         roughness_sea: Annotated[float, Unit("m"), Field(gt=0, lt=1)] = 3.21e-5
-        """Roughness length over sea (Frierson et al. 2006) [m]."""
+        """Roughness length over sea (Frierson et al. 2006), with `louis` or without `waves` [m]."""
         roughness_land: Annotated[float, Unit("m"), Field(gt=0, lt=10)] = 0.1
         """Roughness length over land: low crops to scattered trees [m]. Where both share a cell,
         the mean of the logarithms is used."""
+        waves: bool = True
+        """With `monin_obukhov`: roughness over sea follows the wind (Fairall et al. 2003)."""
+        roughness_ratio: Annotated[float, Unit("1"), Field(ge=1, le=1e6)] = 10.0
+        """With `monin_obukhov`: of momentum's roughness to that of heat over land [1]."""
+        gust_factor: Annotated[float, Unit("1"), Field(ge=0, le=5)] = 1.2
+        """beta, of convective gusts to w_*, with `monin_obukhov` [1]."""
+        gust_depth: Annotated[float, Unit("m"), Field(gt=0, le=5000)] = 1000.0
+        """z_i, depth of the convection that makes them [m]."""
         gustiness: Annotated[float, Unit("m s-1"), Field(gt=0, lt=20)] = 1.0
         """u_g, wind that exchange never falls below [m s-1]."""
         critical_richardson: Annotated[float, Unit("1"), Field(gt=0, le=2)] = 0.3
@@ -346,7 +368,13 @@ class BulkDiffusion(Tendency):
         self._lane = np.zeros((_FLAT, LANES))
         self._up = upward(host.nlev)
         self._wet = np.ones(host.ncol, host.dtype)
-        self._log_roughness = np.full(host.ncol, math.log(self.p.roughness_sea))
+        p = self.p
+        self._log_roughness = np.full(host.ncol, math.log(p.roughness_sea))
+        self._sea = np.zeros(host.ncol, host.dtype)
+        log_land, waves = math.log(p.roughness_land), float(p.waves)
+        heat = log_land - math.log(p.roughness_ratio)
+        still = math.log(p.roughness_sea)
+        self._settings = (log_land, heat, still, waves, p.gust_factor, p.gust_depth)
 
     def compute(self, x: Arrays, tend: Arrays, flux: Arrays, diag: Arrays, now: Now) -> None:
         p, planet = self.p, self._planet
@@ -367,6 +395,7 @@ class BulkDiffusion(Tendency):
             x.ts,
             x.wetness if "wetness" in x else self._wet,
             self._log_roughness,
+            x.sftlf if "sftlf" in x else self._sea,
             now.dt,
             planet.gravity,
             planet.cp_dry,
@@ -376,6 +405,8 @@ class BulkDiffusion(Tendency):
             p.gustiness,
             p.critical_richardson,
             p.exchange == "louis",
+            p.exchange == "monin_obukhov",
+            self._settings,
             p.mixing == "k_profile",
             p.dissipation,
             self._work,

@@ -23,6 +23,7 @@ from physics.dynamics.distributed import Share
 from physics.dynamics.hydrostatic import Hydrostatic
 from physics.dynamics.initial import Frame
 from physics.dynamics.leapfrog import Diffusion, Leapfrog, TimeFilter
+from physics.dynamics.means import column_sum, row_mean, row_sums
 from physics.dynamics.moisture import GridMoisture
 from physics.dynamics.primitive import PrimitiveEquations
 from physics.dynamics.semi_implicit import SemiImplicit
@@ -214,10 +215,12 @@ class DynamicalCore:
             self.dry_mass = scaled - fixed
 
     def _expose(self, spec: Tensor) -> None:
+        if self.equations.fused:
+            self.equations.expose(spec, self._grid, self._ta, self._ps)
+            return
         self.equations.to_grid(spec, self._grid)
         torch.add(self._fields.t_prime, self.equations.t_ref, out=self._ta)
-        torch.exp(self._fields.ln_ps, out=self._ps)
-        self._ps *= self.planet.reference_pressure
+        self._ps.copy_(self.equations.surface_pressure(self._fields.ln_ps))
 
     def grid_state(self) -> dict[str, Array]:
         """``ua va ta hus ps`` that physics starts from, and the tracers by name.
@@ -339,14 +342,13 @@ class DynamicalCore:
         Dry pressure = ps - sum_k q_k (dA_k + ps dB_k): the first minus the second value.
         Moisture on the grid keeps its `water` [Pa] whatever ps becomes.
         """
-        ps = self._ps.double()
         if self.moisture is not None:
             water = self.moisture.water(self._ps.numpy()) if water is None else water
-            return self.mean(ps)[0], water
+            return self.mean(self._ps)[0], water
         if not self.equations.tracers:
-            return self.mean(ps)[0], 0.0
+            return self.mean(self._ps)[0], 0.0
         on_ps, fixed = self.water_weights(self._hus.double())
-        scaled, above = self.mean(ps * (1.0 - on_ps), fixed)
+        scaled, above = self.mean(self._ps.double() * (1.0 - on_ps), fixed)
         return scaled, above
 
     def water_weights(self, q: Tensor) -> tuple[Tensor, Tensor]:
@@ -355,11 +357,12 @@ class DynamicalCore:
         return on_ps, column_sum(self._delta_a[:, None, None] * q)
 
     def mean(self, *fields: Tensor) -> list[float]:
-        """Global means of float64 fields [lat, lon]; the same for any number of ranks."""
+        """Global means of fields [lat, lon], in float64; the same for any number of ranks."""
         tr = self.transform
-        with _blown_up():
-            sums = np.stack([f.cpu().numpy().sum(axis=1) for f in fields])
-            return row_means(self.rows.each(sums), tr.all_weights, tr.nlon)
+        sums = np.empty((len(fields), tr.nlat))
+        for field, own in zip(fields, sums, strict=True):
+            row_sums(field.cpu().numpy(), own)
+        return [row_mean(row, tr.all_weights, tr.nlon) for row in self.rows.each(sums)]
 
     # -- derived fields and integrals ----------------------------------------------------------
 
@@ -470,28 +473,3 @@ def quadratic_grid(truncation: int) -> tuple[int, int]:
         if rest == 1 and nlon % 4 == 0:
             return nlon // 2, nlon
         nlon += 1
-
-
-def row_means(sums: Array, weights: Array, nlon: int) -> list[float]:
-    """Global means from sums over the rows of the globe, added from south to north.
-
-    Args:
-        sums: over each row, [quantity, lat].
-        weights: Gaussian weights, sum 2, [lat].
-        nlon: numbers in each row.
-    """
-    return [0.5 / nlon * float(np.cumsum(weights * row)[-1]) for row in sums]
-
-
-def column_sum(layers: Tensor) -> Tensor:
-    """Sum over levels of [K, lat, lon], level after level for every column alike.
-
-    The sum of torch takes columns at the end of an array in another order than the others.
-    """
-    with _blown_up():
-        return torch.from_numpy(layers.cpu().numpy().sum(axis=0)).to(layers.device)
-
-
-def _blown_up() -> np.errstate:
-    """A state that is not finite any more is summed in silence: it is reported elsewhere."""
-    return np.errstate(invalid="ignore", over="ignore")

@@ -45,6 +45,7 @@ class Share:
         self._sizes = [m.size for m in self.dealt.by_rank]
         self._sizes_array = np.array(self._sizes, np.intp)
         self._buffers: dict[tuple[int, Any], Array] = {}
+        self._known_moves: dict[tuple[int, int], tuple[Any, Any]] = {}
 
     def _buffer(self, size: int, dtype: Any) -> Array:
         key = (size, dtype)
@@ -62,13 +63,16 @@ class Share:
         Returns:
             for ``[lat, own m, fields]`` and for the pieces ``rank [own row, m of rank, fields]``.
         """
-        rank, size = self.parallel.rank, self.parallel.size
-        edges = [self.rows.blocks[r][block] for r in range(size)]
-        line = self._sizes[rank] * fields
-        legendre = [(b - a) * line for a, b in edges], [a * line for a, _ in edges]
-        own = edges[rank][1] - edges[rank][0]
-        counts = [own * m * fields for m in self._sizes]
-        return legendre, (counts, [int(x) for x in np.cumsum([0, *counts[:-1]])])
+        if (block, fields) not in self._known_moves:
+            rank, size = self.parallel.rank, self.parallel.size
+            edges = [self.rows.blocks[r][block] for r in range(size)]
+            line = self._sizes[rank] * fields
+            legendre = [(b - a) * line for a, b in edges], [a * line for a, _ in edges]
+            own = edges[rank][1] - edges[rank][0]
+            counts = [own * m * fields for m in self._sizes]
+            firsts = [int(x) for x in np.cumsum([0, *counts[:-1]])]
+            self._known_moves[block, fields] = legendre, (counts, firsts)
+        return self._known_moves[block, fields]
 
     def to_rows(self, by_m: Array, out: Array) -> None:
         """Own wavenumbers of all rows to all wavenumbers of own rows.

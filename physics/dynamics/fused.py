@@ -1,18 +1,22 @@
-"""Compiled passes for the CPU without gradients; the reference for each is written in torch.
+"""The compiled pass over the grid for the CPU without gradients; its reference is in torch.
 
 :func:`grid_tendency` is ``PrimitiveEquations.grid_tendency`` as one pass over each latitude row:
-what the torch version writes to some forty temporary arrays stays in a few rows of scratch.
-:func:`finish_step` is what follows the implicit solve in ``Leapfrog``, in place. A test holds each
-to its reference to rounding.
+what the torch version writes to some forty temporary arrays stays in a few rows of scratch. A test
+holds it to its reference to rounding.
+
+Of a layer whose two interfaces are both in sigma, or both at a pressure, ln(p_below / p_above) does
+not depend on ps; :func:`fixed_log_ratio` has it, and the pass takes a logarithm of the others only.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from coupler.interface.jit import njit
+from physics.elementary import exp, log
 
 Array = NDArray[Any]
 
@@ -25,10 +29,10 @@ def grid_tendency(
     divergence: Array,
     scalars: Array,
     humidity: Array,
-    ps: Array,
+    ln_ps: Array,
     east: Array,
     north: Array,
-    log_ratio: Array,
+    fixed: Array,
     a: Array,
     b: Array,
     c: Array,
@@ -38,10 +42,12 @@ def grid_tendency(
     kappa: float,
     virtual: float,
     t_ref: float,
+    p_ref: float,
     top_alpha: float,
     force_u: Array,
     force_v: Array,
-    force_s: Array,
+    force_t: Array,
+    force_q: Array,
     upward: Array,
     scratch: Array,
     omega_p: Array,
@@ -54,18 +60,18 @@ def grid_tendency(
         vorticity, divergence: [s-1], [K, lat, lon].
         scalars: T' [K], then tracers [1], [1+n, K, lat, lon].
         humidity: specific humidity [1], [K, lat, lon]; a first axis of length 0 means dry.
-        ps: [Pa], [lat, lon].
+        ln_ps: ln(ps / p_ref) [1], [lat, lon].
         east, north: derivatives of scalars and ln ps [unit m-1], [(1+n) K + 1, lat, lon].
-        log_ratio: L [1], [K, lat, lon].
+        fixed: of :func:`fixed_log_ratio` [1], [K].
         a, b: half-level coefficients [Pa], [1], [K+1]; c: C_k of ``vertical`` [Pa], [K].
         coriolis, secant: f [s-1] and 1/cos(lat) [1], [lat].
-        gas, kappa, virtual, t_ref: constants.
+        gas, kappa, virtual, t_ref, p_ref: constants.
         top_alpha: alpha of the top layer when its top is at p = 0, else a negative number.
-        force_u, force_v: [m s-2], [K, lat, lon]; force_s: [unit s-1], [1+n, K, lat, lon]; a first
-            axis of length 0 means none, as does a shorter force_s.
+        force_u, force_v: [m s-2], force_t [K s-1], force_q, of the first tracer [s-1], each
+            [K, lat, lon]; a first axis of length 0 means none.
         upward: levels from the lowest to the highest, [K]. (Counting down would keep the inner
             loops scalar, see ``physics.columns.lanes``.)
-        scratch: [2, max(K+1, 9), lon].
+        scratch: [2, max(K+1, 11), lon].
         omega_p: omega / p [s-1], [K, lat, lon].
         out: A/cos, B/cos, energy, scalar tendencies, d ln ps/dt, [(4+n) K + 1, lat, lon].
     """
@@ -76,10 +82,13 @@ def grid_tendency(
     partial = scratch[0]
     phi, heat, up, down = scratch[1, 0], scratch[1, 1], scratch[1, 2], scratch[1, 3]
     inverse, alpha, push, wind = scratch[1, 4], scratch[1, 5], scratch[1, 6], scratch[1, 7]
-    running = scratch[1, 8]
+    running, pressure, ratio = scratch[1, 8], scratch[1, 9], scratch[1, 10]
     for j in range(nlat):
         f, sec = coriolis[j], secant[j]
-        p_x, p_y, pressure = east[variables * levels, j], north[variables * levels, j], ps[j]
+        p_x, p_y = east[variables * levels, j], north[variables * levels, j]
+        logarithm = ln_ps[j]
+        for i in range(nlon):
+            pressure[i] = p_ref * exp(np.float64(logarithm[i]))
         partial[0, :] = zero
         running[:] = zero
         phi[:] = zero
@@ -99,15 +108,22 @@ def grid_tendency(
         for k in upward:
             lower, upper = min(k + 1, levels - 1), max(k - 1, 0)
             u, v = ua[k, j], va[k, j]
-            above, below, ratio = partial[k], partial[k + 1], log_ratio[k, j]
-            da, db, a_top, b_top, b_low, c_k = (
+            above, below = partial[k], partial[k + 1]
+            da, db, a_top, b_top, a_low, b_low, c_k = (
                 a[k + 1] - a[k],
                 b[k + 1] - b[k],
                 a[k],
                 b[k],
+                a[k + 1],
                 b[k + 1],
                 c[k],
             )
+            if fixed[k] >= zero:
+                ratio[:] = fixed[k]
+            else:
+                for i in range(nlon):
+                    p = np.float64(pressure[i])
+                    ratio[i] = log((a_low + b_low * p) / (a_top + b_top * p))
             for i in range(nlon):
                 inv = one / (da + db * pressure[i])
                 inverse[i] = inv
@@ -156,65 +172,83 @@ def grid_tendency(
                     advected = down[i] * (x_down[i] - x[i]) + up[i] * (x[i] - x_up[i])
                     target[i] = heat[i] - change - advected
                 heat[:] = zero
-                if s < force_s.shape[0]:
-                    force = force_s[s, k, j]
-                    for i in range(nlon):
-                        target[i] += force[i]
-        if force_u.shape[0] > 0:
-            for k in range(levels):
+            if force_u.shape[0] > 0:
                 target, force = out[k, j], force_u[k, j]
                 for i in range(nlon):
                     target[i] += sec * force[i]
+            if force_v.shape[0] > 0:
                 target, force = out[levels + k, j], force_v[k, j]
                 for i in range(nlon):
                     target[i] += sec * force[i]
+            if force_t.shape[0] > 0:
+                target, force = out[3 * levels + k, j], force_t[k, j]
+                for i in range(nlon):
+                    target[i] += force[i]
+            if force_q.shape[0] > 0:
+                target, force = out[4 * levels + k, j], force_q[k, j]
+                for i in range(nlon):
+                    target[i] += force[i]
 
 
-@njit(fastmath=True)
-def finish_step(
-    before: Array,
-    now: Array,
-    tendency: Array,
-    change_d: Array,
-    change_t: Array,
-    change_p: Array,
-    factor: Array,
-    span: float,
-    half_strength: float,
-    alpha: float,
+@njit()
+def surface_pressure(ln_ps: Array, p_ref: float, ps: Array) -> None:
+    """Fills `ps` [Pa] from ln(ps / p_ref), both [lat, lon]."""
+    for j in range(ps.shape[0]):
+        for i in range(ps.shape[1]):
+            ps[j, i] = p_ref * exp(np.float64(ln_ps[j, i]))
+
+
+@njit()
+def expose(
+    grid: Array,
+    secant: Array,
+    vectors: int,
+    levels: int,
+    t_ref: float,
+    p_ref: float,
+    ta: Array,
+    ps: Array,
 ) -> None:
-    """Increment, damping, time filter and exchange of the time levels, in place.
+    """What is left of ``PrimitiveEquations.to_grid`` after the transform; temperature, pressure.
 
     Args:
-        before: X^- in, filtered X^0 out, [T+1, 2, (3+n) K + 1, T+2].
-        now: X^0 in, X^+ out.
-        tendency: F(X^0).
-        change_d, change_t, change_p: increments of divergence, temperature [T+1, 2, K, T+2] and
-            ln ps [T+1, 2, 1, T+2]; with members, so many times as many rows of everything.
-        factor: damping factor [T+1, 1, (3+n) K + 1, T+2].
-        span: length of the step [s].
-        half_strength: half the filter's strength [1]. alpha: its alpha [1].
+        grid: of :func:`grid_tendency`: wind and derivatives times cos(lat) in, without it out, then
+            the state; [fields, lat, lon].
+        secant: 1/cos(lat) [1], [lat].
+        vectors: how many fields have the factor.
+        levels: K.
+        t_ref: [K]. p_ref: [Pa].
+        ta: T [K], [K, lat, lon]. ps: [Pa], [lat, lon].
     """
-    size_m, _, fields, size_l = before.shape
-    levels, last = change_d.shape[2], fields - change_p.shape[2]
-    one = before.dtype.type(1.0)
-    two = before.dtype.type(2.0)
-    for m in range(size_m):
-        for part in range(2):
-            for f in range(fields):
-                old, centre, damp = before[m, part, f], now[m, part, f], factor[m, 0, f]
-                scale = one
-                if f >= last:
-                    change = change_p[m, part, f - last]
-                elif levels <= f < 2 * levels:
-                    change = change_d[m, part, f - levels]
-                elif 2 * levels <= f < 3 * levels:
-                    change = change_t[m, part, f - 2 * levels]
-                else:
-                    change = tendency[m, part, f]
-                    scale = span
-                for i in range(size_l):
-                    new = (old[i] + scale * change[i]) * damp[i]
-                    shift = half_strength * (old[i] - two * centre[i] + new)
-                    old[i] = centre[i] + alpha * shift
-                    centre[i] = new + (alpha - one) * shift
+    for f in range(vectors):
+        for j in range(secant.size):
+            row, factor = grid[f, j], secant[j]
+            for i in range(row.size):
+                row[i] *= factor
+    reference = grid.dtype.type(t_ref)
+    for k in range(levels):
+        for j in range(secant.size):
+            row, warm = grid[vectors + 2 * levels + k, j], ta[k, j]
+            for i in range(row.size):
+                warm[i] = row[i] + reference
+    surface_pressure(grid[-1], p_ref, ps)
+
+
+def fixed_log_ratio(a: Array, b: Array) -> Array:
+    """ln(p_{k+1/2} / p_{k-1/2}) of the layers where it is the same for any ps; -1 of the others.
+
+    Args:
+        a, b: half-level coefficients [Pa], [1], [K+1], in float64.
+
+    Returns:
+        [1], [K], in float64; 0 of a top layer that reaches p = 0, as in ``vertical``.
+    """
+    fixed = np.full(a.size - 1, -1.0)
+    for k in range(a.size - 1):
+        if a[k] == 0.0 and b[k] == 0.0:
+            fixed[k] = 0.0
+        elif a[k] == 0.0 and a[k + 1] == 0.0:
+            fixed[k] = np.log(b[k + 1] / b[k])
+        elif b[k] == 0.0 and b[k + 1] == 0.0:
+            fixed[k] = np.log(a[k + 1] / a[k])
+    return fixed

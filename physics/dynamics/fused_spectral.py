@@ -25,6 +25,7 @@ def synthesis_batch(
     up: Array,
     down: Array,
     inverse: Array,
+    lengths: Array,
     levels: int,
     out: Array,
 ) -> None:
@@ -35,26 +36,29 @@ def synthesis_batch(
         east_factor: m / a, 0 for n > T [m-1], [T+1, T+2].
         up, down: scatter factors of (1 - mu^2) d/dmu [m-1], [T+1, T+2].
         inverse: inverse Laplacian [m2], [T+1, T+2].
+        lengths: T + 1 - m, how many degrees each wavenumber has, [T+1].
         levels: K.
-        out: [T+1, 2, 2 K + 2 ((1+n) K + 1) + (3+n) K + 1, T+2].
+        out: [T+1, 2, 2 K + 2 ((1+n) K + 1) + (3+n) K + 1, T+2]; zero beyond n = T + 1, as before.
     """
-    size_m, _, fields, size = spec.shape
+    size_m, _, fields, _ = spec.shape
     scalars = fields - 2 * levels
     first = 2 * levels + 2 * scalars
     zero = spec.dtype.type(0.0)
     for m in range(size_m):
         factor, m_up, m_down, inv = east_factor[m], up[m], down[m], inverse[m]
+        size = lengths[m]
         for part in range(2):
             sign = spec.dtype.type(2 * part - 1)
             for k in range(levels):
                 vor, div = spec[m, part, k], spec[m, part, levels + k]
                 vor_other, div_other = spec[m, 1 - part, k], spec[m, 1 - part, levels + k]
                 u, v = out[m, part, k], out[m, part, levels + k]
+                u[size] = v[size] = zero
                 for i in range(size):
                     turn = sign * factor[i] * inv[i]
                     u[i] = turn * div_other[i]
                     v[i] = turn * vor_other[i]
-                for i in range(size - 1):
+                for i in range(size):
                     u[i + 1] -= m_up[i] * inv[i] * vor[i]
                     v[i + 1] += m_up[i] * inv[i] * div[i]
                 for i in range(size - 1):
@@ -67,7 +71,7 @@ def synthesis_batch(
                 north[0] = zero
                 for i in range(size):
                     east[i] = sign * factor[i] * other[i]
-                for i in range(size - 1):
+                for i in range(size):
                     north[i + 1] = m_up[i] * x[i]
                 for i in range(size - 1):
                     north[i] += m_down[i + 1] * x[i + 1]
@@ -87,7 +91,7 @@ def assemble_tendency(
     up: Array,
     down: Array,
     eigenvalue: Array,
-    inside: Array,
+    lengths: Array,
     levels: int,
     out: Array,
 ) -> None:
@@ -100,15 +104,15 @@ def assemble_tendency(
         surface_factor: R T_r [J kg-1].
         east_factor, up, down: as for :func:`synthesis_batch`.
         eigenvalue: of the Laplacian [m-2], [T+1, T+2].
-        inside: 1 for n <= T, else 0, [T+1, T+2].
+        lengths: T + 1 - m, how many degrees each wavenumber has, [T+1].
         levels: K, times the members; rows of a field lie as [level, member].
-        out: [T+1, 2, (3+n) K + 1, T+2].
+        out: [T+1, 2, (3+n) K + 1, T+2]; zero beyond n = T, as before.
     """
-    size_m, _, fields, size = out.shape
+    size_m, _, fields, _ = out.shape
     members = surface.shape[2]
     for m in range(size_m):
         factor, m_up, m_down = east_factor[m], up[m], down[m]
-        square, keep = eigenvalue[m], inside[m]
+        square, size = eigenvalue[m], lengths[m]
         for part in range(2):
             sign = out.dtype.type(2 * part - 1)
             for k in range(levels):
@@ -125,13 +129,13 @@ def assemble_tendency(
                 for i in range(1, size):
                     curl[i] += m_down[i] * a[i - 1]
                     div[i] -= m_down[i] * b[i - 1]
-                for i in range(size - 1):
+                for i in range(size):
                     curl[i] += m_up[i] * a[i + 1]
                     div[i] -= m_up[i] * b[i + 1]
             for f in range(2 * levels, fields):
                 source, target = batch[m, part, levels + f], out[m, part, f]
                 for i in range(size):
-                    target[i] = keep[i] * source[i]
+                    target[i] = source[i]
 
 
 @njit(fastmath=True)

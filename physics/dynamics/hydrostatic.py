@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from coupler.interface.constants import Planet
 from coupler.interface.jit import njit
+from physics.dynamics.fused import fixed_log_ratio
 from physics.dynamics.vertical import VerticalGrid
 from physics.elementary import exp, log
 
@@ -39,6 +40,7 @@ class Hydrostatic:
         self._top_alpha = math.log(2.0) if vertical.open_top else -1.0
         self._up = np.arange(vertical.levels)[::-1].copy()
         self._scratch = np.zeros((3, 0))
+        self._fixed = fixed_log_ratio(vertical.a, vertical.b)
 
     def compiled(
         self, ps: Tensor, ta: Tensor, hus: Tensor | None, surface: Tensor, out: Mapping[str, Array]
@@ -59,6 +61,7 @@ class Hydrostatic:
             planet.virtual_factor,
             planet.gravity,
             self._top_alpha,
+            self._fixed,
             self._up,
             self._scratch,
             *(out[name] for name in ("pfull", "phalf", "zg", "zghalf")),
@@ -107,6 +110,7 @@ def _fill(
     virtual: float,
     gravity: float,
     top_alpha: float,
+    fixed: Array,
     up: Array,
     scratch: Array,
     pfull: Array,
@@ -124,6 +128,7 @@ def _fill(
         a, b: half-level coefficients [Pa], [1], [K+1], float64.
         gas, virtual, gravity: constants.
         top_alpha: alpha of the top layer when its top is at p = 0, else a negative number.
+        fixed: of ``fused.fixed_log_ratio`` [1], [K]: where it is given, so is alpha.
         up: levels from the lowest to the highest, [K]. (Counting down would keep the inner loop
             scalar, see ``physics.columns.lanes``.)
         scratch: [3, lon], float64.
@@ -140,23 +145,40 @@ def _fill(
         for k in up:
             a_top, b_top, p_s, t = a[k], b[k], ps[j], ta[k, j]
             p, p_below, z, z_below = pfull[k, j], phalf[k + 1, j], zg[k, j], zghalf[k + 1, j]
-            open_top = k == 0 and top_alpha >= 0.0
             if hus.shape[0] > 0:
                 q = hus[k, j]
                 for i in range(nlon):
                     excess[i] = virtual * q[i]
+            if fixed[k] >= 0.0:
+                layer, alpha_0 = fixed[k], top_alpha
+                if k == 0 and top_alpha >= 0.0:
+                    layer = 2.0 * top_alpha
+                else:
+                    thin = (a_top + b_top) / (a[k + 1] - a_top + b[k + 1] - b_top)
+                    alpha_0 = 1.0 - thin * layer
+                middle = math.exp(-alpha_0)
+                for i in range(nlon):
+                    bottom, low = below[i], geopotential[i]
+                    heavy = gas * t[i] * (1.0 + excess[i])
+                    p[i] = bottom * middle
+                    p_below[i] = bottom
+                    z[i] = (low + heavy * alpha_0) * inverse
+                    z_below[i] = low * inverse
+                    below[i] = a_top + b_top * p_s[i]
+                    geopotential[i] = low + heavy * layer
+                continue
             for i in range(nlon):
                 bottom, low = below[i], geopotential[i]
                 top = a_top + b_top * p_s[i]
-                ratio = log(bottom / (bottom if open_top else top))
-                alpha = top_alpha if open_top else 1.0 - top / (bottom - top) * ratio
+                ratio = log(bottom / top)
+                alpha = 1.0 - top / (bottom - top) * ratio
                 heavy = gas * t[i] * (1.0 + excess[i])
                 p[i] = bottom * exp(-alpha)
                 p_below[i] = bottom
                 z[i] = (low + heavy * alpha) * inverse
                 z_below[i] = low * inverse
                 below[i] = top
-                geopotential[i] = low + heavy * (2.0 * alpha if open_top else ratio)
+                geopotential[i] = low + heavy * ratio
         for i in range(nlon):
             phalf[0, j, i] = below[i]
             zghalf[0, j, i] = geopotential[i] * inverse

@@ -17,12 +17,13 @@ Wea. Rev. 129, 2346-2360 (vanishing viscosity on the sphere).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from physics.dynamics import fused
+from physics.dynamics.fused_step import WIDTH, leapfrog_step
 from physics.dynamics.primitive import PrimitiveEquations
 from physics.dynamics.semi_implicit import SemiImplicit
 
@@ -126,6 +127,7 @@ class Leapfrog:
         self.equations, self.implicit = equations, implicit
         self.diffusion, self.time_filter = diffusion, time_filter
         self._factors: dict[float, Tensor] = {}
+        self._compiled: dict[float, tuple[Any, ...]] = {}
 
     def damping_factor(self, span: float) -> Tensor:
         """1 / (1 + span nu), shape [T+1, 1, (3+n) K + 1, T+2], for a step of `span` seconds."""
@@ -154,17 +156,30 @@ class Leapfrog:
             for target, value in zip((before, now), self.filtered(before, now, after), strict=True):
                 target.copy_(value)
             return
-        change_d, change_t, change_p = self.implicit.solve(before, now, tendency, 0.5 * span)
-        real = before.numpy().dtype.type
-        fused.finish_step(
-            before.numpy(),
-            now.numpy(),
-            tendency.numpy(),
-            change_d.numpy(),
-            change_t.numpy(),
-            change_p.numpy(),
-            self.damping_factor(span).numpy(),
+        if span not in self._compiled:
+            self._compiled[span] = self._arguments(span)
+        leapfrog_step(before.numpy(), now.numpy(), tendency.numpy(), *self._compiled[span])
+
+    def _arguments(self, span: float) -> tuple[Any, ...]:
+        """What the compiled pass takes besides the state, for a step of `span` seconds."""
+        eq, tr = self.equations, self.equations.transform
+        implicit, damping = self.implicit, self.damping_factor(span).numpy()
+        dtype = damping.dtype
+        real = dtype.type
+        lanes = 2 * eq.members * tr.size_l
+        eta = 0.5 * span * (1.0 + implicit.off_centring)
+        width = max(WIDTH, lanes)
+        return (
+            damping,
+            tr.plain_tables()["eigenvalue"],
+            tr.degrees,
+            eq.members,
+            *(matrix.numpy() for matrix in implicit.matrices()),
+            implicit.table(eta).numpy(),
             real(span),
+            real(eta),
+            real(implicit.surface_factor),
             real(0.5 * self.time_filter.strength),
             real(self.time_filter.alpha),
+            np.zeros((5, max(eq.levels, 4), width), dtype),
         )

@@ -45,26 +45,35 @@ class LegendreProducts:
         size_l = table.shape[1]
         limit = NEGLIGIBLE[synthesis.dtype] * np.abs(table).max()
         lengths = np.minimum(-(-(size_l - np.arange(table.shape[0])) // STEP) * STEP, size_l)
-        self._groups: list[tuple[slice, slice, int]] = []
+        self._groups: list[tuple[slice, slice, int, Tensor, Tensor]] = []
         for length in dict.fromkeys(lengths.tolist()):
             members = np.flatnonzero(lengths == length)
             own = np.flatnonzero(np.isin(wavenumbers, members))
             if own.size:
                 seen = np.flatnonzero((np.abs(table[members]) > limit).any((0, 1)))
                 rows = slice(int(seen[0]), int(seen[-1]) + 1)
-                self._groups.append((slice(int(own[0]), int(own[-1]) + 1), rows, length))
-        self._synthesis, self._analysis = synthesis, analysis
+                m = slice(int(own[0]), int(own[-1]) + 1)
+                tables = synthesis[m, rows, :length], analysis[m, rows, :length]
+                self._groups.append((m, rows, length, *tables))
+        self._known: dict[tuple[int, torch.Size], list[Tensor]] = {}
+
+    def _parts(self, fourier: Tensor) -> list[Tensor]:
+        """[m, lat, 2 field] of each group: for a few arrays that are used again and again."""
+        key = fourier.data_ptr(), fourier.shape
+        if key not in self._known:
+            self._known[key] = [fourier[rows, m].transpose(0, 1) for m, rows, *_ in self._groups]
+        return self._known[key]
 
     def synthesis(self, spec: Tensor, out: Tensor) -> None:
         """Fourier coefficients at every latitude.
 
         Args:
             spec: shape [m, 2 field, l].
-            out: shape [lat, m, 2 field], zero where nothing is written, as it was at first.
+            out: shape [lat, m, 2 field], zero where nothing is written, as it was at first; to be
+                kept, as the other one is.
         """
-        for m, rows, length in self._groups:
-            target = out[rows, m].transpose(0, 1)
-            torch.bmm(self._synthesis[m, rows, :length], spec[m, :, :length].mT, out=target)
+        for (m, _, length, table, _), target in zip(self._groups, self._parts(out), strict=True):
+            torch.bmm(table, spec[m, :, :length].mT, out=target)
 
     def analysis(self, fourier: Tensor, out: Tensor) -> None:
         """Coefficients by Gaussian quadrature.
@@ -73,6 +82,6 @@ class LegendreProducts:
             fourier: shape [lat, m, 2 field].
             out: shape [m, 2 field, l], zero where nothing is written, as it was at first.
         """
-        for m, rows, length in self._groups:
-            matrix = fourier[rows, m].permute(1, 2, 0)
-            torch.bmm(matrix, self._analysis[m, rows, :length], out=out[m, :, :length])
+        parts = self._parts(fourier)
+        for (m, _, length, _, table), part in zip(self._groups, parts, strict=True):
+            torch.bmm(part.mT, table, out=out[m, :, :length])

@@ -105,7 +105,9 @@ class PrimitiveEquations:
         self.fused = transform.device.type == "cpu"
         """Use the compiled pass when gradients are disabled."""
         self._tables = transform.plain_tables() if self.fused else {}
-        self._fused_arguments: tuple[Any, ...] | None = None
+        self._pass: tuple[tuple[Any, ...], tuple[Any, ...]] | None = None
+        self._known: GridFields | None = None
+        self._arrays: tuple[Any, ...] = ()
         self.humidity: Tensor | None = None
         """Specific humidity [1], [K, lat, lon], where it is not one of the spectral tracers."""
         self.omega_p = torch.zeros(
@@ -122,27 +124,58 @@ class PrimitiveEquations:
             spec: state, shape [T+1, 2, (3+n) K + 1, T+2].
             out: optional storage, shape ``batch_shape``.
         """
-        tr, k = self.transform, self.levels * self.members
-        s = self._scalars * self.members
-        if torch.is_grad_enabled() or self._spec_batch is None:
-            batch = tr.zeros(self._batch)
-            self._spec_batch = None if torch.is_grad_enabled() else batch
-        else:
-            batch = self._spec_batch
-        vectors = 2 * k + 2 * s
-        if self.fused and not torch.is_grad_enabled():
-            x = self._tables
-            fused_spectral.synthesis_batch(
-                spec.numpy(), x["east"], x["up"], x["down"], x["inverse"], k, batch.numpy()
-            )
-        else:
-            self._fill_batch(spec, batch)
-        grid = tr.synthesis(batch, out)
+        tr = self.transform
+        vectors = 2 * (self.levels + self._scalars) * self.members
+        grid = tr.synthesis(self._filled_batch(spec), out)
         if torch.is_grad_enabled():
             grid = torch.cat([grid[:vectors] * tr.secant, grid[vectors:]])
         else:
             grid[:vectors] *= tr.secant
         return self.views(grid)
+
+    def expose(self, spec: Tensor, grid: Tensor, ta: Tensor, ps: Tensor) -> None:
+        """As :meth:`to_grid` into `grid`, and T [K] and ps [Pa] with it; for ``fused``, no members.
+
+        Args:
+            spec: state, shape [T+1, 2, (3+n) K + 1, T+2].
+            grid: shape ``batch_shape``.
+            ta: [K], shape [K, lat, lon]. ps: [Pa], shape [lat, lon].
+        """
+        self.transform.synthesis(self._filled_batch(spec), grid)
+        fused.expose(
+            grid.numpy(),
+            self._tables["secant"],
+            2 * (self.levels + self._scalars),
+            self.levels,
+            self.t_ref,
+            self.planet.reference_pressure,
+            ta.numpy(),
+            ps.numpy(),
+        )
+
+    def _filled_batch(self, spec: Tensor) -> Tensor:
+        """What is transformed to the grid; the same memory at every call without gradients."""
+        tr, k = self.transform, self.levels * self.members
+        if torch.is_grad_enabled() or self._spec_batch is None:
+            batch = tr.zeros(self._batch)
+            self._spec_batch = None if torch.is_grad_enabled() else batch
+        else:
+            batch = self._spec_batch
+        if not self.fused or torch.is_grad_enabled():
+            self._fill_batch(spec, batch)
+            return batch
+        x = self._tables
+        fused_spectral.synthesis_batch(
+            spec.numpy(),
+            x["east"],
+            x["up"],
+            x["down"],
+            x["inverse"],
+            tr.degrees,
+            k,
+            batch.numpy(),
+        )
+        return batch
 
     def _fill_batch(self, spec: Tensor, batch: Tensor) -> None:
         """Wind, derivatives of the scalars, and the state itself, as coefficients."""
@@ -181,7 +214,14 @@ class PrimitiveEquations:
 
     def surface_pressure(self, ln_ps: Tensor) -> Tensor:
         """ps [Pa] from ln(ps / p0)."""
-        return torch.exp(ln_ps) * self.planet.reference_pressure
+        if not self.fused or torch.is_grad_enabled():
+            return torch.exp(ln_ps) * self.planet.reference_pressure
+        ps = torch.empty(ln_ps.shape, dtype=ln_ps.dtype)
+        rows = (-1, ln_ps.shape[-1])
+        fused.surface_pressure(
+            ln_ps.reshape(rows).numpy(), self.planet.reference_pressure, ps.view(rows).numpy()
+        )
+        return ps
 
     # -- right-hand side ----------------------------------------------------------------------
 
@@ -290,76 +330,57 @@ class PrimitiveEquations:
 
     def _fused_tendency(self, g: GridFields, forcing: Mapping[str, Tensor]) -> Tensor:
         """:meth:`grid_tendency` in one compiled pass, into storage that is used again."""
-        tr, vert, k, n, planet = (
-            self.transform,
-            self.vertical,
-            self.levels,
-            self.tracers,
-            self.planet,
+        if self._pass is None:
+            self._pass = self._constants_of_pass()
+        if self._known is not g:
+            self._known, self._arrays = g, self._arrays_of_pass(g)
+        none = self._no_forcing
+        forces = [
+            forcing[name].numpy() if name in forcing else none for name in ("ua", "va", "ta", "hus")
+        ]
+        if not self.tracers:
+            forces[3] = none
+        fused.grid_tendency(*self._arrays, *self._pass[0], *forces, *self._pass[1])
+        return self._batch_out
+
+    def _constants_of_pass(self) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+        """Arguments of the compiled pass that are the same at every step: constants and storage."""
+        tr, vert, k, planet = self.transform, self.vertical, self.levels, self.planet
+        dtype = self.omega_p.numpy().dtype
+        real = dtype.type
+        self._batch_out = torch.zeros(((4 + self.tracers) * k + 1, *self._plane), dtype=tr.dtype)
+        self._no_forcing = np.zeros((0, 0, 0), dtype)
+        constants = (
+            fused.fixed_log_ratio(vert.a, vert.b).astype(dtype),
+            vert.a.astype(dtype),
+            vert.b.astype(dtype),
+            vert.cross.numpy()[:, 0, 0].copy(),
+            self._coriolis.numpy()[:, 0].copy(),
+            self._secant.numpy()[:, 0].copy(),
+            real(planet.gas_constant_dry),
+            real(planet.kappa),
+            real(planet.virtual_factor),
+            real(self.t_ref),
+            real(planet.reference_pressure),
+            real(math.log(2.0) if vert.open_top else -1.0),
         )
-        if self._fused_arguments is None:
-            dtype = self.omega_p.numpy().dtype
-            real = dtype.type
-            self._batch_out = torch.zeros(((4 + n) * k + 1, *self._plane), dtype=tr.dtype)
-            self._fused_arguments = (
-                vert.a.astype(dtype),
-                vert.b.astype(dtype),
-                vert.cross.numpy()[:, 0, 0].copy(),
-                self._coriolis.numpy()[:, 0].copy(),
-                self._secant.numpy()[:, 0].copy(),
-                real(planet.gas_constant_dry),
-                real(planet.kappa),
-                real(planet.virtual_factor),
-                real(self.t_ref),
-                real(math.log(2.0) if vert.open_top else -1.0),
-            )
-            self._no_forcing = np.zeros((0, 0, 0), dtype), np.zeros((0, 0, 0, 0), dtype)
-            self._scratch = np.zeros((2, max(k + 1, 9), tr.nlon), dtype)
-            self._half = torch.zeros((k + 1, *self._plane), dtype=tr.dtype)
-            self._log_ratio = torch.zeros((k, *self._plane), dtype=tr.dtype)
-            self._upward = np.arange(k)[::-1].copy()
-            self._no_wind_force = torch.zeros_like(self.omega_p)
-            self._scalar_force = torch.zeros((1 + n, k, *self._plane), dtype=tr.dtype)
-        ps = self.surface_pressure(g.ln_ps)
-        log_ratio = vert.log_ratio(vert.half_pressure(ps, self._half), self._log_ratio)
-        no_force, no_scalar_force = self._no_forcing
-        force_u = force_v = no_force
-        force_s = no_scalar_force
-        if "ua" in forcing or "va" in forcing:
-            zero = self._no_wind_force
-            force_u = forcing.get("ua", zero).numpy()
-            force_v = forcing.get("va", zero).numpy()
-        if "ta" in forcing or "hus" in forcing:
-            source = self._scalar_force
-            source.zero_()
-            if "ta" in forcing:
-                source[0] = forcing["ta"]
-            if "hus" in forcing and n:
-                source[1] = forcing["hus"]
-            force_s = source.numpy()
-        humidity = g.scalars[1] if n else self.humidity
-        arguments: tuple[Any, ...] = (
-            g.ua.numpy(),
-            g.va.numpy(),
-            g.vorticity.numpy(),
-            g.divergence.numpy(),
-            g.scalars.numpy(),
-            no_force if humidity is None else humidity.numpy(),
-            ps.numpy(),
-            g.east.numpy(),
-            g.north.numpy(),
-            log_ratio.numpy(),
-            *self._fused_arguments,
-            force_u,
-            force_v,
-            force_s,
-            self._upward,
-            self._scratch,
+        storage = (
+            np.arange(k)[::-1].copy(),
+            np.zeros((2, max(k + 1, 11), tr.nlon), dtype),
             self.omega_p.numpy(),
             self._batch_out.numpy(),
         )
-        fused.grid_tendency(*arguments)
-        return self._batch_out
+        return constants, storage
+
+    def _arrays_of_pass(self, g: GridFields) -> tuple[Any, ...]:
+        """Arguments of the compiled pass that are the state."""
+        humidity = g.scalars[1] if self.tracers else self.humidity
+        fields = (g.ua, g.va, g.vorticity, g.divergence, g.scalars)
+        return (
+            *(x.numpy() for x in fields),
+            self._no_forcing if humidity is None else humidity.numpy(),
+            *(x.numpy() for x in (g.ln_ps, g.east, g.north)),
+        )
 
     def _fused_assemble(
         self,
@@ -369,7 +390,7 @@ class PrimitiveEquations:
         out: Tensor | None = None,
     ) -> Tensor:
         """:meth:`_assemble` in one compiled pass."""
-        out, x = torch.empty_like(spec) if out is None else out, self._tables
+        out, x = torch.zeros_like(spec) if out is None else out, self._tables
         fused_spectral.assemble_tendency(
             batch.numpy(),
             spec.numpy(),
@@ -379,7 +400,7 @@ class PrimitiveEquations:
             x["up"],
             x["down"],
             x["eigenvalue"],
-            x["inside"],
+            self.transform.degrees,
             self.levels * self.members,
             out.numpy(),
         )

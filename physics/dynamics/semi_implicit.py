@@ -78,9 +78,13 @@ class SemiImplicit:
         self._from_modes = tensor(vectors / root[:, None])
         self._squares = squares
         self._tables: dict[float, Tensor] = {}
-        self._rooms: dict[tuple[str, tuple[int, ...]], Tensor] = {}
 
-    def _table(self, eta: float) -> Tensor:
+    def matrices(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """gamma, tau [K, K], nu [K], and the matrices to and from the modes [K, K]."""
+        return self._gamma, self._tau, self._nu[0], self._to_modes, self._from_modes
+
+    def table(self, eta: float) -> Tensor:
+        """1 / (1 + eta^2 b c^2) [1], [T+1, 1, K, member x (T+2)]."""
         if eta not in self._tables:
             tr = self.equations.transform
             wavenumber = -self._eigenvalue.double()
@@ -88,26 +92,14 @@ class SemiImplicit:
             self._tables[eta] = (1.0 / (1.0 + eta**2 * wavenumber * squares)).to(tr.dtype)
         return self._tables[eta]
 
-    def _room(self, name: str, like: Tensor) -> Tensor | None:
-        """Memory for a result of this shape, the same at every step; None where autograd wants new.
-
-        Batches of members get new memory too, for their parts are put together.
-        """
-        if torch.is_grad_enabled() or like.device.type != "cpu" or self._one_by_one:
-            return None
-        shape = tuple(like.shape)
-        if (name, shape) not in self._rooms:
-            self._rooms[name, shape] = torch.empty(shape, dtype=like.dtype)
-        return self._rooms[name, shape]
-
-    def _product(self, matrix: Tensor, columns: Tensor, out: Tensor | None = None) -> Tensor:
+    def _product(self, matrix: Tensor, columns: Tensor) -> Tensor:
         """`matrix` [any, K] times [T+1, 2, K, member x (T+2)].
 
         On a CPU member by member: the order in which BLAS sums depends on the size here, and a
         member shall not depend on how many others there are.
         """
         if not self._one_by_one:
-            return torch.matmul(matrix, columns, out=out)
+            return torch.matmul(matrix, columns)
         members = columns.chunk(self.members, dim=3)
         return torch.cat([torch.matmul(matrix, member) for member in members], dim=3)
 
@@ -146,7 +138,7 @@ class SemiImplicit:
         """d of (1 - eta L) d = r, all as :meth:`parts` has them; eta [s]."""
         warm = self._product(self._gamma, rhs_t) + self.surface_factor * rhs_p
         modes = self._product(self._to_modes, rhs_d - self._eigenvalue * (eta * warm))
-        change_d = self._product(self._from_modes, modes * self._table(eta))
+        change_d = self._product(self._from_modes, modes * self.table(eta))
         change_t = rhs_t - eta * self._product(self._tau, change_d)
         change_p = rhs_p - eta * self._product(self._nu, change_d)
         return change_d, change_t, change_p
@@ -165,27 +157,16 @@ class SemiImplicit:
         """
         eta, span = dt * (1.0 + self.off_centring), 2.0 * dt
         old, centre, rate = self.parts(before), self.parts(now), self.parts(tendency)
-        room = self._room
-        lag_d, lag_t, lag_p = (
-            torch.sub(x, y, out=room(name, x))
-            for name, x, y in zip("dtp", old, centre, strict=True)
-        )
-        image = self._product(self._tau, lag_d, room("image", lag_d))
-        rhs_t = torch.sub(rate[1], image, out=room("rhs_t", image)).mul_(span)
-        image = self._product(self._nu, lag_d, room("image", lag_p))
-        rhs_p = torch.sub(rate[2], image, out=room("rhs_p", image)).mul_(span)
+        lag_d, lag_t, lag_p = (x - y for x, y in zip(old, centre, strict=True))
+        rhs_t = span * (rate[1] - self._product(self._tau, lag_d))
+        rhs_p = span * (rate[2] - self._product(self._nu, lag_d))
         # b (gamma (span lag_t + eta rhs_t) + R T_r (span lag_p + eta rhs_p)) with b = -eigenvalue
-        lag_t = lag_t.mul_(span).add_(rhs_t, alpha=eta)
-        lag_p = lag_p.mul_(span).add_(rhs_p, alpha=eta)
-        warm = self._product(self._gamma, lag_t, room("image", lag_t))
-        warm = warm.add_(lag_p, alpha=self.surface_factor).mul_(self._eigenvalue)
-        rhs_d = torch.sub(torch.mul(rate[0], span, out=room("d", warm)), warm, out=room("t", warm))
-        modes = self._product(self._to_modes, rhs_d, room("image", rhs_d)).mul_(self._table(eta))
-        change_d = self._product(self._from_modes, modes, room("d", modes))
-        image = self._product(self._tau, change_d, room("image", change_d))
-        change_t = torch.sub(rhs_t, image, alpha=eta, out=room("t", rhs_t))
-        image = self._product(self._nu, change_d, room("image", rhs_p))
-        change_p = torch.sub(rhs_p, image, alpha=eta, out=room("p", rhs_p))
+        warm = self._product(self._gamma, span * lag_t + eta * rhs_t)
+        warm = warm + self.surface_factor * (span * lag_p + eta * rhs_p)
+        modes = self._product(self._to_modes, span * rate[0] - self._eigenvalue * warm)
+        change_d = self._product(self._from_modes, modes * self.table(eta))
+        change_t = rhs_t - eta * self._product(self._tau, change_d)
+        change_p = rhs_p - eta * self._product(self._nu, change_d)
         return self.rows(change_d), self.rows(change_t), self.rows(change_p)
 
     def step(self, before: Tensor, now: Tensor, tendency: Tensor, dt: float) -> Tensor:

@@ -29,6 +29,7 @@ doi:10.1175/1520-0493(1972)100<0683:AEOSGA>2.3.CO;2; Temperton, C. (1991), Mon. 
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal
 
 import numpy as np
@@ -108,6 +109,7 @@ class SpectralTransform:
         self._make_fourier_tables()
         self._make_derivative_tables()
         self._scratch: dict[tuple[str, int], Tensor] = {}
+        self._views: dict[tuple[str, tuple[int, ...]], Tensor] = {}
 
     def _tensor(self, array: Float64) -> Tensor:
         tensor = torch.tensor(array, dtype=torch.float64)
@@ -134,6 +136,8 @@ class SpectralTransform:
             return self._tensor(np.broadcast_to(array, (size_m, size_l))[:, None, None, :])
 
         self.degree = n
+        self.degrees = np.asarray(self.truncation + 1 - self.wavenumbers, np.intp)
+        """How many degrees n <= T each wavenumber of this rank has."""
         self.inside = column(inside.astype(np.float64))
         self.eigenvalue = column(np.where(inside, -n * (n + 1.0) / a**2, 0.0))
         inverse = np.where(inside & (n > 0), -(a**2) / (n_safe * (n + 1.0)), 0.0)
@@ -155,16 +159,16 @@ class SpectralTransform:
         self._im_inside = self._im_over_a * self.inside
 
     def plain_tables(self) -> dict[str, npt.NDArray[Any]]:
-        """The derivative tables as arrays [T+1, T+2], for compiled passes over coefficients."""
+        """The derivative tables as arrays [T+1, T+2], for compiled passes, and 1/cos(lat) [lat]."""
         named = {
             "up": self._dmu_up,
             "down": self._dmu_down,
             "inverse": self._inverse_eigenvalue,
             "eigenvalue": self.eigenvalue,
-            "inside": self.inside,
             "east": self._im_inside[:, 1:2],
         }
-        return {name: t[:, 0, 0].cpu().numpy().copy() for name, t in named.items()}
+        tables = {name: t[:, 0, 0].cpu().numpy().copy() for name, t in named.items()}
+        return tables | {"secant": self.secant[:, 0].cpu().numpy().copy()}
 
     # -- storage ------------------------------------------------------------------------------
 
@@ -172,10 +176,13 @@ class SpectralTransform:
         """Zeroed when new; reused between calls only while gradients are disabled."""
         if torch.is_grad_enabled():
             return torch.zeros(shape, dtype=self.dtype, device=self.device)
-        key = (name, int(np.prod(shape)))
-        if key not in self._scratch:
-            self._scratch[key] = torch.zeros(key[1], dtype=self.dtype, device=self.device)
-        return self._scratch[key].view(shape)
+        key = (name, shape)
+        if key not in self._views:
+            flat = (name, math.prod(shape))
+            if flat not in self._scratch:
+                self._scratch[flat] = torch.zeros(flat[1], dtype=self.dtype, device=self.device)
+            self._views[key] = self._scratch[flat].view(shape)
+        return self._views[key]
 
     def spectral_shape(self, fields: int) -> tuple[int, int, int, int]:
         """Shape of a spectral array of so many fields."""

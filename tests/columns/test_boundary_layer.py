@@ -20,6 +20,7 @@ CHOICES = [
     {"exchange": "reed_jablonowski", "mixing": "reed_jablonowski"},
     {"exchange": "reed_jablonowski"},
     {"mixing": "reed_jablonowski"},
+    {"exchange": "monin_obukhov"},
 ]
 
 

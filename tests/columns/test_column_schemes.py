@@ -16,6 +16,7 @@ from physics.columns.condensation import LargeScaleCondensation
 from physics.columns.dry_adjustment import DryAdjustment
 from physics.columns.grey_radiation import GreyRadiation
 from physics.columns.held_suarez import HeldSuarezFriction, HeldSuarezRelaxation
+from physics.columns.mass_flux import MassFlux
 from physics.columns.sponge import RayleighSponge
 
 LEVELS = HybridLevels.stretched(23, scale_heights=9.0)
@@ -28,8 +29,10 @@ ALL: list[tuple[type[Tendency], dict[str, Any]]] = [
     (ByrneOGorman, {"diurnal": True, "ozone": 0.3, "co2": 720.0}),
     (BulkDiffusion, {}),
     (BulkDiffusion, {"exchange": "reed_jablonowski", "mixing": "reed_jablonowski"}),
+    (BulkDiffusion, {"exchange": "monin_obukhov"}),
     (DryAdjustment, {}),
     (SimplifiedBettsMiller, {}),
+    (MassFlux, {"inhibition": 100.0}),
     (LargeScaleCondensation, {"reevaporation": 0.5}),
     (RayleighSponge, {}),
 ]
@@ -141,7 +144,7 @@ def test_every_scheme_is_registered_under_its_process() -> None:
     expected = {
         "radiation": {"held_suarez", "grey", "byrne_ogorman"},
         "boundary_layer": {"held_suarez", "bulk_diffusion"},
-        "convection": {"dry_adjustment", "betts_miller"},
+        "convection": {"dry_adjustment", "betts_miller", "mass_flux"},
         "condensation": {"large_scale"},
         "sponge": {"rayleigh"},
     }

@@ -5,13 +5,22 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from cases import wave_2006
+from cases import begin, wave_2006
 from coupler.interface.component import ColumnModel, Site
 from coupler.interface.constants import Planet
 from coupler.interface.errors import ConfigError, UnstableError
-from physics.dynamics import fused_spectral
+from coupler.interface.grid import HybridLevels
+from physics.dynamics import fused_spectral, leapfrog
 from physics.dynamics.atmosphere import SpectralAtmosphere, SpectralParameters
+from physics.dynamics.core import DynamicalCore
+from physics.dynamics.initial import jablonowski_williamson
 from physics.dynamics.initial_states import INITIAL_STATES
+
+MIXED = HybridLevels(
+    a=np.array([200.0, 2.0e3, 8.0e3, 1.2e4, 6.0e3, 0.0, 0.0]),
+    b=np.array([0.0, 0.0, 0.0, 0.15, 0.5, 0.8, 1.0]),
+)
+"""Closed top, then layers in pressure, between, and in sigma."""
 
 
 def atmosphere(dtype=np.float32, boundary=None, seed=5, initial_data=None, **parameters):
@@ -186,13 +195,17 @@ def test_a_state_that_is_no_longer_finite_is_reported():
 
 @pytest.mark.parametrize("tracers", [0, 1, 2])
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
-def test_the_compiled_right_hand_side_equals_the_reference(dtype, tracers):
-    core = wave_2006(13, 9, 1200.0, perturbed=True, dtype=dtype, tracers=tracers)
-    eq, inside = core.equations, core.transform.inside
+@pytest.mark.parametrize("levels", [HybridLevels.sigma(9), MIXED], ids=["sigma", "mixed"])
+def test_the_compiled_right_hand_side_equals_the_reference(dtype, tracers, levels):
+    core = DynamicalCore(
+        truncation=13, levels=levels, planet=Planet(), dt=1200.0, dtype=dtype, tracers=tracers
+    )
+    begin(core, jablonowski_williamson(core.frame, perturbed=True))
+    eq, inside, k = core.equations, core.transform.inside, levels.nlev
     generator = torch.Generator().manual_seed(1)
     noise = torch.randn(core._now.shape, generator=generator, dtype=dtype) * inside
-    noise[:, :, :18] *= 1e-6
-    noise[:, :, 27:] *= 1e-3
+    noise[:, :, : 2 * k] *= 1e-6
+    noise[:, :, 3 * k :] *= 1e-3
     with torch.no_grad():
         g = eq.to_grid(core._now + noise)
         forcing = {
@@ -203,7 +216,7 @@ def test_the_compiled_right_hand_side_equals_the_reference(dtype, tracers):
         omega = eq.omega_p.clone()
         compiled = eq._fused_tendency(g, forcing)
     scale = reference.abs().amax((1, 2), keepdim=True) + 1e-30
-    # Same formulas, other order of operations.
+    # Same formulas, other order of operations; float32 takes the logarithm of a rounded ratio.
     limit = 1e-12 if dtype == torch.float64 else 3e-4
     assert ((compiled - reference).abs() / scale).max() < limit
     assert (eq.omega_p - omega).abs().max() < limit * omega.abs().max()
@@ -216,10 +229,10 @@ def test_the_compiled_passes_over_coefficients_equal_their_references(tracers):
     generator = torch.Generator().manual_seed(4)
     spec = torch.randn(core._now.shape, generator=generator, dtype=torch.float64) * inside
     compiled, reference = (core.transform.zeros(eq.batch_shape[0]) for _ in range(2))
-    compiled += 7.0  # every entry must be written
-    x = eq._tables
+    compiled += 7.0 * inside  # every entry must be written
+    x, degrees = eq._tables, core.transform.degrees
     fused_spectral.synthesis_batch(
-        spec.numpy(), x["east"], x["up"], x["down"], x["inverse"], 5, compiled.numpy()
+        spec.numpy(), x["east"], x["up"], x["down"], x["inverse"], degrees, 5, compiled.numpy()
     )
     eq._fill_batch(spec, reference)
     scale = reference.abs().amax((0, 1, 3), keepdim=True) + 1e-300
@@ -234,14 +247,18 @@ def test_the_compiled_passes_over_coefficients_equal_their_references(tracers):
     assert ((results[0] - results[1]).abs() / scale).max() < 1e-13
 
 
+@pytest.mark.parametrize("width", [30, 70, 384])
 @pytest.mark.parametrize("tracers", [0, 1])
-def test_the_compiled_end_of_a_step_equals_the_reference(tracers):
-    core = wave_2006(13, 5, 1200.0, perturbed=True, tracers=tracers)
+def test_the_compiled_end_of_a_step_equals_the_reference(tracers, width, monkeypatch):
+    # Panels of one wavenumber, of some, and of all.
+    monkeypatch.setattr(leapfrog, "WIDTH", width)
+    core = wave_2006(13, 7, 1200.0, perturbed=True, tracers=tracers)
     for _ in range(3):
         core.step()
     generator = torch.Generator().manual_seed(2)
     before, now = core._before.clone(), core._now.clone()
     tendency = 1e-4 * torch.randn(now.shape, generator=generator, dtype=now.dtype)
+    tendency *= core.transform.inside
     after = core.leapfrog.advance(before, now, tendency, 2400.0)
     expected = core.leapfrog.filtered(before, now, after)
     core.leapfrog.step(before, now, tendency, 2400.0)
