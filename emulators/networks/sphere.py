@@ -31,7 +31,8 @@ def sphere_pad(x: Tensor, n: int, poles: Poles, signs: Tensor | None = None) -> 
     """
     if poles == "zero":
         return nn.functional.pad(x, (n, n, n, n))
-    recorded = torch.jit.is_tracing() or torch.compiler.is_compiling()  # exporting too
+    recorded = torch.compiler.is_compiling()  # exporting too
+    recorded |= torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
     if not torch.is_grad_enabled() and not recorded:
         return _pad_in_place(x, n, poles, signs)
     if poles == "rotate":
