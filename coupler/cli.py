@@ -1,5 +1,5 @@
-"""The command line: ``isthmus run | check | schemes | train | compare | plot | serve | bridge |
-data | info``.
+"""The command line: ``isthmus run | check | schemes | train | replay | bundle | compare | plot |
+serve | bridge | data | info``.
 
 Heavy packages are imported by the command that needs them, so that ``--help`` is instant. Exit
 status 0: done; 1: the run failed; 2: the request was wrong and nothing was written.
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import coupler
+from coupler.driver import bundles
 from coupler.input import fetch
 from coupler.interface.errors import ConfigError, CouplerError, UnstableError
 from coupler.interface.parallel import ALONE
@@ -135,6 +136,8 @@ def _parser() -> argparse.ArgumentParser:
         "replay", help="call a recorded scheme offline: does it give the recorded bits?"
     )
     replay.add_argument("recording", type=Path, help="record_PROCESS.nc of a run")
+
+    bundles.add_arguments(commands)
 
     compare = commands.add_parser("compare", help="this run against that one")
     kinds = compare.add_subparsers(dest="kind", required=True, metavar="KIND")
@@ -440,6 +443,7 @@ _COMMANDS = {
     "schemes": _schemes,
     "train": _train,
     "replay": _replay,
+    "bundle": bundles.run,
     "compare": _compare,
     "plot": _plot,
     "serve": _serve,
