@@ -2,14 +2,15 @@
 
 python -m benchmarks.fortran_bridge [--calls 3000]
 
-Builds the library and a Fortran program in a temporary folder. The table gives the shortest, median
-and 99th percentile time in microseconds: a null call (one column, a scheme that does nothing) with
-both sides sleeping and both spinning; 16 and 1024 columns through a network of 240 features and
-3 x 256 nodes beside the same scheme called from Python, and beside a scheme of the same fields that
-does nothing, which leaves the bridge's own share; the embedded interpreter; a plain
-Unix-domain socket that copies the same bytes; one to four ranks on one server; and packing in
-gigabytes read and written per second. With fewer free cores than processes the times of spinning
-say little.
+Builds the library and a Fortran program in a temporary folder. The table gives the shortest,
+median and 99th percentile time in microseconds: a null call (one column, a scheme that does
+nothing) with both sides sleeping and both spinning; 16 and 1024 columns through a network of 240
+features and 3 x 256 nodes beside the same scheme called from Python on one thread, as the server
+and the embedded interpreter have it; a scheme of the same fields that does nothing, which leaves
+the bridge's own share, with real64 and real32 arrays of the host and with fields in the shared
+memory; the embedded interpreter; a plain Unix-domain socket that copies the same bytes; one to
+four ranks on one server; and packing in gigabytes read and written per second. With fewer free
+cores than processes the times of spinning say little.
 """
 
 from __future__ import annotations
@@ -149,7 +150,14 @@ class Bench:
         return server, path
 
     def ranks(
-        self, path: Path | str, scheme: str, ncol: int, nlev: int, spin: float, ranks: int = 1
+        self,
+        path: Path | str,
+        scheme: str,
+        ncol: int,
+        nlev: int,
+        spin: float,
+        ranks: int = 1,
+        fields: str = "real64",
     ) -> np.ndarray:
         """Times of the calls of the last of some ranks [s]; no path: embedded."""
         running = []
@@ -157,7 +165,7 @@ class Bench:
         env = self.env | {"ISTHMUS_SOCKET": str(path), "ISTHMUS_TRANSPORT": transport}
         for rank in range(ranks):
             words = [ncol, nlev, self.calls, spin, rank, ranks, self.folder / f"times{rank}"]
-            words.append(self.named(scheme))
+            words += [self.named(scheme), fields]
             running.append(subprocess.Popen([self.program, *map(str, words)], env=env))
         if any(p.wait() for p in running):
             raise SystemExit("a rank failed")
@@ -208,7 +216,7 @@ def in_python(plugin: Path, ncol: int, repeat: int) -> np.ndarray:
     x = Arrays(**{n: host.empty("level", "column") for n in ("ua", "va", "ta", "hus")})
     rng = np.random.default_rng(1)
     for _, array in x.items():
-        array[...] = rng.standard_normal(array.shape)
+        array[...] = rng.random(array.shape)  # as the Fortran program has them
     tend = Arrays(**{n: host.empty("level", "column") for n in ("ua", "va")})
     now = Now(date=cftime.datetime(2000, 1, 1), step=0, seconds=0.0, dt=1.0)
 
@@ -238,21 +246,24 @@ def main() -> None:
         for ncol in (16, 1024):
             found = in_python(bench.folder / "plugin.py", ncol, calls)
             alone = show(f"{ncol} columns, network called from Python", found)
-            for scheme, word, spin, ranks in (
-                ("fields", "spinning", 1.0, 1),
-                ("fields", "sleeping", 0.0, 1),
-                ("network", "spinning", 1.0, 1),
-                ("network", "sleeping", 0.0, 1),
-                ("network", "50 us of spinning", 50e-6, 1),
-                ("network", "50 us of spinning", 50e-6, 2),
-                ("network", "50 us of spinning", 50e-6, 4),
-            ):
-                server, path = bench.serve(scheme, spin)
-                found = bench.ranks(path, scheme, ncol // ranks, LEVELS, spin, ranks)
-                label = "bridge alone" if scheme == "fields" else f"ranks: {ranks}"
-                best = show(f"{ncol} columns, {label}, {word}", found)
-                if scheme == "fields":
+            for word, spin in (("spinning", 1.0), ("sleeping", 0.0)):
+                server, path = bench.serve("fields", spin)
+                for fields in ("real64", "real32", "slots"):
+                    found = bench.ranks(path, "fields", ncol, LEVELS, spin, fields=fields)
+                    best = show(f"{ncol} columns, bridge alone, {fields}, {word}", found)
                     print(f"{'':44s} {100 * best / alone:.1f} % of the network")
+                server.kill()
+                server.communicate()
+            for word, spin, ranks in (
+                ("spinning", 1.0, 1),
+                ("sleeping", 0.0, 1),
+                ("50 us of spinning", 50e-6, 1),
+                ("50 us of spinning", 50e-6, 2),
+                ("50 us of spinning", 50e-6, 4),
+            ):
+                server, path = bench.serve("network", spin)
+                found = bench.ranks(path, "network", ncol // ranks, LEVELS, spin, ranks)
+                show(f"{ncol} columns, ranks: {ranks}, {word}", found)
                 server.kill()
                 server.communicate()
             show(f"{ncol} columns, embedded", bench.ranks("", "network", ncol, LEVELS, 0.0))

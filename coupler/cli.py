@@ -1,5 +1,5 @@
-"""The command line: ``isthmus run | check | schemes | train | replay | evaluate | compare | plot |
-serve | bridge | data | info``.
+"""The command line: ``isthmus run | check | schemes | train | replay | evaluate | bundle |
+compare | plot | serve | bridge | data | info``.
 
 Heavy packages are imported by the command that needs them, so that ``--help`` is instant. Exit
 status 0: done; 1: the run failed; 2: the request was wrong and nothing was written.
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import coupler
+from coupler.driver import bundles
 from coupler.input import fetch
 from coupler.interface.errors import ConfigError, CouplerError, UnstableError
 from coupler.interface.parallel import ALONE
@@ -154,6 +155,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument(
         "--no-grafts", action="store_true", help="do not call the recorded scheme"
     )
+    bundles.add_arguments(commands)
 
     compare = commands.add_parser("compare", help="this run against that one")
     kinds = compare.add_subparsers(dest="kind", required=True, metavar="KIND")
@@ -483,6 +485,7 @@ _COMMANDS = {
     "train": _train,
     "replay": _replay,
     "evaluate": _evaluate,
+    "bundle": bundles.run,
     "compare": _compare,
     "plot": _plot,
     "serve": _serve,

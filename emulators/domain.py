@@ -19,7 +19,6 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from emulators.normalization import transformed
 from emulators.schema import BundleSpec, Channel
 
 KEPT = 0.995
@@ -91,7 +90,7 @@ def fit_domain(
     parts = []
     for c in level_channels(spec):
         mean, scale = _columns(c)
-        x = transformed(columns[c.name], c.transform)
+        x = columns[c.name]
         parts.append(((x - mean) / scale)[:, :: -(-x.shape[1] // MOST_COLUMNS)])
     z = torch.cat(parts).double()
     mean = z.mean(dim=1)

@@ -185,7 +185,11 @@ class Guard:
         worst = torch.full_like(self._worst, -torch.inf)
         for c in self._watched:
             mean, scale = self._normal[c.name]
-            z = transformed(inputs[c.name], c.transform).sub(mean).mul_(scale)
+            z = (
+                transformed(inputs[c.name], "log" if c.transform == "log" else "none")
+                .sub(mean)
+                .mul_(scale)
+            )
             torch.maximum(worst, z.abs_().amax(dim=0), out=worst)  # NaN stays NaN
         return worst
 

@@ -17,6 +17,7 @@ from coupler.driver.serving import Request, makers, named
 from coupler.exchange import groups, sockets
 from coupler.exchange import protocol as p
 from coupler.interface.errors import ConfigError, ExchangeError
+from coupler.parallel import threads
 
 
 def start(fd: int, what: str, settings: str) -> Callable[[], None]:
@@ -33,6 +34,8 @@ def start(fd: int, what: str, settings: str) -> Callable[[], None]:
     Raises:
         CouplerError: when there is no such scheme, or client and scheme do not fit.
     """
+    # The rank shares its node with others: one thread, unless ISTHMUS_THREADS says another number.
+    threads.prepare()
     problems = discover()
     if problems:
         raise ConfigError(*problems)
@@ -53,4 +56,4 @@ def start(fd: int, what: str, settings: str) -> Callable[[], None]:
         for one in fds:
             os.close(one)
 
-    return group.call
+    return group.answer

@@ -141,6 +141,31 @@ def refuse_too_large(component: Tendency, hellos: Sequence[p.Hello]) -> None:
         )
 
 
+class _Moment(Now):
+    """When a call is, as the clients say it; the date is made for schemes that ask for it."""
+
+    _date: cftime.datetime | None
+    _said: list[int]
+    _calendar: str
+
+    def take(self, record: Array) -> None:
+        """Takes up the record of a call."""
+        self.step, self.seconds, self.dt, *said = p.CALL.unpack_from(record.data)
+        if said != self._said:
+            self._said, self._date = said, None
+
+    @property
+    def date(self) -> cftime.datetime:
+        """Of the call."""
+        if self._date is None:
+            self._date = cftime.datetime(*self._said, calendar=self._calendar)
+        return self._date
+
+    @date.setter
+    def date(self, date: cftime.datetime) -> None:
+        self._date, self._said, self._calendar = date, [], date.calendar
+
+
 class Group:
     """A complete group: a scheme that is set up for its columns, and the memory that all share."""
 
@@ -152,7 +177,7 @@ class Group:
         """
         greetings = sorted(greetings, key=lambda g: g[1].member)
         hello = greetings[0][1]
-        self.component, self.calendar = component, hello.calendar
+        self.component = component
         self.connections: list[socket.socket | None] = [g[0] for g in greetings]
         refuse_too_large(component, [g[1] for g in greetings])
         host = _host(hello, [g[1].ncol for g in greetings], [g[2] for g in greetings])
@@ -199,15 +224,15 @@ class Group:
         self._memory = s.fields(p.Role.MEMORY)
         self._counts = s.fields(p.Role.COUNT)
         self._remember()
-        self._first = s.address + s.block(0)
-        self._size = s.block(1) - s.block(0)
-        self._members = len(self.connections)
+        self._record = np.full(words.CALL_WORDS, -1, np.int64)
+        first, size = s.address + s.block(0), s.block(1) - s.block(0)
+        plan = (first, size, len(self.connections), int(self._record.ctypes.data))
+        self._plan = np.array(plan, np.int64)
         self.sleeps = s.address + p.SERVER_SLEEPS
         self.heartbeat = s.address + p.HEARTBEAT
-        self._number = 0
-        self._call: bytes = b""
+        self._number = self._found = 0
         start = cftime.datetime(2000, 1, 1, calendar=hello.calendar)
-        self._now = Now(date=start, step=0, seconds=0.0, dt=0.0)
+        self._now = _Moment(date=start, step=0, seconds=0.0, dt=0.0)
 
     @property
     def empty(self) -> bool:
@@ -222,67 +247,67 @@ class Group:
 
     def ready(self, turns: int = 1) -> bool:
         """Whether all members that are there have posted; looks up to `turns` times."""
-        first, gone = self._first + p.POSTED, p.GONE - p.POSTED
-        wanted = self._number + 1
-        return words.spin_all(first, self._size, gone, self._members, wanted, turns)
+        self._found = words.gather(self._plan, self._number + 1, turns)
+        return bool(self._found)
 
     def call(self) -> None:
-        """Calls the scheme for all columns and tells the members."""
+        """Calls the scheme for all columns and tells the members; after `ready` said so."""
         began = time.monotonic_ns()
         self._number += 1
-        status = p.Status.DONE
+        status = int(p.Status.DONE)
         try:
-            restore = self._moment()
-            if restore:
-                self.component.restore({n: a.copy() for n, a in self._memory.items()})
+            if self._found != words.READY:
+                self._take_up(self._found)
             if not self.component.fills:
                 for array in self._outputs:
                     array.fill(0.0)
             self.component.compute(self.x, self.tend, self.flux, self.diag, self._now)
             self._remember()
         except Exception as error:
-            status = p.Status.FAILED
+            status = int(p.Status.FAILED)
             self.shared.text = said(error, self.name)
-        ended = time.monotonic_ns()
+        if words.answer(self._plan, self._number, status, began, time.monotonic_ns()):
+            self._ring()
+
+    def answer(self) -> None:
+        """The same for a group of one that has posted, where nobody looked before."""
+        if self.ready():
+            self.call()
+
+    def _ring(self) -> None:
+        """Wakes the members up that sleep."""
         for i, connection in enumerate(self.connections):
-            if connection is None:
-                continue
-            block = self.shared.block(i)
-            struct.pack_into("<Q", self.shared.bytes, block + p.STATUS, status)
-            struct.pack_into("<QQ", self.shared.bytes, block + p.BEGAN, began, ended)
-            at = self.shared.address + block
-            if words.publish(at + p.DONE, self._number, at + p.CLIENT_SLEEPS):
+            at = self.shared.address + self.shared.block(i) + p.CLIENT_SLEEPS
+            if connection is not None and words.load(at):
                 # Its end shows on the socket; rings that it does not read are enough for it.
                 with suppress(OSError):
                     sockets.ring(connection)
 
-    def _moment(self) -> bool:
-        """Brings `Now` up to date; returns whether the memory is to be taken up first."""
-        size, restore, calls = p.CALL.size, False, []
+    def _take_up(self, found: int) -> None:
+        """What the members said beside that they have posted: a time, or a memory."""
+        if found & words.APART:
+            self._record.fill(-1)
+            raise self._apart()
+        if found & words.OTHER_TIME:
+            self._now.take(self._record)
+        if found & words.RESTORE:
+            self.component.restore({n: a.copy() for n, a in self._memory.items()})
+
+    def _apart(self) -> CouplerError:
+        said = []
         for i, connection in enumerate(self.connections):
-            if connection is None:
-                continue
-            at = self.shared.block(i)
-            (posted,) = struct.unpack_from("<Q", self.shared.bytes, at + p.POSTED)
-            calls.append((posted, self.shared.bytes[at + p.CALL_AT : at + p.CALL_AT + size]))
-            (flags,) = struct.unpack_from("<Q", self.shared.bytes, at + p.FLAGS)
-            restore |= bool(flags & p.RESTORE)
-        posted, call = calls[0]
-        if posted != self._number or any(c != calls[0] for c in calls):
-            raise ExchangeError.of(
-                "members of a group at different times",
-                self.name,
-                expected=f"call {self._number} of all, at one step",
-                found=", ".join(f"call {n}, step {p.CALL.unpack(c)[0]}" for n, c in calls),
-                remedy="call from all members in every step, or give each a group of its own",
-            )
-        if call != self._call:
-            step, seconds, dt, *date = p.CALL.unpack(call)
-            now = self._now
-            now.step, now.seconds, now.dt = step, seconds, dt
-            now.date = cftime.datetime(*date, calendar=self.calendar)
-            self._call = call
-        return restore
+            if connection is not None:
+                at = self.shared.block(i)
+                (posted,) = struct.unpack_from("<Q", self.shared.bytes, at + p.POSTED)
+                (step,) = struct.unpack_from("<q", self.shared.bytes, at + p.CALL_AT)
+                said.append(f"call {posted}, step {step}")
+        return ExchangeError.of(
+            "members of a group at different times",
+            self.name,
+            expected=f"call {self._number} of all, at one step",
+            found=", ".join(said),
+            remedy="call from all members in every step, or give each a group of its own",
+        )
 
     def _remember(self) -> None:
         if self._memory:

@@ -14,6 +14,8 @@ import threading
 import time
 from contextlib import suppress
 
+import numpy as np
+
 from coupler.exchange import groups as g
 from coupler.exchange import protocol as p
 from coupler.exchange import sockets, words
@@ -74,7 +76,9 @@ class Server:
         for fd in (listener.fileno(), self._wake, *([lifeline.fileno()] if lifeline else [])):
             self._poll.register(fd, select.EPOLLIN)
         self._turns = max(1, round(min(spin, 1e-4) * turns_per_second()))
-        words.spin_all(0, 0, 0, 0, 0, 0)  # compiled before the first call
+        nobody = np.zeros(4, np.int64)
+        words.gather(nobody, 0, 0)  # compiled before the first call
+        words.answer(nobody, 0, 0, 0, 0)
 
     def stop(self) -> None:
         """Makes `run` return; safe in a signal handler and from another thread."""

@@ -21,6 +21,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from coupler.interface.errors import ContractError
 from emulators.networks import Network
 from emulators.normalization import transformed
 from emulators.schema import BundleSpec, Data
@@ -58,6 +59,15 @@ class ColumnConv(Network):
 
     def __init__(self, spec: BundleSpec, config: ColumnConvConfig) -> None:
         super().__init__(spec, config)
+        cubic = [c.name for c in spec.inputs if c.transform == "cbrt"]
+        cubic += [o.name for o in spec.outputs if o.transform == "cbrt"]
+        if cubic:
+            raise ContractError.of(
+                "transform that the architecture does not know",
+                f"{spec.name}: {', '.join(cubic)}",
+                expected="none or log",
+                found="cbrt",
+            )
         self.config, self.nlev = config, spec.levels.nlev
         self.inputs, self.outputs = list(spec.inputs), [o.name for o in spec.outputs]
         for c in spec.inputs:
@@ -87,7 +97,7 @@ class ColumnConv(Network):
         for c in self.inputs:
             x = inputs[c.name] if inputs[c.name].dim() == 2 else inputs[c.name][None]
             mean, scale = (self.get_buffer(f"{kind}_{c.name}") for kind in ("mean", "scale"))
-            z = (transformed(x, c.transform) - mean) / scale
+            z = (transformed(x, "log" if c.transform == "log" else "none") - mean) / scale
             rows.append(z[: self.nlev].expand(self.nlev, -1))
         return torch.stack(rows, dim=1).permute(2, 1, 0).to(self.out.weight.dtype)
 

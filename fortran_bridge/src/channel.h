@@ -401,7 +401,7 @@ static int channel_done(const channel *c)
 static void channel_post(channel *c, const call_record *call)
 {
   memcpy(c->block + CALL_AT, call, 3 * 8 + 7 * 4);
-  store_word(c->block + FLAGS, c->flags);
+  memcpy(c->block + FLAGS, &c->flags, sizeof c->flags); /* seen with the word after it */
   c->flags = 0;
   store_word(c->block + POSTED, ++c->number);
   if (load_word(c->memory + SERVER_SLEEPS))

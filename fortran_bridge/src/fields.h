@@ -16,6 +16,15 @@ typedef struct {
   char *held;           /* the last good answer, [rows, ncol] in the slot's kind */
 } declared_field;
 
+/* A field's place in the shared memory, as a host asks for it. */
+typedef struct {
+  int rank, naxes, given; /* of the host's pointer; axes of columns; whether the host named these */
+  int64_t axes[4];
+  void *base;
+  int64_t extent[4], stride[4], pitch; /* [byte] */
+  int rows;
+} slot_view;
+
 static int field_rows(const field_record *f)
 {
   return f->rank == 2 ? (int)f->shape[0] : 1;
@@ -85,7 +94,8 @@ static int layout_of(const isthmus_array *a, int64_t ncol, int64_t rows, int lev
   int columns = 0, levels = 0;
   if (!levelled)
     columns = (a->rank == 0 && ncol == 1) || (a->rank == 1 && e[0] == ncol) ||
-              (a->rank == 2 && e[0] * e[1] == ncol);
+              (a->rank == 2 && e[0] * e[1] == ncol) ||
+              (a->rank == 3 && e[0] * e[1] * e[2] == ncol);
   else if (a->rank == 1)
     columns = ncol == 1 && e[0] == rows;
   else if (a->rank == 2) {
@@ -94,6 +104,9 @@ static int layout_of(const isthmus_array *a, int64_t ncol, int64_t rows, int lev
   } else if (a->rank == 3) {
     columns = e[0] * e[1] == ncol && e[2] == rows;
     levels = e[0] == rows && e[1] * e[2] == ncol;
+  } else if (a->rank == 4) {
+    columns = e[0] * e[1] * e[2] == ncol && e[3] == rows;
+    levels = e[0] == rows && e[1] * e[2] * e[3] == ncol;
   }
   if (a->layout == ISTHMUS_COLUMNS_FIRST || (ncol == 1 && rows == 1))
     levels = 0;
@@ -106,20 +119,21 @@ static int layout_of(const isthmus_array *a, int64_t ncol, int64_t rows, int lev
 /* How the host's array lies, once its axes are known. */
 static isthmus_strided strided_of(const isthmus_array *a, int64_t rows, int levelled, int layout)
 {
-  isthmus_strided h = {a->base, a->kind, {1, 1}, {a->kind, 0}, rows, 0};
+  isthmus_strided h = {a->base, a->kind, {1, 1, 1}, {a->kind, 0, 0}, rows, 0};
   const int first = layout == ISTHMUS_LEVELS_FIRST ? 1 : 0;
   const int level = !levelled ? -1 : layout == ISTHMUS_LEVELS_FIRST ? 0 : a->rank - 1;
   const int naxes = a->rank - (level >= 0);
-  for (int i = 0; i < naxes && i < 2; i++) {
+  for (int i = 0; i < naxes && i < 3; i++) {
     h.n[i] = a->extent[first + i];
     h.s[i] = a->stride[first + i];
   }
   if (level >= 0)
     h.level = a->stride[level];
-  if (h.n[1] > 1 && h.s[1] == h.n[0] * h.s[0]) { /* one axis in memory */
-    h.n[0] *= h.n[1];
-    h.n[1] = 1;
-  }
+  for (int i = 1; i >= 0; i--) /* two that are one axis in memory */
+    if (h.n[i + 1] > 1 && h.s[i + 1] == h.n[i] * h.s[i]) {
+      h.n[i] *= h.n[i + 1];
+      h.n[i + 1] = 1;
+    }
   if (a->upward && rows > 1) {
     h.base += (rows - 1) * h.level;
     h.level = -h.level;
@@ -191,26 +205,43 @@ static int split_name(const char *text, declared_field *d, sentence *said)
   return 0;
 }
 
-/* Whether every number of this member's part of a field is finite. */
-__attribute__((optimize("O3"))) static int all_finite(const char *slot, int kind, int64_t pitch,
-                                                      int64_t rows, int64_t ncol)
+/* How a host that asked for axes of its own sees a field's place: with `naxes` axes of columns, or,
+ * without, as many as its rank leaves. Rank 0: one that asks for nothing. */
+static int shape_of_slot(const field_record *f, const isthmus_options *o, slot_view *v,
+                         sentence *said)
 {
-  uint64_t bad = 0;
-  for (int64_t k = 0; k < rows; k++) {
-    if (kind == 4) {
-      const uint32_t *x = (const uint32_t *)(const void *)(slot + k * pitch);
-      uint32_t found = 0;
-      for (int64_t i = 0; i < ncol; i++)
-        found |= (x[i] & UINT32_C(0x7f800000)) == UINT32_C(0x7f800000);
-      bad |= found;
-    } else {
-      const uint64_t *x = (const uint64_t *)(const void *)(slot + k * pitch);
-      const uint64_t inf = UINT64_C(0x7ff0000000000000);
-      for (int64_t i = 0; i < ncol; i++)
-        bad |= (x[i] & inf) == inf;
-    }
+  const int rows = field_rows(f), rank = v->rank;
+  const int64_t kind = field_kind(f), ncol = o->ncol, row = o->row;
+  int levelled = f->rank == 2 && !(v->naxes && v->naxes == rank && rows == 1);
+  if (rank == 0)
+    return 0;
+  int64_t product = 1;
+  if (!v->naxes) {
+    /* A field of columns alone is (ncol, 1) to a host that asks for two axes and has no rows. */
+    levelled |= rank == 2 && !row;
+    v->naxes = rank - levelled;
+    v->axes[0] = v->naxes == 2 ? row : ncol;
+    v->axes[1] = v->naxes == 2 && row ? ncol / row : 1;
   }
-  return bad == 0;
+  for (int i = 0; i < v->naxes && i < 4; i++)
+    product *= v->axes[i];
+  if (v->naxes + levelled != rank || rank > 4 || v->naxes > 2 + (v->given != 0) ||
+      product != (v->naxes ? ncol : 1) || (v->naxes == 0 && ncol != 1))
+    return say(said, ISTHMUS_FIELD, "another shape: %.48s; expected axes of columns whose product is "
+               "%lld%s; found a pointer of rank %d, with %d axes of columns; name them, "
+               "columns=[nlon, nlat]", f->name, (long long)ncol,
+               levelled ? " and one of levels" : "", rank, v->naxes);
+  int64_t step = kind;
+  for (int i = 0; i < v->naxes; i++) {
+    v->extent[i] = v->axes[i];
+    v->stride[i] = step;
+    step *= v->axes[i];
+  }
+  if (levelled) {
+    v->extent[v->naxes] = rows;
+    v->stride[v->naxes] = rows > 1 ? (int64_t)f->stride : step;
+  }
+  return 0;
 }
 
 #endif

@@ -138,14 +138,8 @@ int isthmus_declare(isthmus_session handle, const char *name, const char *units,
   return leave(s, status);
 }
 
-int isthmus_alloc(isthmus_session handle, const char *name, const char *units, int kind,
-                  void **pointer, int64_t *pitch, int *rows)
+static int allocate(session *s, const char *name, const char *units, int kind, slot_view *v)
 {
-  *pointer = NULL;
-  *pitch = *rows = 0;
-  session *s = enter(handle);
-  if (!s)
-    return -ISTHMUS_ORDER;
   declared_field d = {.field = -1, .allocated = 1};
   int status = take_field(s, name, units, &d);
   if (status == 0 && kind != s->o.kind)
@@ -154,12 +148,30 @@ int isthmus_alloc(isthmus_session handle, const char *name, const char *units, i
   if (status == 0 && !s->c.memory)
     status = say(&s->said, ISTHMUS_NO_SERVER, "no server yet that could give memory: %s", name);
   if (status == 0)
+    status = shape_of_slot(&s->c.table[d.field], &s->o, v, &s->said);
+  if (status == 0)
     status = add_field(s, &d);
   if (status == 0) {
-    *pointer = field_slot(&s->c, &s->c.table[d.field]);
-    *pitch = (int64_t)s->c.table[d.field].stride;
-    *rows = field_rows(&s->c.table[d.field]);
+    v->base = field_slot(&s->c, &s->c.table[d.field]);
+    v->pitch = (int64_t)s->c.table[d.field].stride;
+    v->rows = field_rows(&s->c.table[d.field]);
   }
+  return status;
+}
+
+int isthmus_alloc(isthmus_session handle, const char *name, const char *units, int kind,
+                  void **pointer, int64_t *pitch, int *rows)
+{
+  *pointer = NULL;
+  *pitch = *rows = 0;
+  session *s = enter(handle);
+  if (!s)
+    return -ISTHMUS_ORDER;
+  slot_view v = {.rank = 0};
+  const int status = allocate(s, name, units, kind, &v);
+  *pointer = v.base;
+  *pitch = v.pitch;
+  *rows = v.rows;
   return leave(s, status);
 }
 
@@ -203,8 +215,8 @@ static int check_inputs(session *s)
     for (int k = 0; k < s->o.nstatic && !there && f->rank == 1; k++)
       if (strncmp(f->name, s->static_names[k], sizeof f->name) == 0 &&
           field_is_sound(&s->c, f, &s->o)) {
-        const isthmus_strided h = {(char *)(uintptr_t)s->static_values[k], 8, {s->o.ncol, 1},
-                                   {8, 0}, 1, 0};
+        const isthmus_strided h = {(char *)(uintptr_t)s->static_values[k], 8, {s->o.ncol, 1, 1},
+                                   {8, 0, 0}, 1, 0};
         pack(&h, field_slot(&s->c, f), s->o.kind, 0);
         there = 1;
       }
@@ -226,6 +238,20 @@ static int check_inputs(session *s)
   }
   s->checked = 1;
   return 0;
+}
+
+/* The longest row of zeros that an output may want: one that no server explained is taken for columns
+ * even where it is levels, and may have more of these than there are columns. */
+static size_t widest(const session *s)
+{
+  size_t most = (size_t)s->o.ncol;
+  for (int i = 0; i < s->ndeclared; i++) {
+    size_t n = s->declared[i].field < 0;
+    for (int k = 0; k < s->declared[i].array.rank; k++)
+      n *= (size_t)s->declared[i].array.extent[k];
+    most = n > most ? n : most;
+  }
+  return most;
 }
 
 /* The outputs without an answer, as the policy says; the status of the call. */
@@ -256,7 +282,7 @@ static int stand_in(session *s, int reason)
     const size_t row = (size_t)s->o.ncol * (size_t)s->o.kind;
     const char *from = s->o.policy == ISTHMUS_HOLD ? d->held : NULL;
     int64_t pitch = from ? (int64_t)row : 0;
-    if (!from && !zeros && !(zeros = calloc(1, row)))
+    if (!from && !zeros && !(zeros = calloc(widest(s), (size_t)s->o.kind)))
       return say(&s->said, ISTHMUS_MEMORY, "no memory to fill outputs with zero");
     if (!from)
       from = zeros;

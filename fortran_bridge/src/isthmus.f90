@@ -54,13 +54,12 @@ module isthmus
   type :: isthmus_session
     private
     integer(c_int64_t) :: handle = 0
-    integer :: ncol = 0
   contains
     procedure :: open => session_open
     procedure :: close => session_close
     procedure :: declare_field
-    procedure, private :: alloc_r64_1, alloc_r64_2, alloc_r32_1, alloc_r32_2
-    generic :: alloc_field => alloc_r64_1, alloc_r64_2, alloc_r32_1, alloc_r32_2
+    procedure, private :: alloc_r64, alloc_r32
+    generic :: alloc_field => alloc_r64, alloc_r32
     procedure :: set_time
     procedure :: register_callback
     procedure :: run => session_run
@@ -100,15 +99,24 @@ module isthmus
       type(*), dimension(..), intent(in), target, asynchronous :: x
       integer(c_int), value :: layout, upward
     end function isthmus_declare_descriptor
-    integer(c_int) function isthmus_alloc(session, name, units, kind, pointer, pitch, rows) bind(c)
-      import :: c_int, c_int64_t, c_char, c_ptr
+    integer(c_int) function c_alloc_r64(session, name, units, x, naxes, columns) &
+        bind(c, name='isthmus_alloc_descriptor')
+      import :: c_int, c_int64_t, c_char, c_double
       integer(c_int64_t), value :: session
       character(kind=c_char), intent(in) :: name(*), units(*)
-      integer(c_int), value :: kind
-      type(c_ptr), intent(out) :: pointer
-      integer(c_int64_t), intent(out) :: pitch
-      integer(c_int), intent(out) :: rows
-    end function isthmus_alloc
+      real(c_double), pointer, intent(inout) :: x(..)
+      integer(c_int), value :: naxes
+      integer(c_int64_t), intent(in) :: columns(*)
+    end function c_alloc_r64
+    integer(c_int) function c_alloc_r32(session, name, units, x, naxes, columns) &
+        bind(c, name='isthmus_alloc_descriptor')
+      import :: c_int, c_int64_t, c_char, c_float
+      integer(c_int64_t), value :: session
+      character(kind=c_char), intent(in) :: name(*), units(*)
+      real(c_float), pointer, intent(inout) :: x(..)
+      integer(c_int), value :: naxes
+      integer(c_int64_t), intent(in) :: columns(*)
+    end function c_alloc_r32
     integer(c_int) function isthmus_set_time(session, date, step, seconds, dt) bind(c)
       import :: c_int, c_int64_t, c_double
       integer(c_int64_t), value :: session, step
@@ -214,7 +222,6 @@ contains
       if (size(lon) /= ncol) o%a = c_null_ptr
     end if
     found = isthmus_open(self%handle, o)
-    if (found >= 0) self%ncol = ncol
     call done(self, found, status)
 
   contains
@@ -254,77 +261,37 @@ contains
       trim(units) // c_null_char, x, first, up)), status)
   end subroutine declare_field
 
-  ! Instead of that: a pointer to the field's own place in the shared memory, (ncol, nlev).
-  subroutine alloc_r64_2(self, name, units, x, status)
+  ! Instead of that: x becomes a pointer to the field's own place in the shared memory, of rank 1 to
+  ! 4, with the levels last: (ncol, nlev), or with columns=[nlon, nlat] (nlon, nlat, nlev).
+  subroutine alloc_r64(self, name, units, x, columns, status)
     class(isthmus_session), intent(in) :: self
     character(*), intent(in) :: name, units
-    real(c_double), pointer, intent(out) :: x(:, :)
+    real(c_double), pointer, intent(inout) :: x(..)
+    integer, intent(in), optional :: columns(:)
     integer, intent(out), optional :: status
-    real(c_double), pointer :: whole(:, :)
-    integer(c_int64_t) :: pitch
-    type(c_ptr) :: place
-    integer :: rows
-    nullify (x)
-    rows = allocated_rows(self, name, units, 8, place, pitch, status)
-    if (rows < 1) return
-    call c_f_pointer(place, whole, [int(pitch) / 8, rows])
-    x => whole(:self%ncol, :)
-  end subroutine alloc_r64_2
+    integer :: axes(4), naxes
+    naxes = 0
+    axes = 1
+    if (present(columns)) naxes = size(columns)
+    if (present(columns)) axes(:min(naxes, 4)) = columns(:min(naxes, 4))
+    call done(self, int(c_alloc_r64(self%handle, trim(name) // c_null_char, &
+      trim(units) // c_null_char, x, naxes, int(axes, c_int64_t))), status)
+  end subroutine alloc_r64
 
-  subroutine alloc_r32_2(self, name, units, x, status)
+  subroutine alloc_r32(self, name, units, x, columns, status)
     class(isthmus_session), intent(in) :: self
     character(*), intent(in) :: name, units
-    real(c_float), pointer, intent(out) :: x(:, :)
+    real(c_float), pointer, intent(inout) :: x(..)
+    integer, intent(in), optional :: columns(:)
     integer, intent(out), optional :: status
-    real(c_float), pointer :: whole(:, :)
-    integer(c_int64_t) :: pitch
-    type(c_ptr) :: place
-    integer :: rows
-    nullify (x)
-    rows = allocated_rows(self, name, units, 4, place, pitch, status)
-    if (rows < 1) return
-    call c_f_pointer(place, whole, [int(pitch) / 4, rows])
-    x => whole(:self%ncol, :)
-  end subroutine alloc_r32_2
-
-  subroutine alloc_r64_1(self, name, units, x, status)
-    class(isthmus_session), intent(in) :: self
-    character(*), intent(in) :: name, units
-    real(c_double), pointer, intent(out) :: x(:)
-    integer, intent(out), optional :: status
-    integer(c_int64_t) :: pitch
-    type(c_ptr) :: place
-    nullify (x)
-    if (allocated_rows(self, name, units, 8, place, pitch, status) < 1) return
-    call c_f_pointer(place, x, [self%ncol])
-  end subroutine alloc_r64_1
-
-  subroutine alloc_r32_1(self, name, units, x, status)
-    class(isthmus_session), intent(in) :: self
-    character(*), intent(in) :: name, units
-    real(c_float), pointer, intent(out) :: x(:)
-    integer, intent(out), optional :: status
-    integer(c_int64_t) :: pitch
-    type(c_ptr) :: place
-    nullify (x)
-    if (allocated_rows(self, name, units, 4, place, pitch, status) < 1) return
-    call c_f_pointer(place, x, [self%ncol])
-  end subroutine alloc_r32_1
-
-  ! Rows of a field in the shared memory, 0 when it cannot be had.
-  integer function allocated_rows(self, name, units, kind, place, pitch, status)
-    class(isthmus_session), intent(in) :: self
-    character(*), intent(in) :: name, units
-    integer, intent(in) :: kind
-    type(c_ptr), intent(out) :: place
-    integer(c_int64_t), intent(out) :: pitch
-    integer, intent(out), optional :: status
-    integer(c_int) :: found, rows
-    found = isthmus_alloc(self%handle, trim(name) // c_null_char, trim(units) // c_null_char, &
-      int(kind, c_int), place, pitch, rows)
-    allocated_rows = merge(int(rows), 0, found == 0)
-    call done(self, int(found), status)
-  end function allocated_rows
+    integer :: axes(4), naxes
+    naxes = 0
+    axes = 1
+    if (present(columns)) naxes = size(columns)
+    if (present(columns)) axes(:min(naxes, 4)) = columns(:min(naxes, 4))
+    call done(self, int(c_alloc_r32(self%handle, trim(name) // c_null_char, &
+      trim(units) // c_null_char, x, naxes, int(axes, c_int64_t))), status)
+  end subroutine alloc_r32
 
   ! When the next call is: date (year month day hour minute second), completed steps, seconds since
   ! the start, and the time over which the result will be applied [s].

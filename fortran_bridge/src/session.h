@@ -9,7 +9,7 @@
 #include "fields.h"
 #include "launch.h"
 
-enum { MOST_SESSIONS = 64, MOST_DECLARED = 128, MOST_STATIC = 34 };
+enum { MOST_SESSIONS = 512, MOST_DECLARED = 128, MOST_STATIC = 34 };
 enum { LINK_NONE, LINK_GREETED, LINK_UP };
 static const double RETRY = 1.0; /* seconds between looks for a server that went */
 
@@ -52,7 +52,7 @@ static _Thread_local sentence last;
 static session *enter(int64_t handle)
 {
   session *s = handle > 0 ? &sessions[handle % MOST_SESSIONS] : NULL;
-  if (s && handle / MOST_SESSIONS <= generation) {
+  if (s && handle / MOST_SESSIONS <= __atomic_load_n(&generation, __ATOMIC_ACQUIRE)) {
     pthread_mutex_lock(&s->lock);
     if (s->handle == handle)
       return s;
@@ -76,17 +76,16 @@ static session *new_session(void)
 {
   session *found = NULL;
   pthread_mutex_lock(&all_sessions);
-  static int prepared;
-  for (int i = 0; !prepared && i < MOST_SESSIONS; i++)
-    pthread_mutex_init(&sessions[i].lock, NULL);
-  prepared = 1;
+  static int prepared; /* sessions that nobody needs take no memory */
   for (int i = 1; i < MOST_SESSIONS && !found; i++) {
     session *s = &sessions[i];
+    if (i > prepared)
+      pthread_mutex_init(&sessions[prepared = i].lock, NULL);
     if (pthread_mutex_trylock(&s->lock) != 0)
       continue; /* somebody works in it */
     if (s->handle == 0) {
       memset((char *)s + sizeof s->lock, 0, sizeof *s - sizeof s->lock);
-      s->handle = ++generation * MOST_SESSIONS + i;
+      s->handle = __atomic_add_fetch(&generation, 1, __ATOMIC_ACQ_REL) * MOST_SESSIONS + i;
       s->c.socket = -1;
       found = s;
     } else {

@@ -79,3 +79,10 @@ def test_it_is_a_bundle_like_any_other(spec: BundleSpec, levels, tmp_path: Path)
 def test_a_kernel_that_is_not_centred_is_refused(spec: BundleSpec) -> None:
     with pytest.raises(ContractError, match=r"wrong configuration .*kernel must be odd"):
         made(spec, kernel=4)
+
+
+def test_a_cubic_transform_is_refused(spec: BundleSpec) -> None:
+    ua = spec.input("ua").model_copy(update={"transform": "cbrt"})
+    cubic = spec.model_copy(update={"inputs": [ua, *spec.inputs[1:]]})
+    with pytest.raises(ContractError, match=r"transform that the architecture .*ua;.*found cbrt"):
+        made(cubic)

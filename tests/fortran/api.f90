@@ -1,4 +1,4 @@
-! Every procedure of the module, called from Fortran; prints what fails.
+! Every procedure of the module, called from Fortran; prints what fails. The scheme may be given.
 program api
   use, intrinsic :: iso_c_binding
   use isthmus
@@ -7,13 +7,15 @@ program api
   type(isthmus_session) :: s, never
   real(c_double), target :: a(nlev + 1), b(nlev + 1), big(2 * nx, ny, nlev), ps(nx, ny)
   real(c_float), allocatable, target :: flux(:, :)
-  real(c_double), pointer :: ta(:, :), flat(:)
+  real(c_double), pointer :: ta(:, :), flat(:), cube(:, :, :), faces(:, :, :, :), plane(:, :)
   real(c_float), pointer :: single(:, :)
   real(c_double), target :: dua(nlev, ncol), prl(ncol)
   integer, target :: whole(ncol, nlev)
   integer :: status, i, failures, fallbacks
   logical :: ready
+  character(4096) :: scheme
 
+  call get_command_argument(1, scheme)
   failures = 0
   fallbacks = 0
   a = 0
@@ -29,7 +31,8 @@ program api
   call expect(status < 0, 'unknown transport')
   call s%open(ncol, nlev, a(:nlev), b, status=status)
   call expect(status == -isthmus_argument, 'levels of another size')
-  call s%open(ncol, nlev, a, b, policy='callback', deadline=20.0_c_double, status=status)
+  call s%open(ncol, nlev, a, b, policy='callback', deadline=20.0_c_double, scheme=trim(scheme), &
+    status=status)
   call expect(status == isthmus_ok, 'open: ' // s%last_error())
   call s%open(ncol, nlev, a, b, status=status)
   call expect(status == -isthmus_order, 'a second open')
@@ -52,9 +55,32 @@ program api
   call expect(all(shape(ta) == [ncol, nlev]), 'shape of memory')
   call s%alloc_field('prc', 'kg m-2 s-1', flat)
   call expect(size(flat) == ncol, 'size of memory')
+  call s%alloc_field('ta', 'K', cube, columns=[nx, ny])
+  call expect(all(shape(cube) == [nx, ny, nlev]), 'shape with two axes of columns')
+  call s%alloc_field('ta', 'K', faces, columns=[nx, 1, ny])
+  call expect(all(shape(faces) == [nx, 1, ny, nlev]), 'shape with three axes of columns')
+  call s%alloc_field('prc', 'kg m-2 s-1', plane, columns=[nx, ny])
+  call expect(all(shape(plane) == [nx, ny]), 'shape of a field of columns')
+  call s%alloc_field('ta', 'K', cube, columns=[nx, ny + 1], status=status)
+  call expect(status == -isthmus_wrong_field .and. .not. associated(cube) .and. &
+    index(s%last_error(), 'whose product is 15 and one of levels') > 0, s%last_error())
+  call s%alloc_field('ta', 'K', cube, status=status)
+  call expect(status == -isthmus_wrong_field .and. .not. associated(cube), 'axes that nobody named')
+  call s%alloc_field('ta', 'K', faces, columns=[nx, ny, 1, 1], status=status)
+  call expect(status == -isthmus_wrong_field .and. .not. associated(faces), 'too many axes')
+  call s%alloc_field('ta', 'K', flat, status=status)
+  call expect(status == -isthmus_wrong_field .and. .not. associated(flat), 'levels without an axis')
+  call never%alloc_field('ta', 'K', flat, status=status)
+  call expect(status == -isthmus_order .and. .not. associated(flat), 'memory before open')
+  call s%alloc_field('prc', 'kg m-2 s-1', flat)
+  call s%alloc_field('ta', 'K', cube, columns=[nx, ny])
+  call s%alloc_field('ta', 'K', faces, columns=[nx, 1, ny])
   call s%register_callback(fallback)
 
-  call random_number(ta)
+  call random_number(cube)
+  cube(2, 3, 4) = -11
+  call expect(all(abs(reshape(cube, [ncol, nlev]) - ta) <= 0), 'one memory')
+  call expect(all(abs(faces(:, 1, :, :) - cube) <= 0) .and. faces(2, 1, 3, 4) < -10, 'one memory')
   call s%set_time([2001, 4, 1, 0, 0, 0], 5_c_int64_t, 3.0_c_double, 2.0_c_double)
   call s%run(status=status)
   call expect(status == isthmus_ok, 'run: ' // s%last_error())
@@ -66,6 +92,7 @@ program api
   call expect(all(abs(flux(:, 1) - real(reshape(ps, [ncol]), c_float)) <= 0), 'flux at the top')
   call expect(all(abs(prl - (5 + 3 + 2 + 4)) <= 0), 'time')
   call expect(all(flat > 0), 'calls')
+  call expect(all(abs(reshape(plane, [ncol]) - flat) <= 0), 'a field of columns')
 
   call s%post()
   call s%post(status=status)

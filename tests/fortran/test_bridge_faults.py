@@ -350,6 +350,18 @@ def test_a_server_that_comes_late_is_used_when_it_is_there(library: Any, tmp_pat
     running.close()
 
 
+def test_one_column_of_levels_is_filled_with_zero_where_no_server_ever_was(
+    library: Any, tmp_path: Path
+) -> None:
+    # Without a server nobody knows that these are levels: one column has an array of rank 1.
+    s = Session(library, tmp_path / "none.sock", policy=ZERO, ncol=1)
+    whole = np.full(NLEV + 2, 5.0)
+    assert s.declare("tendency ua", "m s-2", whole[1:-1]) == NO_SERVER
+    assert s.run() == NO_SERVER
+    np.testing.assert_array_equal(whole, [5.0, *[0.0] * NLEV, 5.0])
+    s.close()
+
+
 def test_ranks_take_up_a_new_server_at_one_step(library: Any, own_server: Server) -> None:
     # Three ranks in lockstep, as halo exchanges keep them: a barrier after each step.
     n = 3
@@ -442,7 +454,7 @@ def test_a_launched_server_ends_with_its_session(
     path = tmp_path / "launched.sock"
     s = Session(
         library, path, launch=1, scheme="gravity_wave=ad99", settings="stress=0.002",
-        lat=np.zeros(NCOL),
+        lat=np.zeros(NCOL), startup=300.0,
     )  # fmt: skip
     assert s.status == OK, s.error
     assert path.exists()

@@ -54,7 +54,7 @@ def host(draw: Any, rows: int) -> tuple[Any, int, bool]:
     """A host's array, its layout, and whether it counts upward; rows 1: a field of columns."""
     rng = np.random.default_rng(draw(st.integers(0, 10_000)))
     dtype = draw(st.sampled_from(["f4", "f8"]))
-    columns = draw(st.sampled_from([(NCOL,), SHAPE]))
+    columns = draw(st.sampled_from([(NCOL,), SHAPE, (5, 1, 3), (1, 3, 5)]))
     if rows == 1:
         return section(draw, columns, dtype, rng), draw(st.sampled_from([0, COLUMNS])), False
     layout = draw(st.sampled_from([COLUMNS, LEVELS]))

@@ -77,6 +77,23 @@ def test_every_procedure_of_the_module_does_what_it_says(
     assert said == "0 failures\n"
 
 
+def test_every_procedure_does_the_same_with_an_interpreter_in_the_process(
+    build: Build, tmp_path: Path
+) -> None:
+    scheme = f"test_bridge={HERE / 'served.py'}:mirror"
+    said = call([build(HERE / "api.f90"), scheme], tmp_path, ISTHMUS_TRANSPORT="embedded")
+    assert said == "0 failures\n"
+
+
+def test_openmp_threads_call_with_sessions_of_their_own_as_a_group_and_with_one(
+    build: Build, server: Path, tmp_path: Path
+) -> None:
+    program = build(HERE / "threads.f90", "-fopenmp")
+    for threads in (1, 3, 4):  # more than there may be cores: they take turns there too
+        variables = {"OMP_NUM_THREADS": str(threads), "ISTHMUS_SOCKET": str(server)}
+        assert call([program], tmp_path, **variables) == f"{threads} threads, 0 failures\n"
+
+
 def test_a_program_without_status_stops_with_the_sentence(build: Build, tmp_path: Path) -> None:
     env = environment() | {"ISTHMUS_COMMAND": "no-such-command"}
     done = subprocess.run(
