@@ -1,5 +1,5 @@
-"""The command line: ``isthmus run | check | schemes | train | compare | plot | serve | bridge |
-data | info``.
+"""The command line: ``isthmus run | check | schemes | train | replay | evaluate | bundle |
+compare | plot | serve | bridge | data | info``.
 
 Heavy packages are imported by the command that needs them, so that ``--help`` is instant. Exit
 status 0: done; 1: the run failed; 2: the request was wrong and nothing was written.
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import coupler
+from coupler.driver import bundles
 from coupler.input import fetch
 from coupler.interface.errors import ConfigError, CouplerError, UnstableError
 from coupler.interface.parallel import ALONE
@@ -130,11 +131,31 @@ def _parser() -> argparse.ArgumentParser:
         "--out", type=Path, help="folder of the bundle (default: as the recipe says)"
     )
     train.add_argument("--work", type=Path, help="folder of recordings and checkpoints")
+    train.add_argument(
+        "--seeds",
+        type=int,
+        metavar="N",
+        help="N bundles with seeds 1 to N, on the same recordings, and the spread of their scores",
+    )
 
     replay = commands.add_parser(
         "replay", help="call a recorded scheme offline: does it give the recorded bits?"
     )
     replay.add_argument("recording", type=Path, help="record_PROCESS.nc of a run")
+
+    evaluate = commands.add_parser(
+        "evaluate", help="scores of a bundle on a recording, from R2 to how it answers to grafts"
+    )
+    evaluate.add_argument("bundle", metavar="BUNDLE", help="folder or name of a bundle")
+    evaluate.add_argument("recording", type=Path, help="record_PROCESS.nc of a run with its scheme")
+    evaluate.add_argument("--out", type=Path, help="folder of evaluation.png and evaluation.json")
+    evaluate.add_argument(
+        "--skip-days", type=float, default=0.0, help="days at the start to leave out"
+    )
+    evaluate.add_argument(
+        "--no-grafts", action="store_true", help="do not call the recorded scheme"
+    )
+    bundles.add_arguments(commands)
 
     compare = commands.add_parser("compare", help="this run against that one")
     kinds = compare.add_subparsers(dest="kind", required=True, metavar="KIND")
@@ -356,9 +377,17 @@ def _schemes(args: argparse.Namespace) -> int:
 
 
 def _train(args: argparse.Namespace) -> int:
-    from coupler.driver.training import train
+    from coupler.driver.training import train, train_seeds
 
-    print(f"bundle written to {train(args.recipe, out=args.out, work=args.work)}")
+    where = {"out": args.out, "work": args.work}
+    if args.seeds is None:
+        folders = [train(args.recipe, **where)]
+    elif args.seeds < 1:
+        raise ConfigError.of("too few seeds", "--seeds", expected="at least 1")
+    else:
+        folders = train_seeds(args.recipe, range(1, args.seeds + 1), **where)
+    for folder in folders:
+        print(f"bundle written to {folder}")
     return 0
 
 
@@ -369,6 +398,21 @@ def _replay(args: argparse.Namespace) -> int:
     for name, d in found.items():
         print(f"{name:24} {d.different} of {d.values} values differ, by {d.largest:g} at most")
     return 1 if any(d.different for d in found.values()) else 0
+
+
+def _evaluate(args: argparse.Namespace) -> int:
+    from coupler.driver.evaluation import evaluate
+
+    evaluate(
+        args.bundle,
+        args.recording,
+        out=args.out,
+        skip_days=args.skip_days,
+        with_grafts=not args.no_grafts,
+    )
+    if args.out is not None:
+        print(f"picture and numbers written to {args.out}")
+    return 0
 
 
 def _compare(args: argparse.Namespace) -> int:
@@ -440,6 +484,8 @@ _COMMANDS = {
     "schemes": _schemes,
     "train": _train,
     "replay": _replay,
+    "evaluate": _evaluate,
+    "bundle": bundles.run,
     "compare": _compare,
     "plot": _plot,
     "serve": _serve,

@@ -1,11 +1,11 @@
 """A bundle: the folder that is an emulator.
 
     bundle.yaml             what it is (`emulators.schema`)
-    weights.safetensors     the network's weights
+    weights.safetensors     the network's weights, or a program (`emulators.programs`)
     reference.safetensors   inputs and the outputs they gave, replayed at every load
 
-Nothing in it is ever executed or unpickled. A folder appears whole or not at all: it is written
-beside its place and renamed.
+Nothing in it is ever unpickled, and nothing but a program that the bundle's description names is
+executed. A folder appears whole or not at all: it is written beside its place and renamed.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,12 +30,16 @@ from coupler.interface.fields import FIELDS
 from coupler.interface.grid import HybridLevels
 from coupler.interface.units import convertible
 from emulators.networks import Network, build
-from emulators.schema import SCHEMA_VERSION, BundleSpec, nominal_pressure
+from emulators.schema import (
+    MIGRATIONS,
+    SCHEMA_VERSION,
+    BundleSpec,
+    migrated,
+    nominal_pressure,
+    normalizer_hash,
+)
 
 SPEC, WEIGHTS, REFERENCE = "bundle.yaml", "weights.safetensors", "reference.safetensors"
-REPLAY_RTOL = 1e-5
-"""Relative to each output's scale: some ten float32 round-offs through the network's layers, so
-another processor passes and another unit, level order or normalizer does not."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -46,6 +50,17 @@ class Bundle:
     spec: BundleSpec
     network: Network
     reference: dict[str, Tensor]
+
+    @property
+    def domain(self) -> dict[str, Tensor]:
+        """The training columns as `emulators.domain.fit_domain` measured them; may be empty."""
+        lead = "domain."
+        return {k.removeprefix(lead): v for k, v in self.reference.items() if k.startswith(lead)}
+
+    @property
+    def tolerance(self) -> float:
+        """How closely the reference must be reproduced, relative to each output's scale."""
+        return self.spec.tolerance or self.network.tolerance
 
 
 def sha256(path: Path) -> str:
@@ -61,6 +76,8 @@ def write_bundle(
     reference_inputs: Mapping[str, Tensor],
     *,
     overwrite: bool = False,
+    domain: Mapping[str, Tensor] | None = None,
+    program: Path | None = None,
 ) -> Path:
     """Writes a bundle folder; the reference outputs are computed here from the network as stored.
 
@@ -70,6 +87,8 @@ def write_bundle(
         network: the network that `spec.architecture` describes, with its weights.
         reference_inputs: inputs in channel units, shape [level|interface, n] or [n].
         overwrite: whether a bundle already there is replaced.
+        domain: the training columns as `emulators.domain.fit_domain` measured them.
+        program: the file that becomes the bundle's weights, for the architecture `program`.
 
     Raises:
         DataError: when something is already at `path` (unless a bundle may be replaced).
@@ -87,20 +106,26 @@ def write_bundle(
     shutil.rmtree(beside, ignore_errors=True)
     beside.mkdir()
     try:
-        weights = {k: v.detach().contiguous() for k, v in network.state_dict().items()}
-        save_file(weights, beside / WEIGHTS)
+        file = beside / spec.weights.file
+        if program is not None:
+            shutil.copyfile(program, file)
+        else:
+            weights = {k: v.detach().contiguous() for k, v in network.state_dict().items()}
+            save_file(weights, file)
         # Replay goes through a network built from the files, as every load does.
         stored = build(spec)
-        stored.load_state_dict(load_file(beside / WEIGHTS))
+        stored.read_weights(file, spec.weights.format)
         inputs = {k: v.to(torch.float32).contiguous() for k, v in reference_inputs.items()}
         with torch.inference_mode():
             outputs = stored.eval()(inputs)
         tensors = {f"input.{k}": v for k, v in inputs.items()}
         tensors |= {f"output.{k}": v.contiguous() for k, v in outputs.items()}
+        tensors |= {f"domain.{k}": v.contiguous() for k, v in (domain or {}).items()}
         save_file(tensors, beside / REFERENCE)
-        hashes = {name: sha256(beside / name) for name in (WEIGHTS, REFERENCE)}
+        hashes = {name: sha256(beside / name) for name in (spec.weights.file, REFERENCE)}
+        own = {"sha256": hashes, "normalizer": normalizer_hash(spec)}
         text = yaml.safe_dump(
-            spec.model_copy(update={"sha256": hashes}).model_dump(mode="json"),
+            spec.model_copy(update=own).model_dump(mode="json"),
             sort_keys=False,
             width=100,
             default_flow_style=None,
@@ -124,34 +149,28 @@ def read_spec(path: Path | str) -> BundleSpec:
     """`bundle.yaml` of the folder `path`, checked.
 
     Raises:
-        DataError: for a missing file, an unknown schema version, or anything that does not fit.
+        DataError: for a missing file, an unknown schema version, channels that are not those that
+            were fitted, or anything that does not fit.
     """
     path = Path(path)
-    missing = [n for n in (SPEC, WEIGHTS, REFERENCE) if not (path / n).is_file()]
-    if missing:
-        raise DataError.of(
-            "not a bundle, files are missing" if path.is_dir() else "no such bundle",
-            str(path),
-            expected=f"a folder with {SPEC}, {WEIGHTS} and {REFERENCE}",
-            found="no " + ", no ".join(missing) if path.is_dir() else "no folder",
-            remedy="train one with `isthmus train RECIPE.yaml`, or correct the path",
-        )
+    if not (path / SPEC).is_file():
+        refuse_missing(path, [SPEC, WEIGHTS, REFERENCE])
     try:
         content = yaml.safe_load((path / SPEC).read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         where = str(error).replace("\n", " ")
         raise DataError.of("not readable as YAML", str(path / SPEC), found=where) from error
     version = content.get("schema_version") if isinstance(content, dict) else None
-    if version != SCHEMA_VERSION:
+    if type(version) is not int or version not in (*MIGRATIONS, SCHEMA_VERSION):
         raise DataError.of(
             "unknown schema version of a bundle",
             str(path / SPEC),
-            expected=str(SCHEMA_VERSION),
+            expected=f"1 to {SCHEMA_VERSION}",
             found=str(version),
             remedy="retrain it, or use the version of Isthmus that wrote it",
         )
     try:
-        return BundleSpec.model_validate(content)
+        spec = BundleSpec.model_validate(migrated(content))
     except ValidationError as error:
         raise DataError(
             *(
@@ -163,6 +182,35 @@ def read_spec(path: Path | str) -> BundleSpec:
                 for e in error.errors()
             )
         ) from error
+    refuse_missing(path, [SPEC, spec.weights.file, REFERENCE])
+    found = normalizer_hash(spec)
+    if found != spec.normalizer:
+        raise DataError.of(
+            "another normalizer than the weights were fitted with",
+            str(path / SPEC),
+            expected=f"channels and levels with the hash {spec.normalizer or 'in its normalizer'}",
+            found=found,
+            remedy="get the bundle again: names, units, order, means, scales and levels of its "
+            "channels belong to its weights",
+        )
+    return spec
+
+
+def refuse_missing(path: Path, names: Sequence[str]) -> None:
+    """A bundle's files must all be there.
+
+    Raises:
+        DataError: naming those that are not.
+    """
+    missing = [n for n in names if not (path / n).is_file()]
+    if missing:
+        raise DataError.of(
+            "not a bundle, files are missing" if path.is_dir() else "no such bundle",
+            str(path),
+            expected=f"a folder with {names[0]}, {names[1]} and {names[2]}",
+            found="no " + ", no ".join(missing) if path.is_dir() else "no folder",
+            remedy="train one with `isthmus train RECIPE.yaml`, or correct the path",
+        )
 
 
 def load_bundle(path: Path | str) -> Bundle:
@@ -174,7 +222,7 @@ def load_bundle(path: Path | str) -> Bundle:
     """
     path = Path(path)
     spec = read_spec(path)
-    for name in (WEIGHTS, REFERENCE):
+    for name in (spec.weights.file, REFERENCE):
         found = sha256(path / name)
         if found != spec.sha256.get(name):
             raise DataError.of(
@@ -185,15 +233,12 @@ def load_bundle(path: Path | str) -> Bundle:
                 remedy="get the bundle again, or retrain it",
             )
     network = build(spec)
+    network.read_weights(path / spec.weights.file, spec.weights.format)
     try:
-        weights, reference = load_file(path / WEIGHTS), load_file(path / REFERENCE)
-        network.load_state_dict(weights)
-    except (SafetensorError, RuntimeError) as error:
+        reference = load_file(path / REFERENCE)
+    except SafetensorError as error:
         raise DataError.of(
-            "weights do not fit the architecture",
-            str(path),
-            expected=f"the tensors of {spec.architecture.name!r} as {SPEC} configures it",
-            found=" ".join(str(error).split()),
+            "unreadable reference of a bundle", str(path / REFERENCE), found=str(error)
         ) from error
     network.eval().requires_grad_(False)
     bundle = Bundle(path=path, spec=spec, network=network, reference=reference)
@@ -215,7 +260,13 @@ def declared_bundle(path: Path | str) -> Bundle:
     return Bundle(path=path, spec=spec, network=network.eval(), reference={})
 
 
-def _replay(bundle: Bundle) -> None:
+def replayed(bundle: Bundle) -> dict[str, float]:
+    """Largest difference from the reference by output, relative to its scale; or inf.
+
+
+    Raises:
+        DataError: for a reference without a channel.
+    """
     inputs = {c.name: bundle.reference.get(f"input.{c.name}") for c in bundle.spec.inputs}
     wanted = {c.name: bundle.reference.get(f"output.{c.name}") for c in bundle.spec.outputs}
     absent = [k for k, v in (inputs | wanted).items() if v is None]
@@ -227,24 +278,30 @@ def _replay(bundle: Bundle) -> None:
         )
     with torch.inference_mode():
         outputs = bundle.network({k: v for k, v in inputs.items() if v is not None})
-    problems = []
+    found = {}
     for channel in bundle.spec.outputs:
         got, want = outputs[channel.name], wanted[channel.name]
         assert want is not None
-        worst = float("inf")
+        found[channel.name] = float("inf")
         if got.shape == want.shape:
             scale = max(max(channel.scale), 1e-30)
-            worst = float(((got - want).abs() / (want.abs() + scale)).max())
-        if not worst <= REPLAY_RTOL:  # also when it is NaN
-            problems.append(
-                Problem(
-                    what="reference is not reproduced",
-                    name=f"{bundle.path}: {channel.name}",
-                    expected=f"agreement to {REPLAY_RTOL:g}",
-                    found=f"{worst:.2g}",
-                    remedy="the normalization or architecture entries were changed: retrain it",
-                )
-            )
+            found[channel.name] = float(((got - want).abs() / (want.abs() + scale)).max())
+    return found
+
+
+def _replay(bundle: Bundle) -> None:
+    tolerance = bundle.tolerance
+    problems = [
+        Problem(
+            what="reference is not reproduced",
+            name=f"{bundle.path}: {name}",
+            expected=f"agreement to {tolerance:g}",
+            found=f"{worst:.2g}",
+            remedy="the normalization or architecture entries were changed: retrain it",
+        )
+        for name, worst in replayed(bundle).items()
+        if not worst <= tolerance  # also when it is NaN
+    ]
     if problems:
         raise DataError(*problems)
 

@@ -3,7 +3,9 @@
 All columns and both wind components go through the network as one batch, in float32. The driver's
 arrays are seen through tensors that share their memory. A float64 host's numbers are rounded once,
 where features are formed, and that is recorded in `casts`. On other levels than the bundle's it
-refuses to run, unless the case says ``levels: regrid`` (`emulators.regrid`).
+refuses to run, unless the case says ``levels: regrid`` (`emulators.other_levels`); where its levels
+end below the host's top, the physical scheme of the case continues its fluxes there. A network that
+sees neighbouring columns runs on the whole globe (`emulators.globe`), on the grid it was made for.
 """
 
 from __future__ import annotations
@@ -13,7 +15,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar, Literal, cast
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -32,7 +33,7 @@ from coupler.interface.component import (
 )
 from coupler.interface.errors import ContractError, Problem
 from coupler.interface.fields import COLUMN, FIELDS, STATE, Field
-from coupler.interface.grid import HybridLevels
+from coupler.interface.grid import Grid, HybridLevels
 from emulators.bundle import (
     Bundle,
     check_channels,
@@ -40,8 +41,9 @@ from emulators.bundle import (
     level_problem,
     load_bundle,
 )
+from emulators.globe import Globe
 from emulators.guard import COUNTS, Guard, check_fallback
-from emulators.regrid import to_interfaces, to_levels
+from emulators.other_levels import Above, Regrid
 from emulators.schema import BundleSpec
 
 
@@ -53,6 +55,9 @@ class EmulatorParameters(Params):
     only ``count``. Fluxes that are not finite or beyond the bound are always replaced."""
     levels: Literal["refuse", "regrid"] = "refuse"
     """What a host with other levels gets: a sentence, or state and fluxes interpolated."""
+    above: Literal["reference", "constant"] = "reference"
+    """What `regrid` gives above the bundle's uppermost interface: the fluxes of the process's
+    reference scheme, made continuous there, or (also without a reference) the flux at its top."""
 
 
 class EmulatorTendency(Tendency):
@@ -60,7 +65,6 @@ class EmulatorTendency(Tendency):
 
     Parameters = EmulatorParameters
     bundle: ClassVar[Bundle]
-    needs = Needs(arrays="numpy", deterministic=True)
     conserves = (Conserves(quantity="momentum"),)
     casts: tuple[str, ...] = ()
     """Conversions of precision at the border, for the log; none on a float32 host."""
@@ -84,6 +88,12 @@ class EmulatorTendency(Tendency):
         problem = level_problem(cls.bundle.spec, levels)
         return [problem] if problem else []
 
+    @classmethod
+    def grid_problems(cls, grid: Grid) -> list[Problem]:
+        """Why this emulator cannot run on this grid of the globe; empty where it can."""
+        problem = cls.bundle.network.host_problem(cls.bundle.spec.name, grid)
+        return [problem] if problem else []
+
     def fit_ports(self, levels: HybridLevels) -> None:
         """Declares what it also reads on other levels than its own."""
         if self.host_problems(levels):
@@ -93,9 +103,8 @@ class EmulatorTendency(Tendency):
         """Checks the host and allocates.
 
         Raises:
-            ContractError: for other levels, no weights, a network in training mode, or a fallback
-            that does
-                not fit.
+            ContractError: for other levels, another grid, no weights, a network in training mode,
+                or a fallback that does not fit.
         """
         if not self.bundle.reference:
             raise ContractError.of(
@@ -104,17 +113,23 @@ class EmulatorTendency(Tendency):
                 remedy="load it with them, or let it run in a worker",
             )
         problems = self.host_problems(host.levels)
-        if problems and self.p.levels == "refuse":
-            raise ContractError(*problems)
+        elsewhere = self.grid_problems(host.globe or host.grid)
+        if elsewhere or (problems and self.p.levels == "refuse"):
+            raise ContractError(*elsewhere, *problems)
         self.fit_ports(host.levels)
-        self._regrid = _Regrid(self.bundle.spec, host) if problems else None
+        self._regrid = Regrid(self.bundle.spec, host) if problems else None
+        self._globe = Globe(self.bundle.spec, host) if self.needs.globe else None
         if self.bundle.network.training:
             raise ContractError.of(
                 "network in training mode", self.bundle.spec.name, remedy="call eval() on it"
             )
         if self.fallback is not None:
             check_fallback(self, self.fallback)
-        self._guard = Guard(self.bundle.spec, self.fallback, host)
+        self._guard = Guard(self.bundle.spec, self.fallback, host, self.bundle.domain)
+        self._moved = f"guard_moved_{self.process}"
+        self._above: Above | None = None
+        if self._regrid is not None and self.fallback is not None and self.p.above == "reference":
+            self._above = Above.where_needed(self.bundle.spec, self.fallback, host)
         self._flag = f"guard_{self.process}"
         self._views: dict[str, tuple[Array, Tensor]] = {}
         self.casts = ()
@@ -132,15 +147,27 @@ class EmulatorTendency(Tendency):
         fluxes = {c.name: self._view(c.name, getattr(flux, c.name)) for c in spec.outputs}
         with torch.inference_mode():
             if self._regrid is None:
-                self.bundle.network(inputs, fluxes)
+                self._forward(inputs, fluxes)
             else:
                 inputs = self._regrid.inputs(inputs, x)
-                self.bundle.network(inputs, self._regrid.fluxes)
+                self._forward(inputs, self._regrid.fluxes)
                 self._regrid.back(fluxes, x)
+                if self._above is not None:
+                    self._above.join(x, flux, now)
             guarded = self._guard.watch(
                 inputs, fluxes, x, now, hand_over=self.p.guard == "hand_over"
             )
             self._view(self._flag, getattr(diag, self._flag)).copy_(guarded)
+            if spec.guard.largest_drag is not None:
+                moved = self._guard.limit(fluxes, x.phalf)
+                self._view(self._moved, getattr(diag, self._moved)).copy_(moved)
+
+    def _forward(self, inputs: Mapping[str, Tensor], fluxes: Mapping[str, Tensor]) -> None:
+        if self._globe is None or self._globe.alone:
+            self.bundle.network(inputs, fluxes)
+        else:
+            self.bundle.network(self._globe.inputs(inputs), self._globe.fluxes)
+            self._globe.back(fluxes)
 
     def _view(self, name: str, array: Array) -> Tensor:
         """A tensor on the array's memory; made anew only when another array is given."""
@@ -174,40 +201,6 @@ def with_ports(own: tuple[Port, ...], more: tuple[Port, ...]) -> tuple[Port, ...
     """`own` ports and those of `more` that have other names."""
     have = {p.name for p in own}
     return own + tuple(p for p in more if p.name not in have)
-
-
-class _Regrid:
-    """State on the bundle's levels and fluxes on its interfaces, for a host with others."""
-
-    def __init__(self, spec: BundleSpec, host: Host) -> None:
-        self._a, self._b = np.asarray(spec.levels.a), np.asarray(spec.levels.b)
-        self._names = [c.name for c in spec.inputs if c.dims == "level" and c.name != "pfull"]
-        wrong = [c.name for c in spec.inputs if c.dims == "interface"]
-        if wrong:
-            raise ContractError.of(
-                "levels of a bundle differ from the host's and an input is on interfaces",
-                f"{spec.name}: {', '.join(wrong)}",
-                remedy="use the bundle's levels in the case",
-            )
-        nlev = spec.levels.nlev
-        self._state = {n: np.zeros((nlev, host.ncol), np.float32) for n in self._names}
-        self._pressure = np.zeros((nlev, host.ncol), np.float32)
-        self._flux = {o.name: np.zeros((nlev + 1, host.ncol), np.float32) for o in spec.outputs}
-        self.fluxes = {n: torch.from_numpy(f) for n, f in self._flux.items()}
-        self._tensors = {n: torch.from_numpy(f) for n, f in self._state.items()}
-        self._tensors["pfull"] = torch.from_numpy(self._pressure)
-
-    def inputs(self, own: Mapping[str, Tensor], x: Arrays) -> dict[str, Tensor]:
-        """The emulator's inputs on its own levels; columns without levels as they are."""
-        fields = tuple(getattr(x, n) for n in self._names)
-        state = tuple(self._state.values())
-        to_levels(self._a, self._b, x.pfull, x.phalf[-1], fields, state, self._pressure)
-        return dict(own) | {n: t for n, t in self._tensors.items() if n in own}
-
-    def back(self, fluxes: Mapping[str, Tensor], x: Arrays) -> None:
-        """The emulator's fluxes on the host's interfaces."""
-        for name, flux in self._flux.items():
-            to_interfaces(self._a, self._b, flux, x.phalf, fluxes[name].numpy())
 
 
 def emulator_class(
@@ -249,6 +242,12 @@ def emulator_class(
                 for o in wrong
             )
         )
+    return class_of(bundle)
+
+
+def class_of(bundle: Bundle) -> type[EmulatorTendency]:
+    """The scheme of a bundle that is in memory."""
+    spec = bundle.spec
     members = {
         "__module__": __name__,
         "__doc__": f"Emulator of {spec.process} from {bundle.path.name}.",
@@ -256,20 +255,39 @@ def emulator_class(
         "scheme": spec.name,
         "bundle": bundle,
         "interval": spec.interval,
-        "inputs": tuple(Port(field=FIELDS[c.name], units=c.units) for c in spec.inputs),
+        "needs": Needs(
+            arrays="numpy", deterministic=True, globe=bundle.network.columns_together > 1
+        ),
+        "inputs": with_ports(
+            tuple(Port(field=FIELDS[c.name], units=c.units) for c in spec.inputs),
+            reads("phalf") if spec.guard.largest_drag is not None else (),
+        ),
         "fluxes": tuple(
             Flux(field=FIELDS[o.name], of=o.of, top=o.top, dump_above=o.dump_above)
             for o in spec.outputs
         ),
-        "diagnostics": (
-            Field(
-                name=f"guard_{spec.process}",
-                standard_name=None,
-                long_name=f"Share of Columns Taken from the Emulator of {spec.process}",
-                units="1",
-                dims=COLUMN,
-                valid=(0.0, 1.0),
-            ),
-        ),
+        "diagnostics": _diagnostics(spec),
     }
     return cast(type[EmulatorTendency], type(f"Emulator_{spec.name}", (EmulatorTendency,), members))
+
+
+def _diagnostics(spec: BundleSpec) -> tuple[Field, ...]:
+    """What the guard did, as maps."""
+    taken = Field(
+        name=f"guard_{spec.process}",
+        standard_name=None,
+        long_name=f"Share of Columns Taken from the Emulator of {spec.process}",
+        units="1",
+        dims=COLUMN,
+        valid=(0.0, 1.0),
+    )
+    if spec.guard.largest_drag is None:
+        return (taken,)
+    moved = Field(
+        name=f"guard_moved_{spec.process}",
+        standard_name=None,
+        long_name=f"Momentum Flux of the Emulator of {spec.process} Handed to Lower Layers",
+        units=spec.outputs[0].units,
+        dims=COLUMN,
+    )
+    return (taken, moved)

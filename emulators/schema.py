@@ -2,11 +2,15 @@
 
 A bundle describes an emulator completely: the channels it reads and writes, by the names of the
 fields table and with units, the levels it was trained on, how each channel is normalized, which
-values it has seen, and where all of that comes from.
+values it has seen, and where all of that comes from. A description of an older schema version is
+brought up to date when it is read (`migrated`).
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
@@ -15,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from coupler.interface.grid import HybridLevels
 
-SCHEMA_VERSION: Literal[1] = 1
+SCHEMA_VERSION: Literal[2] = 2
 Dims = Literal["level", "interface", "column"]
 
 
@@ -63,10 +67,11 @@ class _Named(Data):
 class Channel(_Named):
     """One named input: its unit, normalization ``(t(x) - mean) / scale`` and training domain.
 
-    Lists hold one value per level, interface, or column; `t` is `transform`.
+    Lists hold one value per level, interface, or column; `t` is `transform`. With ``cbrt`` it is
+    the cube root of ``(x - mean) / scale``.
     """
 
-    transform: Literal["none", "log"] = "none"
+    transform: Literal["none", "log", "cbrt"] = "none"
     mean: list[float]
     scale: list[float]
     minimum: list[float]
@@ -75,11 +80,17 @@ class Channel(_Named):
 
 
 class Output(_Named):
-    """One named interface flux, positive upward: ``scale`` times what the network returns."""
+    """One named interface flux, positive upward: ``scale`` times what the network returns.
+
+    With ``transform: cbrt`` it is ``mean + scale`` times the cube of that.
+    """
 
     of: str
     """State variable that its divergence changes."""
     dims: Literal["interface"] = "interface"
+    transform: Literal["none", "cbrt"] = "none"
+    mean: list[float] = Field(default=[])
+    """For ``cbrt`` only; empty: 0."""
     scale: list[float] = Field(min_length=1)
     """0 on interfaces that no flux of the training data reaches: the output is exactly 0 there."""
     minimum: list[float]
@@ -97,19 +108,47 @@ class Architecture(Data):
     config: dict[str, Any] = Field(default={})
 
 
+class Weights(Data):
+    """The file with the weights, and what kind of file it is."""
+
+    format: Literal["safetensors", "torchscript", "export", "aoti", "onnx"] = "safetensors"
+    """``safetensors`` for a registered network; the others hold a program, for the architecture
+    `program`: TorchScript, `torch.export`, AOTInductor (machine code) or ONNX."""
+    file: str = Field(default="weights.safetensors", pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")
+
+
 class GuardRule(Data):
-    """When a column is outside the training domain, in units of each channel's training range."""
+    """When a column is outside the training domain, and what a whole call may cost."""
 
     margin: float = Field(default=0.1, ge=0.0)
-    """A value further out than this counts its column as outside."""
+    """A value further out than this counts its column as outside, in training ranges."""
     wide_margin: float = Field(default=0.5, ge=0.0)
     """A value further out than this hands its column to the fallback, until it is back inside
-    `margin` (hysteresis)."""
+    all narrow margins (hysteresis)."""
+    z_margin: float | None = Field(default=None, gt=0.0)
+    """The same for the largest normalized value of a column; None: not looked at."""
+    z_wide_margin: float | None = Field(default=None, gt=0.0)
+    mahalanobis_margin: float | None = Field(default=None, gt=0.0)
+    """The same for the Mahalanobis distance (`emulators.domain`), in units of what one training
+    column in a thousand exceeds."""
+    mahalanobis_wide_margin: float | None = Field(default=None, gt=0.0)
+    fraction: float = Field(default=1.0, gt=0.0, le=1.0)
+    """Where more than this share of all columns is not believed, none is, until the share falls
+    below half of it. Without a fallback the run ends there."""
+    largest_drag: float | None = Field(default=None, gt=0.0)
+    """A layer is not pushed harder than this [m s-2]: what exceeds it goes to the layer below, so
+    that the column's momentum stays what the fluxes say. None: no limit."""
 
     @model_validator(mode="after")
     def _ordered(self) -> GuardRule:
         if self.wide_margin < self.margin:
             raise ValueError("wide_margin must not be smaller than margin")
+        for lead in ("z", "mahalanobis"):
+            narrow, wide = (getattr(self, f"{lead}_{m}") for m in ("margin", "wide_margin"))
+            if (narrow is None) != (wide is None) or (narrow is not None and wide < narrow):
+                raise ValueError(
+                    f"{lead}_margin and {lead}_wide_margin are given together, the narrow one first"
+                )
         return self
 
 
@@ -155,10 +194,14 @@ class Provenance(Data):
 class BundleSpec(Data):
     """All of `bundle.yaml`."""
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[2] = SCHEMA_VERSION
     process: str
     name: str
     architecture: Architecture
+    weights: Weights = Weights()
+    tolerance: float | None = Field(default=None, gt=0.0, le=1e-3)
+    """How closely the reference must be reproduced, relative to each output's scale; None: as the
+    architecture says."""
     levels: Levels
     inputs: list[Channel] = Field(min_length=1)
     outputs: list[Output] = Field(min_length=1)
@@ -169,15 +212,23 @@ class BundleSpec(Data):
     skill: Skill | None = None
     sha256: dict[str, str] = Field(default={})
     """SHA-256 of the bundle's other files, by name."""
+    normalizer: str = ""
+    """`normalizer_hash` of what the weights were fitted with."""
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> BundleSpec:
         wrong = []
+        if (self.weights.format == "safetensors") == (self.architecture.name == "program"):
+            wrong.append(
+                f"weights.format {self.weights.format} does not go with the architecture "
+                f"{self.architecture.name}: program is the one for files that hold a program"
+            )
         for ch in self.channels:
             want = self.levels.size(ch.dims)
             for key in ("mean", "scale", "minimum", "maximum"):
                 have = getattr(ch, key, None)
-                if have is not None and len(have) != want:
+                optional = key == "mean" and isinstance(ch, Output)
+                if have is not None and len(have) != want and not (optional and not have):
                     wrong.append(f"{ch.name}.{key} has {len(have)} values, {want} expected")
         for ch in self.inputs:
             if not all(s > 0.0 for s in ch.scale):
@@ -205,3 +256,42 @@ class BundleSpec(Data):
 def nominal_pressure(levels: HybridLevels) -> NDArray[np.float64]:
     """Interface pressure [Pa], shape [K + 1, 2], at surface pressures of 1000 and 700 hPa."""
     return levels.half_pressure(np.array([1.0e5, 0.7e5]))
+
+
+def normalizer_hash(spec: BundleSpec) -> str:
+    """SHA-256 of what stands between the host's fields and the network's numbers.
+
+    Names, units, dimensions, transforms, means and scales of all channels in their order, and the
+    levels. Whoever fits on data normalized otherwise, or runs with other numbers than were fitted
+    with, gets another hash.
+    """
+    keys = {"name", "units", "dims", "transform", "mean", "scale"}
+    what = [
+        [c.model_dump(include=keys) for c in spec.inputs],
+        [c.model_dump(include=keys) for c in spec.outputs],
+        [spec.levels.a, spec.levels.b],
+    ]
+    return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
+
+
+def _from_1(content: dict[str, Any]) -> dict[str, Any]:
+    """Version 2 names the format of the weights and hashes the normalizer."""
+    content = {**content, "schema_version": 2}
+    # There is no hash to compare with; the reference still holds the bundle to what was fitted.
+    content["normalizer"] = normalizer_hash(BundleSpec.model_validate(content))
+    return content
+
+
+MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _from_1}
+"""What brings a description of a version to the next one."""
+
+
+def migrated(content: dict[str, Any]) -> dict[str, Any]:
+    """The content of a `bundle.yaml` of a known version, as one of this version.
+
+    Raises:
+        ValidationError: when it is no description of the version that it says.
+    """
+    while content["schema_version"] in MIGRATIONS:
+        content = MIGRATIONS[content["schema_version"]](content)
+    return content

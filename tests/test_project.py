@@ -16,8 +16,11 @@ FOLDERS = (*PACKAGES, ".ci", "benchmarks", "cases", "docs", "examples", "tests",
 CODE = (".py", ".f90", ".c", ".h", ".sh")
 TEXT = (*CODE, "", ".cfg", ".j2", ".md", ".svg", ".toml", ".txt", ".yaml", ".yml")
 
-NAMES_COMPONENTS = tuple(f"coupler.driver.{m}" for m in ("assemble", "discovery", "training"))
-"""What names components of other packages: building a run, finding schemes, training emulators."""
+NAMES_COMPONENTS = tuple(
+    f"coupler.driver.{m}" for m in ("assemble", "discovery", "training", "evaluation", "online")
+)
+"""What names components of other packages: building a run, finding schemes, training emulators and
+scoring them."""
 MAY_IMPORT = {
     "coupler.interface": ("coupler.interface",),
     "coupler": ("coupler",),

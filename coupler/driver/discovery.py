@@ -87,6 +87,11 @@ def bridge() -> Any:
     return import_module("fortran_bridge.build")
 
 
+def bundle_tools() -> Any:
+    """The module that shows, verifies and converts bundles."""
+    return import_module("emulators.convert")
+
+
 def bundle_folder() -> Path:
     """Where the bundles that come with Isthmus lie."""
     return Path(next(iter(import_module("emulators").__path__))) / "bundles"

@@ -1,4 +1,4 @@
-"""Do the atmosphere's levels suit the schemes of a case?"""
+"""Do the atmosphere's levels and its grid suit the schemes of a case?"""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from coupler.interface.errors import Problem
 def level_problems(
     components: Mapping[tuple[str, str], Component], atmosphere: Model
 ) -> list[Problem]:
-    """Levels other than an emulator was trained on, and a top that a scheme cannot have.
+    """Levels or a grid other than an emulator was made for, and a top that a scheme cannot have.
 
     Args:
         components: by process and label.
@@ -26,6 +26,9 @@ def level_problems(
         ask = getattr(component, "host_problems", None)
         if ask is not None and getattr(component.p, "levels", "refuse") == "refuse":
             problems += ask(atmosphere.levels)
+        ask = getattr(component, "grid_problems", None)
+        if ask is not None:
+            problems += ask(atmosphere.grid)
     return problems
 
 

@@ -8,7 +8,8 @@ is the exception: that may depend on calls which are not in the file.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,56 +53,104 @@ def replay(path: Path | str, *, base: Path | None = None) -> dict[str, Differenc
         DataError: for a file that is no recording of this version.
         ConfigError: when its scheme is not at hand.
     """
-    path, base = Path(path), base or Path()
-    try:
-        with netCDF4.Dataset(path) as file:
-            file.set_auto_mask(False)
-            return _replay(file, path, base)
-    except (OSError, AttributeError, IndexError) as error:
-        raise DataError.of(
-            "not a recording that can be replayed",
-            str(path),
-            expected="a file record_PROCESS.nc of this version of Isthmus",
-            found=str(error),
-            remedy="record it again: isthmus run CASE.yaml --record PROCESS",
-        ) from error
-
-
-def _replay(file: Any, path: Path, base: Path) -> dict[str, Difference]:
-    case, problems = validate(yaml.safe_load(file.case))
-    if case is None:
-        raise ConfigError(*problems)
-    process: str = file.process
-    choice = case.physics[process]
-    problems += discover(case.plugins, base)
-    if problems:
-        raise ConfigError(*problems)
-    names = dict.fromkeys(v.name for v in file.variables.values() if "column" in v.dimensions)
-    levels = HybridLevels(a=file["ap"][:], b=file["b"][:], name=str(path.name))
-    dtype = file["lat"].dtype
     counts: dict[str, list[float]] = {}
-    for call in range(file.dimensions["time"].size):
-        read = {n: np.ascontiguousarray(file[n][call]) for n in names if n != "index"}
-        component = _built(process, choice, case, base)
-        host = Host(
-            grid=Grid.column(count=read["lat"].size),
-            levels=levels,
-            planet=Planet(**case.planet),
-            dtype=dtype,
-            seed=case.seed,
-            static={n: read[n] for n in ("lat", "lon")},
-        )
-        found = _called(component, host, read, file, call)
-        for name, array in found.items():
-            total = counts.setdefault(name, [0, 0, 0.0])
-            total[0] += array.size
-            total[1] += int(np.count_nonzero(array != read[name]))
-            error = np.abs(array.astype(np.float64) - read[name])
-            total[2] = max(total[2], float(error.max()))
+    with RecordedScheme(path, base or Path()) as recorded:
+        for call in range(recorded.calls):
+            found, read = recorded.call(call)
+            for name, array in found.items():
+                total = counts.setdefault(name, [0, 0, 0.0])
+                total[0] += array.size
+                total[1] += int(np.count_nonzero(array != read[name]))
+                error = np.abs(array.astype(np.float64) - read[name])
+                total[2] = max(total[2], float(error.max()))
     return {
         name: Difference(values=int(n), different=int(bad), largest=worst)
         for name, (n, bad, worst) in counts.items()
     }
+
+
+class RecordedScheme:
+    """The scheme of a recording, offline, on the recorded columns or on changed ones."""
+
+    def __init__(self, path: Path | str, base: Path) -> None:
+        """Opens the recording and finds its scheme.
+
+        Args:
+            path: the recording.
+            base: folder that plugins and bundles of its case are relative to.
+
+        Raises:
+            DataError: for a file that is no recording of this version.
+            ConfigError: when its scheme is not at hand.
+        """
+        self.path, self._base = Path(path), base
+        with self._readable():
+            self._file = netCDF4.Dataset(self.path)
+            self._file.set_auto_mask(False)
+            case, problems = validate(yaml.safe_load(self._file.case))
+            self._process: str = self._file.process
+            if case is None:
+                raise ConfigError(*problems)
+            self._case, self._choice = case, case.physics[self._process]
+            problems += discover(case.plugins, base)
+            if problems:
+                raise ConfigError(*problems)
+            variables = self._file.variables.values()
+            self._names = dict.fromkeys(v.name for v in variables if "column" in v.dimensions)
+            self._levels = HybridLevels(
+                a=self._file["ap"][:], b=self._file["b"][:], name=self.path.name
+            )
+            self._dtype = np.result_type(self._file["lat"].dtype, self._file["lon"].dtype)
+            self.calls: int = self._file.dimensions["time"].size
+
+    @contextmanager
+    def _readable(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, AttributeError, IndexError) as error:
+            raise DataError.of(
+                "not a recording that can be replayed",
+                str(self.path),
+                expected="a file record_PROCESS.nc of this version of Isthmus",
+                found=str(error),
+                remedy="record it again: isthmus run CASE.yaml --record PROCESS",
+            ) from error
+
+    def __enter__(self) -> RecordedScheme:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._file.close()
+
+    def call(
+        self, call: int, changed: Mapping[str, Array] | None = None
+    ) -> tuple[dict[str, Array], dict[str, Array]]:
+        """Outputs of the scheme at a recorded call, and what the recording holds of it.
+
+        Args:
+            call: number of the call.
+            changed: inputs that shall be others than the recorded ones, in the recording's units.
+        """
+        with self._readable():
+            names = self._names
+            held = {n: np.ascontiguousarray(self._file[n][call]) for n in names if n != "index"}
+            read = dict(held)
+            for name, values in (changed or {}).items():
+                read[name] = np.ascontiguousarray(values, self._dtype)
+            component = _built(self._process, self._choice, self._case, self._base)
+            host = Host(
+                grid=Grid.column(count=read["lat"].size),
+                levels=self._levels,
+                planet=Planet(**self._case.planet),
+                dtype=self._dtype,
+                seed=self._case.seed,
+                static={n: read[n] for n in ("lat", "lon")},
+            )
+            return _called(component, host, read, self._file, call), held
 
 
 def _built(process: str, choice: Any, case: Case, base: Path) -> Tendency:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from coupler.driver.online import CoupledFlow
 from coupler.driver.simulation import Simulation
 
 
@@ -32,11 +33,32 @@ def train(recipe: Path, *, out: Path | None = None, work: Path | None = None) ->
         ConfigError: for a recipe that is wrong.
         DataError: for recordings that are missing or not independent.
     """
-    learn = import_module("emulators.training.train").train
+    learning, make = _tools(recipe)
+    folder: Path = learning.train(recipe, record=make, flow=CoupledFlow, out=out, work=work)
+    return folder
+
+
+def train_seeds(
+    recipe: Path, seeds: Sequence[int], *, out: Path | None = None, work: Path | None = None
+) -> list[Path]:
+    """The same for several seeds on the same recordings: one bundle for each, ``BUNDLE_seedN``.
+
+    Raises:
+        ConfigError: for a recipe that is wrong.
+        DataError: for recordings that are missing or not independent.
+    """
+    learning, make = _tools(recipe)
+    folders: list[Path] = learning.train_seeds(
+        recipe, seeds, record=make, flow=CoupledFlow, out=out, work=work
+    )
+    return folders
+
+
+def _tools(recipe: Path) -> tuple[Any, Any]:
+    """The module that learns, and what makes recordings for it."""
     process = import_module("emulators.training.recipe").read_recipe(recipe).process
 
     def make(case: Path, days: float, seed: int, overrides: Mapping[str, Any], out: Path) -> Path:
         return record(process, case, days, seed, overrides, out)
 
-    folder: Path = learn(recipe, record=make, out=out, work=work)
-    return folder
+    return import_module("emulators.training.train"), make

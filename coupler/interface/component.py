@@ -88,6 +88,9 @@ class Needs:
     differentiable: bool = False
     closed_top: bool = False
     """Pressure at the uppermost interface above 0, for example where its logarithm is taken."""
+    globe: bool = False
+    """All columns of the globe at once: its columns see their neighbours. It gathers what it needs
+    itself (`Host.rows`) and says in `grid_problems` on which grids it can run."""
 
 
 def _known(name: str) -> Field:

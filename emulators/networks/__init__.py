@@ -5,15 +5,26 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from coupler.interface.errors import ContractError, Problem, nearest
+from coupler.interface.errors import ContractError, DataError, Problem, nearest
+from coupler.interface.grid import Grid
 from emulators.schema import BundleSpec
 
-ARCHITECTURES = {"column_mlp": "emulators.networks.column_mlp:ColumnMLP"}
+ARCHITECTURES = {
+    "column_mlp": "emulators.networks.column_mlp:ColumnMLP",
+    "column_conv": "emulators.networks.column_conv:ColumnConv",
+    "stencil": "emulators.networks.stencil:Stencil",
+    "attention_unet": "emulators.networks.attention_unet:UNet",
+    "flux_head": "emulators.networks.flux_head_v2:FluxHeadNetwork",
+    "program": "emulators.networks.program:Program",
+}
 """Name to ``module:class``, imported when needed."""
 
 
@@ -24,9 +35,41 @@ class Network(nn.Module, ABC):
     """
 
     Config: type[BaseModel]
+    tolerance: float = 1e-5
+    """How closely a reference must be reproduced, relative to each output's scale: some ten float32
+    round-offs through the layers, so that another processor passes, and another unit, level order
+    or normalizer does not."""
 
     def __init__(self, spec: BundleSpec, config: Any) -> None:
         super().__init__()
+
+    @property
+    def columns_together(self) -> int:
+        """How many columns make one sample; more than one for a network that sees whole maps.
+
+        The last axis of its inputs is then a multiple of it, map after map.
+        """
+        return 1
+
+    def host_problem(self, name: str, host: Grid) -> Problem | None:
+        """Why this network, of the bundle `name`, cannot run on a host's grid; None if it can."""
+        return None
+
+    def read_weights(self, path: Path, format: str) -> None:
+        """Takes its weights from a file of the bundle.
+
+        Raises:
+            DataError: when they do not fit.
+        """
+        try:
+            self.load_state_dict(load_file(path))
+        except (SafetensorError, RuntimeError) as error:
+            raise DataError.of(
+                "weights do not fit the architecture",
+                str(path.parent),
+                expected="the tensors of the architecture as bundle.yaml configures it",
+                found=" ".join(str(error).split()),
+            ) from error
 
     @abstractmethod
     def normalized(self, inputs: Mapping[str, Tensor]) -> Tensor:

@@ -40,6 +40,8 @@ class Columns:
     levels: Levels
     source: Source
     times: int
+    days: NDArray[np.float64]
+    """Time of each call since the first one of the file [day], shape [times]."""
 
     @property
     def n(self) -> int:
@@ -96,7 +98,8 @@ def _read(file: Any, path: Path, names: Sequence[str], role: str, skip_days: flo
     ntime = len(file.dimensions["time"])
     if len(file.dimensions["lev"]) != levels.nlev:
         wrong("wrong length", "lev", str(levels.nlev), str(len(file.dimensions["lev"])))
-    first = _first_time(file, skip_days)
+    days = _days(file) if "time" in file.variables else np.arange(ntime, dtype=np.float64)
+    first = int(np.searchsorted(days, skip_days)) if skip_days > 0.0 else 0
     if first >= ntime:
         wrong("no time left", "time", f"more than {skip_days:g} days", f"{ntime} times")
     fields = {}
@@ -132,7 +135,9 @@ def _read(file: Any, path: Path, names: Sequence[str], role: str, skip_days: flo
         columns=len(file.dimensions["column"]),
         role="test" if role == "test" else "train",
     )
-    return Columns(fields=fields, levels=levels, source=source, times=ntime - first)
+    return Columns(
+        fields=fields, levels=levels, source=source, times=ntime - first, days=days[first:]
+    )
 
 
 def _named(levels: Levels) -> Levels:
@@ -147,13 +152,13 @@ def _attribute(owner: Any, name: str, default: Any) -> Any:
     return owner.getncattr(name) if name in owner.ncattrs() else default
 
 
-def _first_time(file: Any, skip_days: float) -> int:
-    if skip_days == 0.0:
-        return 0
+def _days(file: Any) -> NDArray[np.float64]:
+    """Time since the first call [day]."""
     time = file.variables["time"]
-    factor = {"seconds": 86400.0, "hours": 24.0, "days": 1.0}[str(time.units).split()[0]]
-    days = (np.asarray(time[:], np.float64) - float(time[0])) / factor
-    return int(np.searchsorted(days, skip_days))
+    unit = str(_attribute(time, "units", "days")).split()[0]
+    factor = {"seconds": 86400.0, "hours": 24.0, "days": 1.0}.get(unit, 1.0)
+    values = np.asarray(time[:], np.float64)
+    return np.asarray((values - values[:1]) / factor, np.float64)
 
 
 def _columns_last(variable: Any, field: Field, units: str, first: int, ntime: int) -> Tensor:
@@ -198,22 +203,26 @@ def refuse_duplicates(sources: Iterable[Source]) -> None:
 
 
 def refuse_leaks(training: Sequence[Columns], test: Columns) -> None:
-    """Two runs with different seeds may be the same run: the test must have columns of its own.
+    """Two runs with different seeds may be the same run: each must have columns of its own.
 
     Raises:
-        DataError: when more than one column of `test` in a hundred is in a training recording.
+        DataError: when more than one column of a recording in a hundred is in another one.
     """
-    keys = _keys(test)
-    for recording in training:
-        share = float(np.isin(keys, _keys(recording)).mean())
-        if share > 0.01:
-            raise DataError.of(
-                "the test recording repeats a training recording",
-                f"{test.source.file} and {recording.source.file}",
-                expected="a run that differs",
-                found=f"{100.0 * share:.0f} % of its columns",
-                remedy="give it another start, or skip the days before the runs part",
-            )
+    keys = [_keys(r) for r in (*training, test)]
+    everything = [*training, test]
+    for j, one in enumerate(everything):
+        for i, other in enumerate(everything[:j]):
+            share = float(np.isin(keys[j], keys[i]).mean())
+            if share > 0.01:
+                raise DataError.of(
+                    "the test recording repeats a training recording"
+                    if j == len(training)
+                    else "two training recordings overlap",
+                    f"{one.source.file} and {other.source.file}",
+                    expected="a run that differs",
+                    found=f"{100.0 * share:.0f} % of its columns",
+                    remedy="give it another start, or skip the days before the runs part",
+                )
 
 
 def _keys(recording: Columns) -> NDArray[Any]:
@@ -248,14 +257,45 @@ def fingerprint(sources: Iterable[Source]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def split(recording: Columns, validation: float) -> tuple[slice, slice]:
-    """Columns for fitting and for validation: the *last* times of a run validate.
+def split(
+    recording: Columns, validation: float, block: float | None = None
+) -> tuple[Tensor | slice, Tensor | slice]:
+    """Columns for fitting and for validation: the *last* times of a run validate, or blocks of it.
 
-    Neighbouring times are nearly alike, so a random choice would validate on what was fitted.
+    Neighbouring times are nearly alike, so a random choice would validate on what was fitted. Half
+    a block beside a block that validates is used for neither.
+
+    Args:
+        recording: of one run.
+        validation: share of it that validates.
+        block: length of the blocks [day]; None for the end of the run.
+
+    Raises:
+        DataError: for a run that is too short for blocks.
     """
     per_time = recording.n // recording.times
-    kept = max(1, min(recording.times - 1, round(recording.times * (1.0 - validation))))
-    return slice(0, kept * per_time), slice(kept * per_time, recording.n)
+    if block is None:
+        kept = max(1, min(recording.times - 1, round(recording.times * (1.0 - validation))))
+        return slice(0, kept * per_time), slice(kept * per_time, recording.n)
+    days = recording.days - recording.days[0]
+    every = max(2, round(1.0 / validation))
+    middles = np.arange(every // 2 + 0.5, days[-1] / block + 0.5, every) * block
+    away = np.abs(days[:, None] - middles).min(axis=1, initial=np.inf)
+    chosen, fitted = away < 0.5 * block, away >= block
+    if not (chosen.any() and fitted.any()):
+        raise DataError.of(
+            "recording too short for blocks of validation",
+            recording.source.file,
+            expected=f"at least {(every // 2 + 1) * block:g} days",
+            found=f"{days[-1]:g} days",
+            remedy="record more, or give a smaller validation_block",
+        )
+
+    def columns(times: NDArray[np.bool_]) -> Tensor:
+        start = np.flatnonzero(times)[:, None] * per_time
+        return torch.from_numpy((start + np.arange(per_time)).reshape(-1))
+
+    return columns(fitted), columns(chosen)
 
 
 def joined(parts: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
@@ -263,8 +303,14 @@ def joined(parts: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
     return {k: torch.cat([p[k] for p in parts], dim=-1) for k in parts[0]}
 
 
-def thinned(fields: dict[str, Tensor], most: int) -> dict[str, Tensor]:
-    """Every s-th column, so that at most `most` are left."""
+def thinned(fields: dict[str, Tensor], most: int, together: int = 1) -> dict[str, Tensor]:
+    """Every s-th column, or map of `together` columns, so that at most `most` columns are left."""
     n = next(iter(fields.values())).shape[-1]
-    step = -(-n // most)
-    return fields if step == 1 else {k: v[..., ::step].contiguous() for k, v in fields.items()}
+    step = -(-n // max(most, together))
+    if step == 1:
+        return fields
+    if together == 1:
+        return {k: v[..., ::step].contiguous() for k, v in fields.items()}
+    maps = torch.arange(0, n // together, step)
+    index = (maps[:, None] * together + torch.arange(together)).reshape(-1)
+    return {k: v[..., index] for k, v in fields.items()}

@@ -40,8 +40,14 @@ class Optimizer(Data):
 
     learning_rate: float = Field(default=2e-3, gt=0.0)
     weight_decay: float = Field(default=1e-4, ge=0.0)
-    schedule: Literal["cosine", "one_cycle"] = "one_cycle"
-    """``cosine`` falls from the start; ``one_cycle`` rises linearly over a tenth first."""
+    schedule: Literal["cosine", "one_cycle", "wsd"] = "one_cycle"
+    """``cosine`` falls from the start; ``one_cycle`` rises linearly over a tenth first; ``wsd``
+    rises over `warm_up`, stays, and falls over `decay` with 1 - sqrt: any epoch of its plateau can
+    be continued (warm-up-stable-decay: Hu et al. 2024, arXiv:2404.06395)."""
+    warm_up: float = Field(default=0.02, ge=0.0, lt=1.0)
+    """Share of the steps of ``wsd`` that rise."""
+    decay: float = Field(default=0.2, gt=0.0, le=1.0)
+    """Share of the steps of ``wsd`` that fall."""
     batch: int = Field(default=4096, ge=1)
     epochs: int = Field(default=40, ge=1)
     patience: int = Field(default=10, ge=1)
@@ -50,6 +56,55 @@ class Optimizer(Data):
     """Weight of the layers' flux differences in the loss, beside 1 for the flux."""
     clip: float = Field(default=1.0, gt=0.0)
     """Largest norm of the gradient."""
+    average: Literal["none", "ema", "search"] = "none"
+    """What is tried beside the best epoch, and taken where it validates better: ``ema``, an
+    exponential mean of the weights; ``search``, a combination of the last `snapshots` epochs."""
+    ema: float = Field(default=0.999, gt=0.0, lt=1.0)
+    """What the mean keeps at every step."""
+    snapshots: int = Field(default=12, ge=2, le=200)
+    evaluations: int = Field(default=100, ge=1)
+    """Combinations that the search may try."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """``bfloat16``: products in mixed precision, weights and loss in float32. It helps on a GPU;
+    for narrow networks on a CPU it costs time."""
+    device: str = "auto"
+    """``auto``: a GPU when there is one, or the name of a torch device."""
+
+    @model_validator(mode="after")
+    def _room_for_a_plateau(self) -> Optimizer:
+        if self.warm_up + self.decay > 1.0:
+            raise ValueError("warm_up and decay together exceed the whole of the steps")
+        return self
+
+
+class Online(Data):
+    """Fine-tuning through steps of the flow, after the fit (`emulators.training.online`)."""
+
+    case: str
+    """A case with the scheme that is emulated, relative to the recipe: a dry spectral atmosphere
+    alone, ``stepper: sil3``."""
+    set: dict[str, Any] = Field(default={})
+    steps: int = Field(default=4, ge=1, le=1000)
+    """Steps of a window."""
+    windows: int = Field(default=16, ge=2)
+    """Of the run that is trained on; the last quarter validates."""
+    held_out: int = Field(default=6, ge=1)
+    """Of another run."""
+    apart: float = Field(default=21600.0, gt=0.0)
+    """From the start of one window to the next [s]."""
+    spin_up: float = Field(default=2.0, ge=0.0)
+    """Days before the first one."""
+    epochs: int = Field(default=5, ge=1)
+    learning_rate: float = Field(default=3e-4, gt=0.0)
+    clip: float = Field(default=1.0, gt=0.0)
+    seed: int = 31
+    test_seed: int = 32
+
+    @model_validator(mode="after")
+    def _starts_differ(self) -> Online:
+        if self.seed == self.test_seed:
+            raise ValueError("seed and test_seed must differ: the held-out starts are another run")
+        return self
 
 
 class Recipe(Data):
@@ -66,6 +121,17 @@ class Recipe(Data):
     """Another run: another seed or start. Never seen in training."""
     validation: float = Field(default=0.15, gt=0.0, lt=0.9)
     """Last part of each training run that chooses when to stop."""
+    validation_block: float | None = Field(default=None, ge=5.0)
+    """Length of blocks of time [day]: with it, blocks spread over each run validate instead of its
+    end, so that every season does. Half a block on either side is used for neither."""
+    start: str | None = None
+    """A bundle to go on from, relative to the recipe: its weights and normalization. The schedule
+    warms up again to the full learning rate."""
+    replay: list[Recording] = Field(default=[])
+    """Recordings that the bundle of `start` was trained on, mixed with the new ones."""
+    replay_share: float = Field(default=0.25, gt=0.0, lt=1.0)
+    """Share of the fitted columns that are replayed: 0.05 for a weak shift of the climate, 0.25 or
+    more for a strong one (Ibrahim et al. 2024, arXiv:2403.08763)."""
     inputs: list[str] = Field(default=["ua", "va", "ta", "pfull", "lat"], min_length=1)
     outputs: dict[str, str] = Field(default={"xgwdparam": "ua", "ygwdparam": "va"}, min_length=1)
     """Flux to the state variable that its divergence changes."""
@@ -77,14 +143,23 @@ class Recipe(Data):
     bound_factor: float = Field(default=1.5, gt=1.0)
     """Fluxes beyond this times the largest one of the training data are not believed."""
     optimizer: Optimizer = Optimizer()
+    online: Online | None = None
     seed: int = 0
     max_columns: int = Field(default=1_000_000, ge=1)
     """Training columns are thinned evenly to at most this many."""
+
+    @model_validator(mode="after")
+    def _replay_needs_a_start(self) -> Recipe:
+        if self.replay and self.start is None:
+            raise ValueError("replay is for going on from a bundle: give it as start")
+        return self
 
 
 _PARTS: dict[str, type[Data]] = {
     "train": Recording,
     "test": Recording,
+    "replay": Recording,
+    "online": Online,
     "optimizer": Optimizer,
     "guard": GuardRule,
     "architecture": Architecture,

@@ -56,6 +56,9 @@ def predict(
 ) -> dict[str, Tensor]:
     """Fluxes for many columns, some at a time, shape [interface, n]."""
     n = next(iter(inputs.values())).shape[-1]
+    # Whole maps at a time, for a network that sees whole maps.
+    together = getattr(network, "columns_together", 1)
+    batch = max(1, batch // together) * together
     parts = []
     with torch.inference_mode():
         for j in range(0, n, batch):

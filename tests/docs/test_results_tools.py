@@ -6,6 +6,7 @@ from pathlib import Path
 import netCDF4
 import numpy as np
 import pytest
+import yaml
 
 from coupler import Simulation
 from coupler.interface.errors import DataError
@@ -106,3 +107,26 @@ def test_the_page_of_the_qbo_is_made_and_says_what_it_misses(tmp_path, monkeypat
     for title in ("Two waves", "The source as a component", "Stall", "Twenty waves"):
         assert f"## {title}" in text
     assert 5_000 < (tmp_path / "qbo.png").stat().st_size < 150_000
+
+
+def test_emulators_drive_the_qbo_and_a_short_sighted_one_is_expected_to_fail(tmp_path, monkeypatch):
+    for name in ("RECIPE", "SHORT"):
+        recipe = yaml.safe_load(getattr(qbo_results, name).read_text())
+        for recording in (*recipe["train"], recipe["test"]):
+            recording["days"] = 400
+        recipe["train"] = recipe["train"][:1]
+        recipe["optimizer"] |= {"epochs": 1, "schedule": "cosine"}
+        small = tmp_path / f"{name}.yaml"
+        small.write_text(yaml.safe_dump(recipe))
+        monkeypatch.setattr(qbo_results, name, small)
+    # Two years: nothing oscillates yet, so an emulator cannot be as good as the waves.
+    good = qbo_results.learned(2, 1, tmp_path / "w")
+    assert [row.good for row in good.rows] == [False, False]
+    short = qbo_results.short_sighted(2, 1, tmp_path / "w")
+    r2, worst = short.rows
+    assert worst.good and worst.ours == float("inf")
+    assert r2.ours < 0.9 and not r2.good  # after one epoch
+    for section in (good, short):
+        assert section.tables[0].body[0][0] == "1"
+        assert "offline R2" in "\n".join(section.lines())
+    assert (tmp_path / "w" / "short" / "seed_1" / "gw_qbo_short" / "bundle.yaml").is_file()

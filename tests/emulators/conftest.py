@@ -8,6 +8,7 @@ from synthetic_columns import FLUXES, NAMES, columns, tensors, with_truth
 
 from coupler.interface.grid import HybridLevels
 from emulators.bundle import write_bundle
+from emulators.domain import fit_domain
 from emulators.networks import build
 from emulators.schema import Architecture, BundleSpec, Levels, Provenance
 from emulators.training.describe import describe
@@ -57,4 +58,5 @@ def folder(
     network = build(spec)
     fit(network, spec, train, later, optimizer=recipe.optimizer, seed=0)
     some = tensors(columns(7, levels, 3))
-    return write_bundle(tmp_path_factory.mktemp("bundles") / "small", spec, network, some)
+    path = tmp_path_factory.mktemp("bundles") / "small"
+    return write_bundle(path, spec, network, some, domain=fit_domain(spec, train))

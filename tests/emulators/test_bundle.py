@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from map_bundles import map_spec, some_inputs
 from safetensors.torch import load_file, save_file
 from synthetic_columns import columns, tensors
 
@@ -26,7 +27,7 @@ from emulators.bundle import (
     write_bundle,
 )
 from emulators.networks import build
-from emulators.schema import BundleSpec
+from emulators.schema import BundleSpec, normalizer_hash
 
 
 @pytest.fixture
@@ -34,9 +35,12 @@ def copy(folder: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(folder, tmp_path / "copy"))
 
 
-def edit(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
+def edit(path: Path, change: Callable[[dict[str, Any]], None], *, forged: bool = False) -> None:
+    """Changes the description; `forged`: and the hash of the normalizer with it."""
     content = yaml.safe_load((path / "bundle.yaml").read_text())
     change(content)
+    if forged:
+        content["normalizer"] = normalizer_hash(BundleSpec.model_validate(content))
     (path / "bundle.yaml").write_text(yaml.safe_dump(content))
 
 
@@ -54,7 +58,8 @@ def test_a_bundle_comes_back_as_it_was_written(
     some = tensors(columns(5, levels, 4))
     path = write_bundle(tmp_path / "one", spec, network, some)
     again = load_bundle(path)
-    assert again.spec.model_copy(update={"sha256": {}}) == spec
+    assert again.spec.model_copy(update={"sha256": {}, "normalizer": ""}) == spec
+    assert again.spec.normalizer == normalizer_hash(spec)
     assert set(again.spec.sha256) == {"weights.safetensors", "reference.safetensors"}
     other = tensors(columns(41, levels, 5))
     with torch.inference_mode():
@@ -117,10 +122,12 @@ def test_a_missing_folder_and_missing_files_are_named(copy: Path) -> None:
         load_bundle(copy)
 
 
-@pytest.mark.parametrize("version", [None, 0, 2, "one"])
+@pytest.mark.parametrize("version", [None, 0, 3, "one"])
 def test_an_unknown_schema_version_is_refused(copy: Path, version: object) -> None:
     edit(copy, lambda c: c.update(schema_version=version))
-    with pytest.raises(DataError, match=f"unknown schema version .*expected 1; found {version}"):
+    with pytest.raises(
+        DataError, match=f"unknown schema version .*expected 1 to 2; found {version}"
+    ):
         load_bundle(copy)
 
 
@@ -181,7 +188,7 @@ def test_impossible_levels_and_margins_are_refused(
 def test_an_unknown_architecture_is_refused_with_the_near_one(copy: Path) -> None:
     edit(copy, lambda c: c["architecture"].update(name="colum_mlp"))
     with pytest.raises(
-        ContractError, match=r"unknown architecture .*colum_mlp; did you mean 'column_mlp'\?"
+        ContractError, match=r"unknown architecture .*colum_mlp; did you mean 'column_mlp' or"
     ):
         load_bundle(copy)
 
@@ -221,24 +228,105 @@ def test_weights_of_another_size_are_refused(copy: Path) -> None:
         load_bundle(copy)
 
 
+def swap_winds(c: dict[str, Any]) -> None:
+    c["inputs"][0]["name"], c["inputs"][1]["name"] = "va", "ua"
+
+
+OTHER = {
+    "order of levels": lambda c: c["inputs"][2]["mean"].reverse(),
+    "unit of temperature": lambda c: c["inputs"][2].update(
+        mean=[m - 273.15 for m in c["inputs"][2]["mean"]]
+    ),
+    "scale of the flux": lambda c: [
+        o.update(scale=[1.001 * s for s in o["scale"]]) for o in c["outputs"]
+    ],
+}
+
+
+@pytest.mark.parametrize("change", [*OTHER.values(), swap_winds], ids=[*OTHER, "swapped channels"])
+def test_another_normalizer_than_was_fitted_with_is_refused(
+    copy: Path, change: Callable[[dict[str, Any]], None]
+) -> None:
+    before = read_spec(copy).normalizer
+    edit(copy, change)
+    with pytest.raises(DataError) as caught:
+        load_bundle(copy)
+    assert "another normalizer than the weights were fitted with" in str(caught.value)
+    assert before in str(caught.value)
+
+
+def test_a_wrong_hash_of_the_normalizer_is_refused(copy: Path) -> None:
+    edit(copy, lambda c: c.update(normalizer="0" * 64))
+    with pytest.raises(DataError, match=r"another normalizer .*hash 0000"):
+        load_bundle(copy)
+    edit(copy, lambda c: c.pop("normalizer"))
+    with pytest.raises(DataError, match=r"another normalizer .*in its normalizer"):
+        load_bundle(copy)
+
+
 @pytest.mark.parametrize(
     "change",
     [
-        lambda c: c["inputs"][2]["mean"].reverse(),  # level order
-        lambda c: c["inputs"][2].update(mean=[m - 273.15 for m in c["inputs"][2]["mean"]]),
-        lambda c: [o.update(scale=[1.001 * s for s in o["scale"]]) for o in c["outputs"]],
+        *OTHER.values(),
         lambda c: c["architecture"]["config"].update(features={"launch_pressure": 25000.0}),
     ],
-    ids=["order of levels", "unit of temperature", "scale of the flux", "source level"],
+    ids=[*OTHER, "source level"],
 )
-def test_another_normalization_does_not_reproduce_the_reference(
+def test_what_is_forged_with_its_hash_does_not_reproduce_the_reference(
     copy: Path, change: Callable[[dict[str, Any]], None]
 ) -> None:
-    edit(copy, change)
+    edit(copy, change, forged=True)
     with pytest.raises(
         DataError, match=r"reference is not reproduced: .*xgwdparam; expected agreement to 1e-05"
     ):
         load_bundle(copy)
+
+
+def test_swapped_channels_of_a_network_on_maps_do_not_reproduce_the_reference(
+    tmp_path: Path, levels: HybridLevels
+) -> None:
+    spec = map_spec(levels, "stencil", {"stencil": 3, "width": 9, "last": 7, "depth": 1})
+    torch.manual_seed(2)
+    path = write_bundle(tmp_path / "map", spec, build(spec), some_inputs(levels, 5))
+    load_bundle(path)
+    edit(path, lambda c: c["inputs"].reverse(), forged=True)
+    with pytest.raises(DataError, match=r"reference is not reproduced"):
+        load_bundle(path)
+
+
+def test_a_bundle_of_the_first_schema_version_is_brought_up_to_date(copy: Path) -> None:
+    now = load_bundle(copy)
+
+    def as_it_was(c: dict[str, Any]) -> None:
+        for key in ("weights", "normalizer", "tolerance"):
+            del c[key]
+        for channel in c["outputs"]:
+            del channel["transform"], channel["mean"]
+        c["schema_version"] = 1
+
+    edit(copy, as_it_was)
+    assert load_bundle(copy).spec == now.spec
+    # and its reference still holds it to what was fitted
+    edit(copy, lambda c: c["inputs"][2]["mean"].reverse())
+    with pytest.raises(DataError, match="reference is not reproduced"):
+        load_bundle(copy)
+
+
+def test_truncated_weights_are_refused_with_and_without_the_right_hash(copy: Path) -> None:
+    file = copy / "weights.safetensors"
+    file.write_bytes(file.read_bytes()[:-40])
+    with pytest.raises(DataError, match=r"corrupted file in a bundle: .*weights.safetensors"):
+        load_bundle(copy)
+    edit(copy, lambda c: c["sha256"].update({"weights.safetensors": sha256(file)}))
+    with pytest.raises(DataError, match="weights do not fit the architecture"):
+        load_bundle(copy)
+
+
+@pytest.mark.parametrize("name", ["../weights.safetensors", ".hidden", "a/b"])
+def test_weights_lie_in_the_bundles_own_folder(copy: Path, name: str) -> None:
+    edit(copy, lambda c: c["weights"].update(file=name))
+    with pytest.raises(DataError, match=r"weights.file; found"):
+        read_spec(copy)
 
 
 def test_a_reference_without_a_channel_is_refused(copy: Path) -> None:
