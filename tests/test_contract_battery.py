@@ -29,7 +29,7 @@ from coupler.interface.component import (
 )
 from coupler.interface.constants import Planet
 from coupler.interface.errors import CouplerError
-from coupler.interface.fields import DIMS, FIELDS, STATE, TRACERS
+from coupler.interface.fields import DIMS, FIELDS, SMALL_STATE, STATE, TRACERS
 from coupler.interface.grid import Grid, HybridLevels
 from coupler.interface.registry import SCHEMES
 from coupler.interface.units import convertible, is_unit
@@ -68,6 +68,15 @@ def _all() -> tuple[dict[str, Scheme], dict[str, type[Model]]]:
 ALL, MODELS = _all()
 TENDENCIES = {n: c for n, c in ALL.items() if issubclass(c, Tendency)}
 every = pytest.mark.parametrize("cls", ALL.values(), ids=ALL.keys())
+
+
+def on_a_plane(cls: Scheme) -> bool:
+    """Whether it belongs to an atmosphere on a plane; such schemes see their neighbours."""
+    return issubclass(cls, Tendency) and bool({*SMALL_STATE} & {*cls.tendencies})
+
+
+COLUMNWISE = {n: c for n, c in ALL.items() if not on_a_plane(c)}
+every_of_columns = pytest.mark.parametrize("cls", COLUMNWISE.values(), ids=COLUMNWISE.keys())
 both_precisions = pytest.mark.parametrize("dtype", DTYPES)
 
 
@@ -82,7 +91,9 @@ def test_the_battery_sees_every_process_of_the_tree() -> None:
 
 
 def levels_of(cls: Scheme) -> HybridLevels:
-    """A bundle runs on its own levels."""
+    """A bundle runs on its own levels, a scheme for two layers of fluid on those."""
+    if on_a_plane(cls):
+        return HybridLevels.layers(2)
     return cls.bundle.spec.levels.hybrid() if issubclass(cls, EmulatorTendency) else LEVELS
 
 
@@ -123,7 +134,8 @@ def columns(levels: HybridLevels, dtype: str, seed: int = 4) -> dict[str, Array]
 
 def host(x: Mapping[str, Array], levels: HybridLevels) -> Host:
     static = {n: x[n] for n in ("lat", "lon", "orog", "sftlf")}
-    return Host(grid=GRID, levels=levels, planet=PLANET, dtype=x["ta"].dtype, seed=0, static=static)
+    grid = GRID if levels.has_pressure else Grid.plane(*GRID.shape, 15000.0)
+    return Host(grid=grid, levels=levels, planet=PLANET, dtype=x["ta"].dtype, seed=0, static=static)
 
 
 def now(step: int = 0) -> Now:
@@ -182,7 +194,7 @@ def test_declarations_are_complete(cls: Scheme) -> None:
         # A name of the table means what the table says.
         assert FIELDS.get(field.name, field) == field
     if issubclass(cls, Tendency):
-        assert set(cls.tendencies) <= {*STATE, *TRACERS}
+        assert set(cls.tendencies) <= {*STATE, *TRACERS, *SMALL_STATE}
         for flux in cls.fluxes:
             assert flux.of in {*STATE, *TRACERS}
             assert flux.field.positive == "up"
@@ -256,7 +268,7 @@ def test_a_call_depends_on_its_inputs_alone(cls: Scheme, dtype: str) -> None:
             np.testing.assert_array_equal(what[name], array, err_msg=name)
 
 
-@every
+@every_of_columns
 @both_precisions
 def test_columns_are_independent_of_their_order(cls: Scheme, dtype: str) -> None:
     x = columns(levels_of(cls), dtype)
@@ -267,7 +279,7 @@ def test_columns_are_independent_of_their_order(cls: Scheme, dtype: str) -> None
         same(cls)(mixed[name], array[..., order], name)
 
 
-@every
+@every_of_columns
 def test_a_column_that_is_not_finite_is_refused_or_stays_alone(cls: Scheme) -> None:
     levels = levels_of(cls)
     clean = Tried(cls, columns(levels, "float64"))()
