@@ -201,6 +201,10 @@ class Simulation:
             UnstableError: when the state blew up.
             Interrupted: when a signal asked to stop.
         """
+        with listening() as asked:  # from before the files are made
+            return self._run(days, quiet, asked)
+
+    def _run(self, days: float | None, quiet: bool, asked: Asked) -> Simulation:
         self._begin()
         self._outcome = "failed"
         clock = self.model.clock
@@ -209,10 +213,7 @@ class Simulation:
         began = time.perf_counter()
         start = clock.now.seconds
         end = start + steps * clock.step_length
-        with (
-            RunProgress(start=start, end=end, silent=quiet or not self._first) as bar,
-            listening() as asked,
-        ):
+        with RunProgress(start=start, end=end, silent=quiet or not self._first) as bar:
             try:
                 loop.run(self.model, steps, lambda _: self._after_step(bar, asked))
                 self._out.flush()
