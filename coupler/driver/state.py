@@ -71,11 +71,11 @@ class Memory:
 
     def misfits(self, restart: Restart) -> list[str]:
         """What this run remembers that a restart has not, or in another shape: ``name: found``."""
-        wrong = []
+        wrong, spread = [], self.spread() if self._parallel.size > 1 else {}
         for part, holder in self._parts.items():
-            found, spread = restart.memory(part), self.spread()[part]
+            found, ways = restart.memory(part), spread.get(part, {})
             for name, array in holder.memory().items():
-                shape = spread[name].shape(array) if name in spread else np.shape(array)
+                shape = ways[name].shape(array) if name in ways else np.shape(array)
                 if name not in found:
                     wrong.append(f"{part}/{name}: no such array")
                 elif found[name].shape != shape:
