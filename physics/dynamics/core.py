@@ -267,7 +267,8 @@ class DynamicalCore:
         Raises:
             UnstableError: when the surface pressure is no longer finite.
         """
-        forcing = {name: torch.from_numpy(array) for name, array in (tendencies or {}).items()}
+        given = (tendencies or {}).items()
+        forcing: Mapping[str, Tensor] = {n: torch.from_numpy(array) for n, array in given}
         with torch.no_grad():
             if self.sil3:
                 self._sil3_step(self.sil3, forcing)
