@@ -100,7 +100,8 @@ ENTRIES = [
     (
         {"atmosphere.levels": "sigma1"},
         "unknown set of levels: atmosphere.levels; expected 'sigmaK', 'hybridK', "
-        "'stratosphereK' or 'friersonK' with K from 2 to 200, for example 'hybrid30'; found 'sigma1'",
+        "'stratosphereK' or 'friersonK' with K from 2 to 200, for example 'hybrid30'; "
+        "found 'sigma1'",
     ),
     (
         {"surface": {"scheme": "slab", "nlat": 1}},
