@@ -87,8 +87,8 @@ def spectrum(quick: bool, work: Work) -> Iterator[Row | Picture]:
     """Spectrum of kinetic energy in the circulation of Held and Suarez (1994), T42, 20 levels.
 
     Mean over all levels and days 60 to 90 after a baroclinic wave, with diffusion by del^8, 0.1 day
-    at the truncation limit. About n^-3 between n = 10 and 0.7 T, and no pile of energy at the end, where the
-    diffusion acts.
+    at the truncation limit. About n^-3 between n = 10 and 0.7 T, and no pile of energy at the end,
+    where the diffusion acts.
     """
     if quick:
         return
