@@ -28,8 +28,8 @@ from reversal.truth import Length, make, read
 
 Tensor = torch.Tensor
 COARSE = 64
-TARGET = "q_forcing_step"
-"""The one target: what a step of the fine flow, coarsened, has beyond a step of the coarse one."""
+TARGET = "q_forcing_total"
+"""The one target: the rate of the fine flow, coarsened, less that of the coarse one."""
 OPERATOR: Operator = "spectral"
 
 
