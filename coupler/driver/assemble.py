@@ -31,6 +31,7 @@ from coupler.driver.levels import level_problems
 from coupler.driver.links import Coupling
 from coupler.driver.negotiate import STATIC, Plan, negotiate
 from coupler.driver.places import Elsewhere, place_of, place_problems
+from coupler.driver.spent import Spent
 from coupler.driver.suite import Process, Suite, flat
 from coupler.interface.component import (
     Array,
@@ -64,6 +65,8 @@ class Assembly:
     steps_per_day: float
     elsewhere: Elsewhere
     """What runs in other processes."""
+    spent: Spent
+    """Where the time goes."""
     advice: Sequence[Problem] = ()
     """What a user should hear although nothing is wrong."""
 
@@ -379,7 +382,8 @@ def _bind(draft: _Draft, elsewhere: Elsewhere) -> Assembly:
         seed=case.seed,
         static=_static(atmosphere.grid.part(rows.own), columns, own, dtype),
     )
-    suite = Suite(host, columns)
+    spent = Spent()
+    suite = Suite(host, columns, spent)
     for model in others.values():
         for f in model.provides:
             suite.pool.setdefault(f.name, host.empty("column"))
@@ -394,6 +398,8 @@ def _bind(draft: _Draft, elsewhere: Elsewhere) -> Assembly:
             rows,
             {p.name: suite.pool[p.name] for p in model.receives if p.name in suite.pool},
             {f.name: suite.pool[f.name] for f in model.provides},
+            account=f"{name}={getattr(case, name).scheme}",
+            spent=spent,
         )
         for name, model in others.items()
     }
@@ -407,6 +413,7 @@ def _bind(draft: _Draft, elsewhere: Elsewhere) -> Assembly:
         steps_per_day=86400.0 / atmosphere.dt,
         advice=[*(a for model in draft.models.values() for a in model.advice()), *draft.said],
         elsewhere=elsewhere,
+        spent=spent,
     )
 
 

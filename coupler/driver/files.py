@@ -9,6 +9,7 @@ from coupler.diagnostics.budgets import RESIDUALS, Residuals
 from coupler.driver.assemble import Assembly
 from coupler.driver.recording import open_recording
 from coupler.driver.state import Memory
+from coupler.exchange.live import Ranges
 from coupler.interface.component import Array
 from coupler.interface.fields import FIELDS, Field
 from coupler.interface.grid import Grid, HybridLevels
@@ -17,7 +18,7 @@ from coupler.output.folder import RunFolder
 from coupler.output.patient import PatientFile
 from coupler.output.restart import Restart
 from coupler.output.series import SeriesFile
-from coupler.output.writer import Averages, Live, area_means, choose
+from coupler.output.writer import Averages, Live, Steady, area_means, choose
 from coupler.parallel.agreement import together
 
 _PATIENCE = 1.0
@@ -34,6 +35,7 @@ class Files:
         memory: Memory,
         attrs: Mapping[str, str],
         found: Restart | None,
+        ranges: Ranges,
     ) -> None:
         """Creates the files, or goes on with them.
 
@@ -43,6 +45,7 @@ class Files:
             memory: takes in the running means.
             attrs: global attributes.
             found: the restart to go on from; None begins anew.
+            ranges: of fields of the atmosphere that `add` is to look at.
         """
         self._model, self._folder, self._attrs = model, folder, attrs
         self._at = None if found is None else found.moment.seconds
@@ -53,8 +56,15 @@ class Files:
         self.residuals.start(model.atmosphere.budgets())
         self._live, _ = choose(atmosphere_fields(model), model.case.output.fields)
         air = model.atmosphere
+        bounds = [b for p in model.suite.processes for b in p.schemes if b.every > 1]
         means = self._averages(
-            "atmosphere", self._live, air.grid, levels=air.levels, rows=model.rows
+            "atmosphere",
+            self._live,
+            air.grid,
+            levels=air.levels,
+            rows=model.rows,
+            ranges=ranges,
+            steady=[(list(b.held().values()), b.before_call) for b in bounds],
         )
         self._means = {"atmosphere": means}
         memory.keep("output.atmosphere", means, found)
@@ -75,6 +85,8 @@ class Files:
         levels: HybridLevels | None = None,
         rows: Rows | None = None,
         area: str = "areacella",
+        ranges: Ranges | None = None,
+        steady: Sequence[Steady] = (),
     ) -> Averages:
         m = self._model
         return together(
@@ -92,6 +104,8 @@ class Files:
                 patience=_PATIENCE,
                 rows=rows,
                 writes=self._first,
+                ranges=ranges,
+                steady=steady,
             ),
         )
 
@@ -119,10 +133,12 @@ class Files:
         )
         self._written.append(record)
 
-    def add(self, dt: float) -> None:
-        """Adds the present values to all means."""
+    def add(self, dt: float) -> set[str]:
+        """Adds the present values to all means; which of the atmosphere's are within range."""
+        sound: set[str] = set()
         for means in self._means.values():
-            means.add(dt)
+            sound |= means.add(dt)
+        return sound
 
     def write(self, t0: float, t1: float) -> None:
         """Writes means and budgets of the interval from `t0` to `t1` [s since the start]."""

@@ -38,7 +38,7 @@ def open_recording(
     suite, start, seed = model.suite, model.clock.start, model.case.seed
     # Where a column is, and the state that an emulator of the scheme may want to see.
     extra = {n: suite.host.static[n] for n in ("lat", "lon")}
-    extra |= {n: suite.pool[n] for n in ("ua", "va", "ta", "pfull") if n in suite.pool}
+    extra |= {n: bound.seen[n] for n in ("ua", "va", "ta", "pfull") if n in bound.seen}
     fields = {n: FIELDS[n] for n in extra} | bound.described()
     file = RecordFile(
         path,
@@ -55,6 +55,7 @@ def open_recording(
         patience=patience,
     )
     arrays = extra | bound.arrays()
+    bound.reads = tuple(dict.fromkeys((*bound.reads, *(n for n in extra if n in suite.state))))
     bound.on_call = lambda now: file.append(now.seconds / 86400.0, now.dt, arrays)
     return file
 

@@ -29,6 +29,7 @@ from coupler.driver.files import Files, unknown_fields
 from coupler.driver.info import machine, versions
 from coupler.driver.recording import record_problems
 from coupler.driver.signals import Asked, Interrupted, listening
+from coupler.driver.spent import FILES, KEPT, LOOK, LOOP, MEANS, overhead, table
 from coupler.driver.state import Memory, Snapshot, differences
 from coupler.driver.suite import NOT_FINITE
 from coupler.driver.timeline import Timeline
@@ -51,7 +52,7 @@ _SNAPSHOT = 21600.0
 """Time between copies of the state kept in memory for the case of a blow-up [s]."""
 _ALL = 2**31
 """More restarts than there are."""
-_SNAPSHOT_STEPS = 20
+_SNAPSHOT_STEPS = 60
 """Fewest steps between them: where a step is a day, copying would cost as much as stepping."""
 
 
@@ -79,7 +80,7 @@ class Simulation:
         columns = model.atmosphere.columns()
         self._watched = {n: columns[n] for n in WATCHED if n in columns}
         suite = model.suite
-        self._watch = Watch(self._watched, suite.total, suite.rates, suite.host.grid)
+        self._watch = Watch(self._watched, suite.absurd, suite.rates, suite.host.grid)
         self._good: deque[Snapshot] = deque([self._memory.take()], maxlen=2)
         self._wall = 0.0
         self._begun = False
@@ -215,7 +216,9 @@ class Simulation:
         end = start + steps * clock.step_length
         with RunProgress(start=start, end=end, silent=quiet or not self._first) as bar:
             try:
+                self.model.spent.to(LOOP)
                 loop.run(self.model, steps, lambda _: self._after_step(bar, asked))
+                self.model.spent.to(FILES)
                 self._out.flush()
                 self._outcome = f"stopped by {asked.signal.name}" if asked.signal else "complete"
             except UnstableError as error:
@@ -233,6 +236,7 @@ class Simulation:
                 error.add_note(f"The state before it is kept in {path}")
                 raise
             finally:
+                self.model.spent.leave()
                 self._wall += time.perf_counter() - began
                 if self._outcome == "failed":
                     with contextlib.suppress(OSError, RuntimeError):  # what failed may be the disk
@@ -240,7 +244,7 @@ class Simulation:
                 if self._outcome != "aborted":
                     self._report()
             path = self._save(self._memory.take())
-        for line in self.model.elsewhere.who_waited() if self._first else ():
+        for line in self.closing_lines() if self._first else ():
             _log.info("isthmus: %s", line)
         if self._timeline is not None and self._first:
             self._timeline.write(self.folder.path)
@@ -251,6 +255,23 @@ class Simulation:
     def close(self) -> None:
         """Ends the worker processes of the run; otherwise they end with this object."""
         self.model.elsewhere.close()
+
+    def seconds(self) -> dict[str, float]:
+        """Where the time of all steps so far went, see `coupler.driver.spent` [s]."""
+        labels = {p.name: p.schemes[0].account for p in self.model.suite.processes}
+        waits = self.model.elsewhere.waits().items()
+        waited = {
+            labels.get(name, f"{name}={getattr(getattr(self.case, name, None), 'scheme', '')}"): w[
+                "run_waited_seconds"
+            ]
+            for name, w in waits
+        }
+        return self.model.spent.seconds(waited)
+
+    def closing_lines(self) -> list[str]:
+        """Where the time went, and who waited for whom."""
+        steps = self.model.clock.now.step - self._first_step
+        return [*table(self.seconds(), steps), *self.model.elsewhere.who_waited()]
 
     def _explained(self, error: UnstableError) -> Sequence[Problem]:
         """Problems of an unstable step, with the component when the dynamics could not know it."""
@@ -272,7 +293,7 @@ class Simulation:
         text = self.case.to_yaml()
         together(self._parallel, lambda: self._make_folder(text))
         attrs = run_attributes(title=self.case.title, case=text, versions=versions())
-        self._files = Files(self.model, self.folder, self._memory, attrs, found)
+        self._files = Files(self.model, self.folder, self._memory, attrs, found, self._watch.ranges)
         for process in self._record:
             self._files.open_record(process, self._record_columns)
         self._good = deque([self._memory.take()], maxlen=2)
@@ -293,12 +314,18 @@ class Simulation:
     def _after_step(self, bar: RunProgress, asked: Asked) -> bool:
         m = self.model
         clock = m.clock
-        together(self._parallel, lambda: self._watch.look(clock.now.step, clock.now.date))
-        self._out.add(clock.step_length)
-        self._if_due(self.case.output.interval, self._write)
+        spent = m.spent
+        spent.to(MEANS)
+        sound = self._out.add(clock.step_length)
+        spent.to(LOOK)
+        together(self._parallel, lambda: self._watch.look(clock.now.step, clock.now.date, sound))
+        spent.to(KEPT)
         self._if_due(max(_SNAPSHOT / 86400.0, _SNAPSHOT_STEPS / m.steps_per_day), self._remember)
+        spent.to(FILES)
+        self._if_due(self.case.output.interval, self._write)
         self._if_due(self.case.restart.interval, self._checkpoint)
         together(self._parallel, self._out.flush_if_due)
+        spent.to(LOOP)
         # A rank knows the wind of its own rows only; numbers on a ring have none.
         known = self._parallel.size == 1 and "ua" in self._watched
         wind = self._max_wind if known else None
@@ -324,7 +351,8 @@ class Simulation:
         self._out.write(max(0.0, t1 - every * clock.step_length), t1)
 
     def _remember(self, _: int) -> None:
-        self._good.append(self._memory.take())
+        oldest = self._good.popleft() if len(self._good) == self._good.maxlen else None
+        self._good.append(self._memory.take(oldest))
 
     def _checkpoint(self, _: int) -> None:
         self._out.flush()  # a restart must find all that is before it
@@ -402,6 +430,8 @@ class Simulation:
                 },
                 "guard": counts,
                 "waits": self.model.elsewhere.waits(),
+                "seconds": {name: round(s, 4) for name, s in self.seconds().items()},
+                "coupling_share": round(overhead(self.seconds()), 4),
                 "budgets": budgets | self._out.residuals.mean(),
             },
         )
