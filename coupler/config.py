@@ -190,6 +190,9 @@ class OutputConfig(_Section):
 class RestartConfig(_Section):
     interval: Annotated[float, Unit("day"), Field(gt=0)] = 10.0
     keep: Annotated[int, Field(ge=1)] = 2
+    """How many of the newest are kept."""
+    age: Annotated[float, Unit("day"), Field(ge=0)] = 0.0
+    """Younger ones than this, in model time, are kept too [day]."""
 
 
 class Case(_Section):

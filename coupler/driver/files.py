@@ -14,6 +14,7 @@ from coupler.interface.component import Array
 from coupler.interface.fields import FIELDS, Field
 from coupler.interface.grid import Grid, HybridLevels
 from coupler.interface.parallel import Rows
+from coupler.output.background import Background
 from coupler.output.folder import RunFolder
 from coupler.output.patient import PatientFile
 from coupler.output.restart import Restart
@@ -51,6 +52,8 @@ class Files:
         self._at = None if found is None else found.moment.seconds
         self._first = model.rows.parallel.rank == 0
         self._written: list[PatientFile] = []
+        self.background = Background()
+        """Who writes."""
         self._series: SeriesFile | None = None
         self.residuals = Residuals(model.suite.host.planet.latent_heat_vaporization)
         self.residuals.start(model.atmosphere.budgets())
@@ -102,6 +105,7 @@ class Files:
                 area=area,
                 resume_at=self._at,
                 patience=_PATIENCE,
+                background=self.background,
                 rows=rows,
                 writes=self._first,
                 ranges=ranges,
@@ -113,11 +117,12 @@ class Files:
         if not self._first:
             return
         path, start = self._folder.budgets, self._model.clock.start
+        how: dict[str, Any] = {"patience": _PATIENCE, "background": self.background}
         if self._at is not None:
-            self._series = SeriesFile.reopen(path, self._at / 86400.0, patience=_PATIENCE)
+            self._series = SeriesFile.reopen(path, self._at / 86400.0, **how)
         else:
             since = start.strftime("%Y-%m-%d %H:%M:%S")
-            self._series = SeriesFile(path, since, start.calendar, self._attrs, patience=_PATIENCE)
+            self._series = SeriesFile(path, since, start.calendar, self._attrs, **how)
         self._written.append(self._series)
 
     def open_record(self, process: str, columns: int) -> None:
@@ -130,6 +135,7 @@ class Files:
             columns=columns,
             resume_at=self._at,
             patience=_PATIENCE,
+            background=self.background,
         )
         self._written.append(record)
 
@@ -171,8 +177,14 @@ class Files:
         for file in self._written:
             file.flush()
 
+    def flush_soon(self) -> None:
+        """Has all that waits written before anything that is asked for after it."""
+        for file in self._written:
+            file.flush_soon()
+
     def flush_if_due(self) -> None:
-        """As `flush`, for what has waited long enough."""
+        """As `flush_soon`, for what has waited long enough; raises what went wrong meanwhile."""
+        self.background.check()
         for file in self._written:
             file.flush_if_due()
 

@@ -17,6 +17,7 @@ from coupler.interface.errors import Problem, nearest
 from coupler.interface.fields import SMALL_STATE, TRACERS, Field
 from coupler.interface.grid import Grid, HybridLevels
 from coupler.interface.parallel import ALONE, Along, Rows, Spread
+from coupler.output.background import Background
 from coupler.output.netcdf import OutputFile
 
 Live = Mapping[str, tuple[Field, Array]]
@@ -76,6 +77,7 @@ class Averages:
         area: str = "areacella",
         resume_at: float | None = None,
         patience: float = 0.0,
+        background: Background | None = None,
         rows: Rows | None = None,
         writes: bool = True,
         ranges: Ranges | None = None,
@@ -93,7 +95,7 @@ class Averages:
             planet: for the cell areas.
             area: name of the cell area variable.
             resume_at: time up to which an existing file is kept [s]; None makes a new one.
-            patience: see `PatientFile`.
+            patience, background: see `PatientFile`.
             rows: latitudes that the arrays hold; None: all.
             writes: whether this rank has the file; one writes for all.
             ranges: of fields that `add` is to look at, by name.
@@ -129,9 +131,12 @@ class Averages:
                 planet=planet,
                 area=area,
                 patience=patience,
+                background=background,
             )
         else:
-            self.file = OutputFile.reopen(path, resume_at, fields, patience=patience)
+            self.file = OutputFile.reopen(
+                path, resume_at, fields, patience=patience, background=background
+            )
 
     def add(self, dt: float) -> set[str]:
         """Adds the present values for `dt` [s]; which fields were found within their ranges."""
