@@ -60,24 +60,22 @@ class Live:
         return {name for i, name in self._looked_at if not self._outside[i]}
 
 
-@intrinsic
-def _single(context: Any, address: Any) -> Any:  # pragma: no cover - compiled
-    return _pointer(types.float32, address)
+def _pointer_to(kind: Any) -> Any:
+    """A function for compiled code: an address as a pointer to `kind`."""
+
+    def pointer(context: Any, address: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            target = context.get_value_type(signature.return_type)
+            return builder.inttoptr(arguments[0], target)
+
+        known: Any = types
+        return known.CPointer(kind)(address), generate
+
+    return intrinsic(pointer)
 
 
-@intrinsic
-def _double(context: Any, address: Any) -> Any:  # pragma: no cover - compiled
-    return _pointer(types.float64, address)
-
-
-def _pointer(kind: Any, address: Any) -> Any:
-    """A number as a pointer to `kind`."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        target = context.get_value_type(signature.return_type)
-        return builder.inttoptr(arguments[0], target)
-
-    return types.CPointer(kind)(address), generate
+_single, _double = _pointer_to(types.float32), _pointer_to(types.float64)
+_array: Any = numba.__dict__["carray"]
 
 
 @njit()
@@ -86,13 +84,13 @@ def _add(table: Array, ranges: Array, dt: float, sums: F64, outside: Array) -> N
         address, size, begin = table[n, 0], table[n, 1], table[n, 2]
         target, low, high = sums[begin : begin + size], ranges[n, 0], ranges[n, 1]
         if table[n, 3] == 4:
-            single = numba.carray(_single(address), size)
+            single = _array(_single(address), size)
             if table[n, 4]:
                 outside[n] = _add_and_look(single, dt, target, low, high)
             else:
                 _add_one(single, dt, target)
         else:
-            double = numba.carray(_double(address), size)
+            double = _array(_double(address), size)
             if table[n, 4]:
                 outside[n] = _add_and_look(double, dt, target, low, high)
             else:

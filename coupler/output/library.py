@@ -21,7 +21,7 @@ _LOCK = threading.RLock()
 
 
 @contextmanager
-def opened(path: Path, mode: str = "r", **how: Any) -> Iterator[Any]:
+def opened(path: Path, mode: Any = "r", **how: Any) -> Iterator[Any]:
     """A file, open; no other thread of this process has one open, or reads one by xarray."""
     with _LOCK:
         outermost = not _held.inside

@@ -112,8 +112,7 @@ def write(
         DataError: for an array of a type that the format does not hold.
         OSError: when it cannot be written; what was there stays.
     """
-    how = {"young": young, "spread": spread, "parallel": parallel}
-    writing = Writing(folder, memories, moment, keep, **how)
+    writing = Writing(folder, memories, moment, keep, young=young, spread=spread, parallel=parallel)
     together(parallel, writing.rest)
     return writing.path
 
