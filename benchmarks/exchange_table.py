@@ -1,6 +1,6 @@
 """What exchange, restarts and coupling cost, in one table, against the aims.
 
-    python -m benchmarks.exchange_table [coupling restart channel scaling]
+    python -m benchmarks.exchange_table [coupling files restart channel scaling]
 
 ``coupling`` is what `coupler.driver.spent` calls so: all that is neither dynamics nor a component's
 own compute nor files nor waiting. Processor time of the main thread, so that it can be compared
@@ -66,6 +66,36 @@ def coupling(name: str, steps: int) -> None:
     print(f"    {'coupling, all together (aim 3 %)':56s}{overhead(seconds):8.1%}")
 
 
+def files(name: str, steps: int) -> None:
+    """How long a run waits for its files, written by a thread or by itself, in turn."""
+    from coupler import Simulation
+    from coupler.driver.spent import FILES
+    from coupler.output.background import Background
+
+    def at_once(self: Background, task: Callable[[], None], size: int = 0) -> None:
+        task()
+
+    case, changes = CASES[name]
+    often = {"output.interval": 0.1, "restart.interval": 0.2, "output.fields": "all"}
+    ways: dict[str, Any] = {"a thread": Background.do, "the run itself": at_once}
+    waited: dict[str, float] = {}
+    for who, do in ways.items():
+        Background.do = do  # type: ignore[method-assign]
+        with tempfile.TemporaryDirectory(dir=ROOT) as folder:
+            raw = ROOT / "cases" / f"{case}.yaml"
+            simulation = Simulation.from_case(raw, set={**changes, **often}, out=folder)
+            length = simulation.model.clock.step_length / 86400.0
+            begin = time.perf_counter()
+            simulation.run(days=steps * length, quiet=True)
+            wall = time.perf_counter() - begin
+            waited[who] = simulation.model.spent.seconds()[FILES]
+            simulation.close()
+            size = sum(p.stat().st_size for p in Path(folder).rglob("*") if p.is_file()) / 1e6
+        print(f"    written by {who:16s}{waited[who]:8.3f} s of {wall:6.2f} s are spent on files")
+    Background.do = ways["a thread"]  # type: ignore[method-assign]
+    print(f"    ({name}, {steps} steps, {size:.0f} MB left of them)")
+
+
 def restarts(rounds: int) -> None:
     """A restart of T85L25 against the same bytes in a plain file."""
     from coupler import Simulation
@@ -107,7 +137,7 @@ def restarts(rounds: int) -> None:
 
 
 def main() -> None:
-    parts = ("coupling", "restart", "channel", "scaling")
+    parts = ("coupling", "files", "restart", "channel", "scaling")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=_Raw)
     parser.add_argument("parts", nargs="*", metavar="PART", help=" ".join(parts))
     parser.add_argument("--steps", type=int, default=72, help="of the coupling's part")
@@ -122,6 +152,9 @@ def main() -> None:
     if "coupling" in chosen:
         for name in CASES:
             coupling(name, args.steps)
+    if "files" in chosen:
+        print("\nall fields every 0.1 day, a restart every 0.2 day")
+        files("aquaplanet T42L20", args.steps)
     if "restart" in chosen:
         restarts(args.rounds)
     if "channel" in chosen:

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_SNAPSHOT = 21600.0
+_SNAPSHOT = 43200.0
 """Time between copies of the state kept in memory for the case of a blow-up [s]."""
 _SNAPSHOT_STEPS = 20
 """Fewest steps between them: where a step is a day, copying would cost as much as stepping."""
