@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import contextlib
 from collections import deque
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from coupler.driver.files import Files
 from coupler.driver.state import Memory, Snapshot
+from coupler.interface.component import Array
 from coupler.interface.errors import CouplerError
 from coupler.interface.parallel import Parallel
 from coupler.output import restart
@@ -56,6 +58,10 @@ class Keeping:
         """Copies the state, in the memory of the oldest copy."""
         oldest = self._good.popleft() if len(self._good) == self._good.maxlen else None
         self._good.append(self._memory.take(oldest))
+
+    def copies(self, part: str) -> list[Mapping[str, Array]]:
+        """What the memory of a part was, the newest first."""
+        return [snapshot.memories[part] for snapshot in reversed(self._good)]
 
     def checkpoint(self) -> None:
         """Begins to write a restart of the present state."""

@@ -290,7 +290,7 @@ class Simulation:
     def _strain(self, problem: Problem) -> list[Problem]:
         """What the dynamics say of the last state that was finite, when they are to blame."""
         atmosphere = self.model.atmosphere
-        kept = (snapshot.memories["atmosphere"] for snapshot in reversed(self._good))
+        kept = self._kept.copies("atmosphere")
         for memory in (atmosphere.memory(), *kept) if problem.found.endswith(DYNAMICS) else ():
             found = self._parallel.collect(atmosphere.strain(memory))
             known = [f for f in found if f is not None]
