@@ -4,7 +4,8 @@
 ``SpectralTransform.wind`` and ``gradient``; :func:`assemble_tendency` is
 ``PrimitiveEquations._assemble``. Each reads and writes every coefficient once, where the torch
 version takes some twenty passes. A test holds each to its reference to rounding.
-:func:`transpose` is the transposition around the FFT, for a latitude at a time.
+:func:`transpose` is the transposition around the FFT, for a latitude at a time;
+:func:`rows_of_fields` lays rows side by side.
 """
 
 from __future__ import annotations
@@ -148,3 +149,13 @@ def transpose(source: Array, out: Array) -> None:
         row = out[i]
         for j in range(row.size):
             row[j] = source[j, i]
+
+
+@njit()
+def rows_of_fields(grid: Array, first: int, out: Array) -> None:
+    """Rows of `grid` [field, lat, lon] from the `first` on, as `out` [some lat, field, lon]."""
+    for f in range(grid.shape[0]):
+        for j in range(out.shape[0]):
+            source, target = grid[f, first + j], out[j, f]
+            for i in range(source.size):
+                target[i] = source[i]
