@@ -2,8 +2,8 @@
 
 Between the Legendre stage, which a rank does for its wavenumbers at all latitudes, and the
 longitude stage, which it does for its rows with all wavenumbers, ``[lat, m, 2 field]`` is
-transposed over the ranks. On the Legendre side the pieces for a rank lie together, because a rank's
-rows are two blocks; on the other side wavenumbers are interleaved, so that one copy in memory puts
+transposed over the ranks, a block of each rank's rows at a time. On the Legendre side a block for a
+rank lies together; on the other side wavenumbers are interleaved, so that one copy in memory puts
 them in order. All buffers are kept.
 
 Source: Foster, I. T. and P. H. Worley (1997), SIAM J. Sci. Comput. 18, 806-837,
@@ -57,7 +57,7 @@ class Share:
         """Counts and first positions of a block of rows on both sides of the transposition.
 
         Args:
-            block: 0 for the south, 1 for the north.
+            block: number of it, from the south.
             fields: numbers for each row and wavenumber.
 
         Returns:
