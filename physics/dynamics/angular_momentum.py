@@ -91,6 +91,11 @@ class AngularMomentum:
         each = self._core.rows.each(self.rows)
         return np.array([row_mean(row, tr.all_weights, tr.nlon) for row in each])
 
+    def restore(self, given: Array) -> None:
+        """Goes on from `rows`, or on one rank from the sums of restarts that had no rows."""
+        nlon = self._core.transform.nlon
+        self.rows[...] = given if given.ndim == 2 else nlon * given[:, None]
+
     def add(self, tendencies: Mapping[str, Array]) -> None:
         """Adds the step just taken with these tendencies [SI s-1].
 

@@ -379,7 +379,7 @@ class SpectralAtmosphere(ColumnModel):
     def restore(self, memory: Mapping[str, Array]) -> None:
         """Takes back what `memory` gave."""
         self.core.restore(memory)
-        self.torques.rows[...] = memory["torques"]
+        self.torques.restore(memory["torques"])
         self._fresh = False
 
 
