@@ -260,11 +260,23 @@ class Simulation:
     def _explained(self, error: UnstableError) -> Sequence[Problem]:
         """Problems of an unstable step, with the component when the dynamics could not know it."""
         if any(p.what in (BLEW_UP, NOT_FINITE) for p in error.problems):
-            return error.problems
+            return [*error.problems, *self._strain(error.problems[0])]
         m, step = self.model, self.model.clock.now.step + 1
         date = m.clock.start + timedelta(seconds=step * m.clock.step_length)
         own = self._watch.explain(step, date)
-        return [min(self._parallel.collect(own), key=lambda p: p.found.endswith(DYNAMICS))]
+        worst = min(self._parallel.collect(own), key=lambda p: p.found.endswith(DYNAMICS))
+        return [worst, *self._strain(worst)]
+
+    def _strain(self, problem: Problem) -> list[Problem]:
+        """What the dynamics say of the last state that was finite, when they are to blame."""
+        atmosphere = self.model.atmosphere
+        kept = (snapshot.memories["atmosphere"] for snapshot in reversed(self._good))
+        for memory in (atmosphere.memory(), *kept) if problem.found.endswith(DYNAMICS) else ():
+            found = self._parallel.collect(atmosphere.strain(memory))
+            known = [f for f in found if f is not None]
+            if len(known) == len(found):
+                return [max(known, key=lambda f: f[0])[1]]
+        return []
 
     def _begin(self) -> None:
         if self._begun:
