@@ -180,9 +180,7 @@ def _parser() -> argparse.ArgumentParser:
     plot.add_argument("--name", default="", help="of a tracer")
     plot.add_argument("--out", type=Path, default=Path("plot.png"), metavar="FILE.png")
     plot.add_argument("--skip-days", type=float, default=0.0, help="days at the start to leave out")
-    plot.add_argument(
-        "--days", type=float, nargs="+", default=[], help="of maps (default: three of the run)"
-    )
+    plot.add_argument("--days", type=float, nargs="+", default=[], help="of maps (default: three)")
     plot.add_argument("--level", type=float, metavar="HPA", help="pressure of maps [hPa]")
     plot.add_argument(
         "--observed", type=Path, help="table of observed equatorial winds (default: the data store)"
