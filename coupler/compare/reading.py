@@ -223,7 +223,7 @@ def read_climate(folder: Path, title: str = "", *, spinup_days: float = 0.0) -> 
         sections=sections,
         bands=bands,
         air=air,
-        budgets=_budgets(folder / "budgets.nc"),
+        budgets=budgets_of(folder / "budgets.nc"),
         record=_yaml_or_json(folder / "run.json"),
         case=case,
     )
@@ -241,7 +241,7 @@ def _bands(data: xr.Dataset, first: int) -> dict[str, Band]:
     return found
 
 
-def _budgets(path: Path) -> dict[str, tuple[float, float, str]]:
+def budgets_of(path: Path) -> dict[str, tuple[float, float, str]]:
     """First and last value of every series in a file of budgets, where there is one."""
     if not path.is_file():
         return {}

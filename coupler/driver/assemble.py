@@ -282,6 +282,8 @@ def _plan(draft: _Draft, process: str, choice: SchemeChoice) -> None:
         other = _add_plan(draft, process, choice.reference, plain=not acts, called=not acts)
         if own is not None and hasattr(own, "fallback"):
             own.fallback = other
+    for name, other_choice in choice.beside.items():
+        _add_plan(draft, process, other_choice, plain=False, called=True, label=name)
 
 
 def _add_plan(
@@ -292,6 +294,7 @@ def _add_plan(
     plain: bool,
     called: bool,
     weights: bool = True,
+    label: str = "",
 ) -> Component | None:
     component = draft.build(process, choice, weights=weights)
     if component is None:
@@ -305,8 +308,17 @@ def _add_plan(
             )
         )
         return None
-    label = _label(choice.scheme, draft.base)
+    label, own = label or _label(choice.scheme, draft.base), label
     if (process, label) in draft.components:
+        if own:
+            draft.problems.append(
+                Problem(
+                    what="a name for two schemes",
+                    name=f"{process}.beside.{label}",
+                    found="the scheme beside it has this name already",
+                    remedy="choose another name",
+                )
+            )
         label += "_reference"
     draft.components[process, label] = component
     cls = type(component)
@@ -450,7 +462,9 @@ def _bind_schemes(draft: _Draft, suite: Suite, host: Host, dt: float, elsewhere:
             bounds.append(bound)
             if plan.plain:
                 suite.pool.update(bound.diag.items())
-            if choice.mode == "blend":
+            if plan.label in choice.beside:
+                weights.append(0.0)
+            elif choice.mode == "blend":
                 weight = choice.weight
                 weights.append(_complement(weight) if weights else weight)
             else:
