@@ -9,6 +9,7 @@ latitudes turned. Where its grid is another one it is remapped conservatively, i
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -204,7 +205,9 @@ def opened(path: Path) -> xr.Dataset:
     engine = "zarr" if path.is_dir() else None
     try:
         coder = xr.coders.CFDatetimeCoder(use_cftime=True)
-        return xr.open_dataset(path, engine=engine, decode_times=coder)
+        with warnings.catch_warnings():  # a store without gathered metadata is only slower to open
+            warnings.filterwarnings("ignore", "Failed to open Zarr store", RuntimeWarning)
+            return xr.open_dataset(path, engine=engine, decode_times=coder)
     except (OSError, ValueError, ImportError, KeyError) as error:
         zarr = "; zarr needs `pip install isthmus[zarr]`" if path.is_dir() else ""
         raise DataError.of(
@@ -227,10 +230,12 @@ def _sample(
     present = [n for n in deep if n in data]
     axis = str(data[present[0]].dims[1])
     pressure = layer_pressure(data, axis)
+    if pressure.shape[2] > 1:
+        pressure = pressure[:, :, up]
     lowest, top = pressure.max(), pressure.min(axis=tuple(range(1, pressure.ndim))).min()
     wanted = np.array([p for p in levels if top <= p <= lowest])
     bnds = data.get(str(data["lat"].attrs.get("bounds", "lat_bnds")))
-    fields = {n: _on_levels(data[n].values[:, :, up], pressure[..., up, :], wanted)
+    fields = {n: _on_levels(data[n].values[:, :, up], pressure, wanted)
               for n in present}  # fmt: skip
     return Sample(
         name=name,

@@ -192,10 +192,11 @@ def picture(of: View, out: Path) -> None:
         axes.set_ylabel(of.units)
     else:
         both = float(np.nanmin(of.values)) < 0.0 < float(np.nanmax(of.values))
-        most = float(np.nanmax(np.abs(of.values)))
-        limits = {"vmin": -most, "vmax": most} if both else {}
-        shade = axes.pcolormesh(of.x, of.y, of.values, cmap="RdBu_r" if both else "viridis",
-                                shading="nearest", **limits)  # fmt: skip
+        most = float(np.nanmax(np.abs(of.values))) if both else None
+        shade = axes.pcolormesh(
+            of.x, of.y, of.values, cmap="RdBu_r" if both else "viridis", shading="nearest",
+            vmin=None if most is None else -most, vmax=most,
+        )  # fmt: skip
         figure.colorbar(shade, ax=axes).set_label(of.units)
         axes.set_ylabel(of.y_name)
         if of.logarithmic:

@@ -7,10 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from made_up_study import STRONG, made_up_study
-
-from coupler.compare.findings import examine
-from coupler.compare.pages import write
+from made_up_study import STRONG
 
 PROBE = """
 <script>
@@ -28,13 +25,6 @@ window.addEventListener("load", function () {
 """
 
 
-@pytest.fixture(scope="module")
-def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    found = examine(*made_up_study(tmp_path_factory.mktemp("study"), members=2))
-    write(found)
-    return found.plan.settings.report
-
-
 def _browser() -> str:
     for name in ("chromium", "chromium-browser", "google-chrome", "chrome"):
         path = shutil.which(name)
@@ -45,11 +35,11 @@ def _browser() -> str:
 
 @pytest.mark.parametrize("width", [1280, 390])
 def test_the_verdict_is_on_the_first_screen_and_nothing_sticks_out(
-    report: Path, tmp_path: Path, width: int
+    written: Path, tmp_path: Path, width: int
 ) -> None:
     probed = tmp_path / "probed.html"
     # Chromium's window is at least 500 wide: a frame of the wanted width is looked at instead.
-    inner = report.read_text().replace("</body>", PROBE + "</body>")
+    inner = written.read_text().replace("</body>", PROBE + "</body>")
     probed.write_text(inner)
     frame = tmp_path / "frame.html"
     frame.write_text(

@@ -14,15 +14,10 @@ from made_up_study import FACTOR, FINE, MEMBERS, RECORDS, STRONG, made_up_study
 from coupler.compare import metrics, online, starts
 from coupler.compare.findings import Findings, examine
 from coupler.compare.jobs import MISSING
-from coupler.compare.pages import dataset, page, stamp, terminal, write
+from coupler.compare.pages import dataset, page, stamp, terminal
 from coupler.compare.sample import Sample, differences_of, read_foreign, read_run
 from coupler.compare.verdict import SOURCES, Evidence, Facts, judge_candidate
 from coupler.interface.errors import DataError
-
-
-@pytest.fixture(scope="module")
-def found(tmp_path_factory: pytest.TempPathFactory) -> Findings:
-    return examine(*made_up_study(tmp_path_factory.mktemp("study")))
 
 
 def _verdict(found: Findings, name: str):
@@ -72,13 +67,16 @@ def test_skill_in_the_shadow_is_that_of_the_factor(found: Findings) -> None:
         u = next(o for o in answers.outputs if o.of == "ua")
         assert u.amplitude == pytest.approx(factor, rel=0.03)
         assert u.r > 0.98
-        # 1 - (factor - 1)^2 times the mean square of the truth over its variance, which is above 1.
-        assert u.r2 < 1.0 - (factor - 1.0) ** 2
+        # Of a truth with little mean; the tenth of noise changes it by a few hundredths.
+        assert u.r2 == pytest.approx(1.0 - (factor - 1.0) ** 2, rel=0.06)
     fine = found.shadow[FINE].outputs[0]
     assert fine.r2 == pytest.approx(1.0 - 0.1**2, abs=0.01)
 
 
-def test_a_failed_member_counts_and_a_missing_one_is_shown(tmp_path: Path) -> None:
+def test_a_failed_member_counts_and_a_missing_one_is_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("coupler.compare.drawings.gallery", lambda found: [])  # seconds each
     plan, runs = made_up_study(tmp_path, members=2)
     runs[3] = replace(runs[3], status=MISSING, why="ended by signal 9")
     got = examine(plan, runs)
@@ -95,7 +93,7 @@ def test_a_member_that_is_not_a_number_is_a_failure(tmp_path: Path) -> None:
     plan, runs = made_up_study(tmp_path, members=2)
 
     def spoilt(data: xr.Dataset) -> xr.Dataset:
-        data["ua"][4:] = np.nan
+        data["ua"] = data["ua"].where(data["time"] < 4.0)
         return data
 
     bad = next(r for r in runs if r.job.candidate == FINE and r.job.member == 2)
@@ -198,7 +196,9 @@ def test_fields_on_pressure_levels_are_those_of_the_model_between_its_layers(
 
 def test_below_the_ground_there_is_nothing(tmp_path: Path) -> None:
     def mountain(data: xr.Dataset) -> xr.Dataset:
-        data["ps"][:, 5, 3] = 600e2
+        values = data["ps"].values.copy()
+        values[:, 5, 3] = 600e2
+        data["ps"] = (data["ps"].dims, values)
         return data
 
     got = read_run(write_run(tmp_path / "run", edit=mountain, records=3), "x")
@@ -296,9 +296,8 @@ def test_runs_that_part_are_scored_against_the_repeats(tmp_path: Path) -> None:
 # -- the files -------------------------------------------------------------------------------------
 
 
-def test_files_hold_what_the_page_shows(found: Findings) -> None:
-    write(found, took=90.0)
-    report = found.plan.settings.report
+def test_files_hold_what_the_page_shows(found: Findings, written: Path) -> None:
+    report = written
     data = json.loads(report.with_suffix(".json").read_text())
     assert [v["word"] for v in data["verdicts"]] == [v.word for v in found.verdicts]
     assert len(data["runs"]) == len(found.runs)
@@ -307,7 +306,7 @@ def test_files_hold_what_the_page_shows(found: Findings) -> None:
         own = next(s for s in found.online[FINE].scores if s.metric == "zonal-mean temperature")
         assert float(got) == pytest.approx(own.distance)
         assert file["ua"].dims == ("ensemble", "plev", "lat")
-    text = report.read_text()
+    text = written.read_text()
     assert "commit 0123abc" in text
     assert "seeds 1-8" in text
     assert text.count("<figcaption>") == text.count(stamp(found, 90.0)) - 1  # under each picture
