@@ -28,6 +28,7 @@ from pydantic import (
     model_validator,
 )
 
+from coupler.input.forcing import Forcing
 from coupler.interface.errors import BadValue, ConfigError, Problem, nearest
 from coupler.interface.units import Unit
 from coupler.where import Place
@@ -216,6 +217,9 @@ class Case(_Section):
     surface: BesideChoice | None = None
     boundary: dict[str, Source] = {}
     initial: InitialState | None = None
+    branch: str | None = None
+    """Folder, relative to the case, of a run whose newest restart this one begins with."""
+    forcing: dict[str, Forcing] = {}
     output: OutputConfig = OutputConfig()
     restart: RestartConfig = RestartConfig()
     plugins: list[str] = []

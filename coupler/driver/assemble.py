@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +30,10 @@ from coupler.driver.discovery import bundle_path, discover, find_scheme
 from coupler.driver.given import Boundary, Start, initial_state_of, read_files, read_on_first
 from coupler.driver.levels import level_problems
 from coupler.driver.links import Coupling
-from coupler.driver.negotiate import STATIC, Plan, negotiate
+from coupler.driver.negotiate import STATIC, Plan, negotiate, unread
 from coupler.driver.places import Elsewhere, place_of, place_problems
 from coupler.driver.suite import Process, Suite, flat
+from coupler.input.forcing import Series, read_forcings
 from coupler.interface.component import (
     Array,
     ColumnModel,
@@ -64,6 +66,8 @@ class Assembly:
     steps_per_day: float
     elsewhere: Elsewhere
     """What runs in other processes."""
+    forcings: Mapping[str, Series] = field(default_factory=dict)
+    """What the case prescribes in time, by field."""
     advice: Sequence[Problem] = ()
     """What a user should hear although nothing is wrong."""
 
@@ -82,6 +86,7 @@ class _Draft:
     plans: list[Plan] = field(default_factory=list)
     components: dict[tuple[str, str], Tendency | Diagnostic] = field(default_factory=dict)
     boundary: Boundary = field(default_factory=dict)
+    forcings: dict[str, Series] = field(default_factory=dict)
     start_from: Start | None = None
     """What makes the initial state from the case's file."""
     failed: list[str] = field(default_factory=list)
@@ -173,11 +178,18 @@ def _draft(case: Case, base: Path, record: Sequence[str], parallel: Parallel = A
         parallel, lambda: read_files(case, base, draft.models, complete, draft.start_from)
     )
     draft.problems += found
+    end = None if draft.start is None else draft.start + timedelta(days=case.days)
+    draft.forcings, found = from_first(
+        parallel, lambda: read_forcings(case.forcing, base, draft.start, end)
+    )
+    draft.problems += found
+    draft.problems += unread(case.forcing, draft.plans)
     atmosphere = draft.models.get("atmosphere")
     if atmosphere is None:
         return draft
     offered = [f.name for f in atmosphere.provides]
     offered += atmosphere.tracers if isinstance(atmosphere, ColumnModel) else ()
+    offered += case.forcing
     others = {n: type(m) for n, m in draft.models.items() if n != "atmosphere"}
     draft.problems += negotiate(
         draft.plans,
@@ -395,6 +407,9 @@ def _bind(draft: _Draft, elsewhere: Elsewhere) -> Assembly:
     for model in others.values():
         for f in model.provides:
             suite.pool.setdefault(f.name, host.empty("column"))
+    for name, series in draft.forcings.items():
+        suite.pool[name] = host.empty("column")
+        suite.pool[name].fill(series.at(clock.now.date))
     dt = atmosphere.dt
     together(draft.parallel, lambda: _bind_schemes(draft, suite, host, dt, elsewhere))
     elsewhere.complete()
@@ -419,6 +434,7 @@ def _bind(draft: _Draft, elsewhere: Elsewhere) -> Assembly:
         steps_per_day=86400.0 / atmosphere.dt,
         advice=[*(a for model in draft.models.values() for a in model.advice()), *draft.said],
         elsewhere=elsewhere,
+        forcings=draft.forcings,
     )
 
 

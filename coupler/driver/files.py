@@ -165,6 +165,7 @@ def atmosphere_fields(model: Assembly) -> dict[str, tuple[Field, Array]]:
     """Every field of the atmosphere that can be written, with its live array."""
     live = {n: (FIELDS[n], a) for n, a in model.atmosphere.columns().items() if n in FIELDS}
     names = [f.name for c in model.couplings.values() for f in c.model.provides]
+    names += model.forcings
     live |= {n: (FIELDS[n], model.suite.pool[n]) for n in names if n in FIELDS}
     return live | model.suite.outputs()
 

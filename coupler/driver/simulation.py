@@ -25,6 +25,7 @@ import numpy as np
 from coupler.config import read_yaml, validate, with_changes
 from coupler.driver import loop
 from coupler.driver.assemble import Assembly, assemble
+from coupler.driver.branch import begin_from, read_branch
 from coupler.driver.files import Files, unknown_fields
 from coupler.driver.info import machine, versions
 from coupler.driver.recording import record_problems
@@ -152,6 +153,10 @@ class Simulation:
         )
         if resume and from_first(parallel, folder.has_restart):
             simulation._found = simulation._restart()
+        if simulation._found is None:
+            other = read_branch(model.case, base, parallel)
+            if other is not None:
+                begin_from(simulation._memory, other, parallel)
         for advice in model.advice if simulation._first else ():
             _log.warning("isthmus: warning: %s", advice)
         wrong = unknown_fields(model)
@@ -255,11 +260,23 @@ class Simulation:
     def _explained(self, error: UnstableError) -> Sequence[Problem]:
         """Problems of an unstable step, with the component when the dynamics could not know it."""
         if any(p.what in (BLEW_UP, NOT_FINITE) for p in error.problems):
-            return error.problems
+            return [*error.problems, *self._strain(error.problems[0])]
         m, step = self.model, self.model.clock.now.step + 1
         date = m.clock.start + timedelta(seconds=step * m.clock.step_length)
         own = self._watch.explain(step, date)
-        return [min(self._parallel.collect(own), key=lambda p: p.found.endswith(DYNAMICS))]
+        worst = min(self._parallel.collect(own), key=lambda p: p.found.endswith(DYNAMICS))
+        return [worst, *self._strain(worst)]
+
+    def _strain(self, problem: Problem) -> list[Problem]:
+        """What the dynamics say of the last state that was finite, when they are to blame."""
+        atmosphere = self.model.atmosphere
+        kept = (snapshot.memories["atmosphere"] for snapshot in reversed(self._good))
+        for memory in (atmosphere.memory(), *kept) if problem.found.endswith(DYNAMICS) else ():
+            found = self._parallel.collect(atmosphere.strain(memory))
+            known = [f for f in found if f is not None]
+            if len(known) == len(found):
+                return [max(known, key=lambda f: f[0])[1]]
+        return []
 
     def _begin(self) -> None:
         if self._begun:

@@ -392,6 +392,15 @@ class ColumnModel(Model):
         """Global integrals for the budget file: value, units and long name by name."""
         return {}
 
+    def strain(self, memory: Mapping[str, Array]) -> tuple[float, Problem] | None:
+        """How close the state in `memory` was to what a step can follow.
+
+        Returns:
+            a number that grows with the danger, and words that name the level; None when it is not
+            known, or the state not finite.
+        """
+        return None
+
     @abstractmethod
     def advance(self, tendencies: Mapping[str, Array]) -> None:
         """One step with physics `tendencies` of ``ua va ta hus`` and tracers [SI per s]."""

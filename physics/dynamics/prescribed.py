@@ -51,6 +51,7 @@ class Numbers:
     Attributes:
         l1, l2, linf: normalized errors of Williamson et al. (1992) [1].
         low, high: least and greatest value at any step [1].
+        beyond: how far these are outside the values that it began with [1].
         drift: relative change of its mass [1].
     """
 
@@ -59,6 +60,7 @@ class Numbers:
     linf: float
     low: float
     high: float
+    beyond: float
     drift: float
 
 
@@ -212,7 +214,13 @@ class Flow:
             drift = self.mass(after) / self.mass(before) - 1.0
             found.append(
                 Numbers(
-                    l1=l1, l2=l2, linf=linf, low=float(low[n]), high=float(high[n]), drift=drift
+                    l1=l1,
+                    l2=l2,
+                    linf=linf,
+                    low=float(low[n]),
+                    high=float(high[n]),
+                    beyond=float(max(before.min() - low[n], high[n] - before.max())),
+                    drift=drift,
                 )
             )
         return found, q
