@@ -320,10 +320,8 @@ def with_changes(
 def _swapped(old: Any, scheme: str) -> dict[str, Any]:
     if not isinstance(old, Mapping):
         return {"scheme": scheme, "reference": {"scheme": old}}
-    new = {
-        k: v for k, v in old.items() if k in ("mode", "interval", "weight", "top", "lag", "beside")
-    }
     own = set(SchemeChoice.model_fields) - {"scheme", "parameters"}
+    new = {k: v for k, v in old.items() if k in own - {"reference"}}
     reference = {k: v for k, v in old.items() if k not in own}
     return {"scheme": scheme, **new, "reference": reference}
 
@@ -395,18 +393,12 @@ def _prune(data: Any, loc: Sequence[str | int]) -> None:
 
 
 _IN_WORDS = {
-    "int_type": "a whole number",
-    "int_parsing": "a whole number",
-    "int_from_float": "a whole number",
-    "float_type": "a number",
-    "float_parsing": "a number",
+    **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "a whole number"),
+    **dict.fromkeys(("float_type", "float_parsing"), "a number"),
     "finite_number": "a finite number",
-    "bool_type": "true or false",
-    "bool_parsing": "true or false",
+    **dict.fromkeys(("bool_type", "bool_parsing"), "true or false"),
     "list_type": "a list",
-    "dict_type": "a mapping of keys",
-    "model_type": "a mapping of keys",
-    "model_attributes_type": "a mapping of keys",
+    **dict.fromkeys(("dict_type", "model_type", "model_attributes_type"), "a mapping of keys"),
 }
 """What pydantic's kinds of error expect, in a user's words; it words others well itself."""
 

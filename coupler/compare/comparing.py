@@ -37,6 +37,9 @@ def add_arguments(commands: Any) -> None:
     runs.add_argument(
         "--skip-days", type=float, default=0.0, help="days at the start of both to leave out"
     )
+    runs.add_argument(
+        "--anyway", action="store_true", help="although calendars, starts or units differ"
+    )
     for kind, text in _KINDS.items():
         _study(kinds.add_parser(kind, help=text, description=text, epilog=_EXAMPLES,
                                 formatter_class=raw))  # fmt: skip
@@ -93,7 +96,9 @@ def run(args: argparse.Namespace) -> int:
     if args.kind == "runs":
         from coupler.compare.report import compare_runs
 
-        compare_runs(args.first, args.second, args.report, spinup_days=args.skip_days)
+        compare_runs(
+            args.first, args.second, args.report, spinup_days=args.skip_days, anyway=args.anyway
+        )
     else:
         from coupler.compare.pages import compare
         from coupler.compare.study import Settings

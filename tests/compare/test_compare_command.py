@@ -7,7 +7,9 @@ from pathlib import Path
 import netCDF4
 import numpy as np
 import pytest
+import torch
 import yaml
+from spoil_bundle import spoil
 from tiny import COUPLED, changed, write_case
 
 from coupler.cli import main
@@ -16,7 +18,9 @@ from coupler.compare.answers import on_recording
 from coupler.compare.candidates import fingerprint, parse, process_of
 from coupler.compare.study import Settings, plan
 from coupler.driver.assemble import check
+from coupler.driver.discovery import bundle_path
 from coupler.interface.errors import ConfigError, DataError
+from emulators.bundle import load_bundle
 
 SCHEMES = '''
 """A scheme that pushes so hard that no atmosphere stands it."""
@@ -189,3 +193,19 @@ def test_a_run_that_was_killed_is_missing_and_not_kept(tmp_path: Path) -> None:
     assert jobs._reason(told) == "one thing"
     assert jobs._reason(["Killed"]) == "Killed"
     assert jobs._reason([]) == ""
+
+
+def test_a_spoilt_bundle_is_whole_and_as_bad_as_was_asked(tmp_path: Path) -> None:
+    source = bundle_path("gw_column", tmp_path)
+    assert source is not None
+    good = load_bundle(source)
+    inputs = {c.name: good.reference[f"input.{c.name}"] for c in good.spec.inputs}
+    out = {c.name: good.reference[f"output.{c.name}"] for c in good.spec.outputs}
+    strong = load_bundle(spoil(source, tmp_path / "strong", drag=5.0))
+    turned = load_bundle(spoil(source, tmp_path / "turned", flip=True))
+    for name, values in out.items():
+        # float32 sums, in the order of another batch at the worst
+        torch.testing.assert_close(strong.network(inputs)[name], 5.0 * values, rtol=1e-4, atol=1e-6)
+        flipped = torch.flip(values, dims=(0,))
+        torch.testing.assert_close(turned.network(inputs)[name], flipped, rtol=1e-4, atol=1e-6)
+    assert strong.spec.name == "strong"

@@ -12,6 +12,7 @@ from made_up_run import write_run
 from made_up_study import FACTOR, FINE, MEMBERS, RECORDS, STRONG, made_up_study
 
 from coupler.compare import metrics, online, starts
+from coupler.compare.candidates import BASELINE
 from coupler.compare.findings import Findings, examine
 from coupler.compare.jobs import MISSING
 from coupler.compare.pages import dataset, page, stamp, terminal
@@ -260,6 +261,38 @@ def test_somebodys_file_is_read_by_standard_names_units_and_order(
     foreign.rename({"latitude": "y"}).drop_vars("y").to_netcdf(tmp_path / "flat.nc")
     with pytest.raises(DataError, match=r"missing axis of a reference: .*: lat"):
         read_foreign(tmp_path / "flat.nc", sample)
+
+
+def test_somebodys_file_takes_the_place_of_the_reference(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("coupler.compare.drawings.gallery", lambda found: [])
+    plan, runs = made_up_study(tmp_path, members=2)
+    s = read_run(write_run(tmp_path / "truth", seed=77, records=13), "truth")
+    dims = ("time", "plev", "lat", "lon")
+    truth = xr.Dataset(
+        {n: (dims, x) for n, x in s.deep.items()},
+        coords={"time": ("time", np.arange(13.0), {"units": "days since 1979-01-01"}),
+                "plev": ("plev", s.levels, {"units": "Pa"}), "lat": s.lat, "lon": s.lon},
+    )  # fmt: skip
+    truth.to_netcdf(tmp_path / "truth.nc")
+    runs = [r for r in runs if r.job.candidate != "reference"]
+    strong = next(c for c in plan.candidates if c.name == STRONG)
+    plan = replace(
+        plan,
+        settings=replace(plan.settings, truth=tmp_path / "truth.nc"),
+        candidates=(plan.candidates[0], replace(strong, name=BASELINE)),
+    )
+    runs = [
+        replace(r, job=replace(r.job, candidate=BASELINE)) if r.job.candidate == STRONG else r
+        for r in runs
+    ]
+    got = examine(plan, runs)
+    assert got.online[FINE].reference_members == 2  # thirteen days in pieces of six
+    s_of = {x.metric: x.similarity for x in got.online[FINE].scores}
+    assert s_of["zonal-mean zonal wind"] > 0.5  # the baseline's jets stand elsewhere
+    assert "truth.nc" in page(got)
+    assert got.shadow == {}
 
 
 def test_all_that_differs_between_runs_is_listed_at_once(sample: Sample) -> None:
