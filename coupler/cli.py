@@ -170,13 +170,12 @@ def _parser() -> argparse.ArgumentParser:
         help="sections: zonal-mean wind, temperature and drag (default); qbo: wind over the "
         "equator against time and height, beside the observed one; height, vorticity: maps of one "
         "layer of fluid; pressure, precipitation, and temperature, wind, height at a --level: maps "
-        "of an atmosphere",
+        "of an atmosphere; tracer: maps of the tracer --name",
     )
+    plot.add_argument("--name", default="", help="of a tracer")
     plot.add_argument("--out", type=Path, metavar="FILE.png", help="default: plot.png")
     plot.add_argument("--skip-days", type=float, default=0.0, help="days at the start to leave out")
-    plot.add_argument(
-        "--days", type=float, nargs="+", default=[], help="of maps (default: three of the run)"
-    )
+    plot.add_argument("--days", type=float, nargs="+", default=[], help="of maps (default: three)")
     plot.add_argument("--level", type=float, metavar="HPA", help="pressure of maps [hPa]")
     plot.add_argument(
         "--observed", type=Path, help="table of observed equatorial winds (default: the data store)"
@@ -351,7 +350,7 @@ def _run(args: argparse.Namespace) -> int:
     finally:
         simulation.close()
     if not args.quiet:
-        for line in simulation.model.elsewhere.who_waited():
+        for line in simulation.closing_lines():
             print(line)
     return 0
 
@@ -433,6 +432,7 @@ def _plot(args: argparse.Namespace) -> int:
         observed=args.observed,
         days=args.days,
         level=level,
+        name=args.name,
     )
     print(f"picture written to {out}")
     return 0

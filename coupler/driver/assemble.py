@@ -32,6 +32,7 @@ from coupler.driver.levels import level_problems
 from coupler.driver.links import Coupling
 from coupler.driver.negotiate import STATIC, Plan, negotiate, unread
 from coupler.driver.places import Elsewhere, place_of, place_problems
+from coupler.driver.spent import Spent
 from coupler.driver.suite import Process, Suite, flat
 from coupler.input.forcing import Series, read_forcings
 from coupler.interface.component import (
@@ -66,6 +67,8 @@ class Assembly:
     steps_per_day: float
     elsewhere: Elsewhere
     """What runs in other processes."""
+    spent: Spent
+    """Where the time goes."""
     forcings: Mapping[str, Series] = field(default_factory=dict)
     """What the case prescribes in time, by field."""
     advice: Sequence[Problem] = ()
@@ -320,17 +323,12 @@ def _add_plan(
             )
         )
         return None
-    label, own = label or _label(choice.scheme, draft.base), label
+    if label and (process, label) in draft.components:
+        where = f"{process}.beside.{label}"
+        remedy = "choose another: a scheme of the process has it already"
+        draft.problems.append(Problem(what="a name for two schemes", name=where, remedy=remedy))
+    label = label or _label(choice.scheme, draft.base)
     if (process, label) in draft.components:
-        if own:
-            draft.problems.append(
-                Problem(
-                    what="a name for two schemes",
-                    name=f"{process}.beside.{label}",
-                    found="the scheme beside it has this name already",
-                    remedy="choose another name",
-                )
-            )
         label += "_reference"
     draft.components[process, label] = component
     cls = type(component)
@@ -403,7 +401,8 @@ def _bind(draft: _Draft, elsewhere: Elsewhere) -> Assembly:
         seed=case.seed,
         static=_static(atmosphere.grid.part(rows.own), columns, own, dtype),
     )
-    suite = Suite(host, columns)
+    spent = Spent()
+    suite = Suite(host, columns, spent)
     for model in others.values():
         for f in model.provides:
             suite.pool.setdefault(f.name, host.empty("column"))
@@ -421,6 +420,8 @@ def _bind(draft: _Draft, elsewhere: Elsewhere) -> Assembly:
             rows,
             {p.name: suite.pool[p.name] for p in model.receives if p.name in suite.pool},
             {f.name: suite.pool[f.name] for f in model.provides},
+            account=f"{name}={getattr(case, name).scheme}",
+            spent=spent,
         )
         for name, model in others.items()
     }
@@ -434,6 +435,7 @@ def _bind(draft: _Draft, elsewhere: Elsewhere) -> Assembly:
         steps_per_day=86400.0 / atmosphere.dt,
         advice=[*(a for model in draft.models.values() for a in model.advice()), *draft.said],
         elsewhere=elsewhere,
+        spent=spent,
         forcings=draft.forcings,
     )
 
