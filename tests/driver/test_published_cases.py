@@ -61,7 +61,7 @@ def test_the_commands_of_a_description_are_found():
     found = pictures(FOLDER / "jablonowski_williamson_2006_t42.yaml")
     assert found[0][:2] == ["--kind", "pressure"]
     assert without_days(found[0]) == ["--kind", "pressure"]
-    assert len(CASES) >= 18
+    assert len(CASES) >= 20
 
 
 def test_the_levels_of_dcmip_2012_2_0_0_are_equal_steps_of_height():
