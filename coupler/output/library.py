@@ -33,11 +33,11 @@ def opened(path: Path, mode: Any = "r", **how: Any) -> Iterator[Any]:
 def lazy(path: Path) -> xr.Dataset:
     """A file as an xarray dataset with decoded times, read when its values are asked for."""
     import xarray as xr  # a run does without it, and it takes half a second
-    from xarray.backends import CachingFileManager, NetCDF4DataStore
 
-    lock: Any = _LOCK
+    backends: Any = xr.backends
     with _LOCK:
-        file = CachingFileManager(netCDF4.Dataset, str(path.absolute()), mode="r", lock=lock)
+        how = {"mode": "r", "lock": _LOCK}
+        file = backends.CachingFileManager(netCDF4.Dataset, str(path.absolute()), **how)
+        store = backends.NetCDF4DataStore(file, lock=_LOCK)
         coder = xr.coders.CFDatetimeCoder(use_cftime=True)
-        store: Any = NetCDF4DataStore(file, lock=lock)
         return xr.open_dataset(store, decode_times=coder)
