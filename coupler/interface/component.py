@@ -293,6 +293,9 @@ class Tendency(Component, ABC):
     """Default time between calls [s]; None: every step. In between, the last result is applied."""
     fills: ClassVar[bool] = False
     """Whether `compute` writes every element of every output; they are then not zeroed before."""
+    reach: int | None = None
+    """How many of the uppermost levels it looks at and may change, once set up; None: all. Below,
+    winds and temperatures may be those of another moment, and tendencies stay zero as given."""
 
     def setup(self, host: Host) -> None:
         """Called once before the first step: allocate and precompute here."""
