@@ -6,7 +6,7 @@ r"""The two-scale model of Lorenz (1996) as the smallest host of parameterizatio
 
 in units of five days, the time in which errors of the atmosphere's large scales fade in it. With
 ``fast: true`` both scales are stepped: the truth. Without it U is what a scheme of the process
-``subgrid`` gives as a tendency of ``x_slow``: `physics.dynamics.lorenz96_closures`. The step is that
+``subgrid`` gives as a tendency of ``x_slow``: `physics.dynamics.lorenz96_closures`. Steps are those
 of Runge and Kutta, fourth order; a scheme's tendency is held through a step, the fast scale takes
 several steps in one of the slow.
 
