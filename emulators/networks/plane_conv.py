@@ -114,8 +114,7 @@ class PlaneConv(Network):
         n = self.config.nx
         x = torch.cat([inputs[name].to(torch.float32) for name in self.names])
         x = x.view(x.shape[0], -1, n, n).transpose(0, 1)
-        found: Tensor = (x - self.in_mean) / self.in_scale
-        return found
+        return (x - self.get_buffer("in_mean")) / self.get_buffer("in_scale")
 
     def normalized(self, inputs: Mapping[str, Tensor]) -> Tensor:
         """Normalized tendencies, shape [level, outputs x column]."""
@@ -126,6 +125,7 @@ class PlaneConv(Network):
         self, inputs: Mapping[str, Tensor], out: Mapping[str, Tensor] | None = None
     ) -> dict[str, Tensor]:
         """Tendencies by output name, shape [level, column], written to `out` where given."""
-        y = (self.planes(self.stacked(inputs)) * self.out_scale).transpose(0, 1).flatten(1)
+        y = self.planes(self.stacked(inputs)) * self.get_buffer("out_scale")
+        y = y.transpose(0, 1).flatten(1)
         parts = zip(self.outputs, y.chunk(len(self.outputs)), strict=True)
         return {n: p.contiguous() if out is None else out[n].copy_(p) for n, p in parts}

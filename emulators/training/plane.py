@@ -88,7 +88,7 @@ def train_plane(
     network = PlaneConv(spec, PlaneConv.Config.model_validate(spec.architecture.config))
     columns = {n: f.reshape(f.shape[0], -1) for n, f in inputs.items()}
     x = network.stacked(columns).contiguous()
-    y = target.transpose(0, 1).float() / network.out_scale
+    y = target.transpose(0, 1).float() / network.get_buffer("out_scale")
     adam = torch.optim.Adam(network.parameters(), lr=recipe.learning_rate)
     batches = -(-len(x) // recipe.batch)
     cycle = torch.optim.lr_scheduler.OneCycleLR(
@@ -98,7 +98,9 @@ def train_plane(
     network.train()
     for epoch in range(recipe.epochs):
         total = 0.0
-        for chosen in torch.randperm(len(x), generator=order).split(recipe.batch):
+        shuffled = torch.randperm(len(x), generator=order)
+        for i in range(batches):
+            chosen = shuffled[i * recipe.batch : (i + 1) * recipe.batch]
             adam.zero_grad()
             loss = (network.planes(x[chosen]) - y[chosen]).square().mean()
             loss.backward()  # type: ignore[no-untyped-call]

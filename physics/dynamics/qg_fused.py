@@ -151,7 +151,7 @@ class Stepper:
         self._k = core.ik.imag[0].numpy()
         self._l = core.il.imag[:, 0].numpy()
         self._inverse = core._inverse.numpy()
-        self._factor = -np.array(core.config.pv_gradients, kind)
+        self._factor = np.array([-g for g in core.config.pv_gradients], kind)
         drag = core.config.rek * core.k2
         self._drag = torch.stack([torch.zeros_like(drag), drag]).numpy()
         self._mean = np.array([core.config.u1, core.config.u2], kind)
@@ -211,6 +211,7 @@ class Stepper:
         weights = np.zeros(3, self._mean.dtype)
         known = _BASHFORTH[self._count]
         weights[: len(known)] = self.core.config.dt * np.array(known)
+        rate, last, before = (_pairs(self._rates[(self._newest - i) % 3]) for i in range(3))
         forward(
             _pairs(self.qh),
             _pairs(self._fluxes),
@@ -218,7 +219,9 @@ class Stepper:
             _pairs(self._none if pushed is None else pushed),
             self._k,
             self._l,
-            *(_pairs(self._rates[(self._newest - i) % 3]) for i in range(3)),
+            rate,
+            last,
+            before,
             weights,
             self._filter,
         )
