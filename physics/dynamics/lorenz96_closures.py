@@ -120,8 +120,8 @@ class Polynomial(Tendency):
 
     def compute(self, x: Arrays, tend: Arrays, flux: Arrays, diag: Arrays, now: Now) -> None:
         """The tendency of X [s-1]."""
-        tend.x_slow[:] = np.polynomial.polynomial.polyval(x.x_slow, self.p.coefficients)
-        tend.x_slow /= TIME_UNIT
+        found = np.polynomial.polynomial.polyval(x.x_slow, self.p.coefficients)
+        tend.x_slow[:] = found / TIME_UNIT
 
 
 @scheme("subgrid", "polynomial_ar1")
