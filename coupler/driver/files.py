@@ -163,7 +163,7 @@ class Files:
             means.write(t0, t1)
         state = dict(numbers)
         globe = self._model.atmosphere.grid
-        numbers |= area_means(self._means["atmosphere"].whole, self._live, globe)
+        numbers |= area_means(self._means["atmosphere"].flat, self._live, globe)
         for name, value in self.residuals.close(state, numbers, t1 - t0).items():
             numbers[name] = (value, *RESIDUALS[name])
         self._series.append(t1 / 86400.0, numbers | more)

@@ -39,6 +39,7 @@ from coupler.interface.errors import ConfigError, CouplerError, Problem, Unstabl
 from coupler.interface.parallel import ALONE, Parallel
 from coupler.output import restart
 from coupler.output.folder import RunFolder, write_json, write_whole
+from coupler.output.library import lazy
 from coupler.output.netcdf import run_attributes
 from coupler.output.progress import RunProgress
 from coupler.parallel import threads
@@ -415,11 +416,7 @@ class Simulation:
 
     def dataset(self, which: str = "atmosphere") -> xr.Dataset:
         """The run's output: ``atmosphere``, ``surface`` or ``budgets``."""
-        import xarray as xr  # a run does without it, and it takes half a second
-
-        path = self.folder.path / f"{which}.nc"
-        coder = xr.coders.CFDatetimeCoder(use_cftime=True)
-        return xr.open_dataset(path, decode_times=coder)
+        return lazy(self.folder.path / f"{which}.nc")
 
     def describe(self) -> str:
         """The set-up in one sentence."""
