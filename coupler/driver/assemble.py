@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +30,11 @@ from coupler.driver.discovery import bundle_path, discover, find_scheme
 from coupler.driver.given import Boundary, Start, initial_state_of, read_files, read_on_first
 from coupler.driver.levels import level_problems
 from coupler.driver.links import Coupling
-from coupler.driver.negotiate import STATIC, Plan, negotiate
+from coupler.driver.negotiate import STATIC, Plan, negotiate, unread
 from coupler.driver.places import Elsewhere, place_of, place_problems
+from coupler.driver.spent import Spent
 from coupler.driver.suite import Process, Suite, flat
+from coupler.input.forcing import Series, read_forcings
 from coupler.interface.component import (
     Array,
     ColumnModel,
@@ -64,6 +67,10 @@ class Assembly:
     steps_per_day: float
     elsewhere: Elsewhere
     """What runs in other processes."""
+    spent: Spent
+    """Where the time goes."""
+    forcings: Mapping[str, Series] = field(default_factory=dict)
+    """What the case prescribes in time, by field."""
     advice: Sequence[Problem] = ()
     """What a user should hear although nothing is wrong."""
 
@@ -82,6 +89,7 @@ class _Draft:
     plans: list[Plan] = field(default_factory=list)
     components: dict[tuple[str, str], Tendency | Diagnostic] = field(default_factory=dict)
     boundary: Boundary = field(default_factory=dict)
+    forcings: dict[str, Series] = field(default_factory=dict)
     start_from: Start | None = None
     """What makes the initial state from the case's file."""
     failed: list[str] = field(default_factory=list)
@@ -173,11 +181,18 @@ def _draft(case: Case, base: Path, record: Sequence[str], parallel: Parallel = A
         parallel, lambda: read_files(case, base, draft.models, complete, draft.start_from)
     )
     draft.problems += found
+    end = None if draft.start is None else draft.start + timedelta(days=case.days)
+    draft.forcings, found = from_first(
+        parallel, lambda: read_forcings(case.forcing, base, draft.start, end)
+    )
+    draft.problems += found
+    draft.problems += unread(case.forcing, draft.plans)
     atmosphere = draft.models.get("atmosphere")
     if atmosphere is None:
         return draft
     offered = [f.name for f in atmosphere.provides]
     offered += atmosphere.tracers if isinstance(atmosphere, ColumnModel) else ()
+    offered += case.forcing
     others = {n: type(m) for n, m in draft.models.items() if n != "atmosphere"}
     draft.problems += negotiate(
         draft.plans,
@@ -282,6 +297,8 @@ def _plan(draft: _Draft, process: str, choice: SchemeChoice) -> None:
         other = _add_plan(draft, process, choice.reference, plain=not acts, called=not acts)
         if own is not None and hasattr(own, "fallback"):
             own.fallback = other
+    for name, other_choice in choice.beside.items():
+        _add_plan(draft, process, other_choice, plain=False, called=True, label=name)
 
 
 def _add_plan(
@@ -292,6 +309,7 @@ def _add_plan(
     plain: bool,
     called: bool,
     weights: bool = True,
+    label: str = "",
 ) -> Component | None:
     component = draft.build(process, choice, weights=weights)
     if component is None:
@@ -305,7 +323,11 @@ def _add_plan(
             )
         )
         return None
-    label = _label(choice.scheme, draft.base)
+    if label and (process, label) in draft.components:
+        where = f"{process}.beside.{label}"
+        remedy = "choose another: a scheme of the process has it already"
+        draft.problems.append(Problem(what="a name for two schemes", name=where, remedy=remedy))
+    label = label or _label(choice.scheme, draft.base)
     if (process, label) in draft.components:
         label += "_reference"
     draft.components[process, label] = component
@@ -379,10 +401,14 @@ def _bind(draft: _Draft, elsewhere: Elsewhere) -> Assembly:
         seed=case.seed,
         static=_static(atmosphere.grid.part(rows.own), columns, own, dtype),
     )
-    suite = Suite(host, columns)
+    spent = Spent()
+    suite = Suite(host, columns, spent)
     for model in others.values():
         for f in model.provides:
             suite.pool.setdefault(f.name, host.empty("column"))
+    for name, series in draft.forcings.items():
+        suite.pool[name] = host.empty("column")
+        suite.pool[name].fill(series.at(clock.now.date))
     dt = atmosphere.dt
     together(draft.parallel, lambda: _bind_schemes(draft, suite, host, dt, elsewhere))
     elsewhere.complete()
@@ -394,6 +420,8 @@ def _bind(draft: _Draft, elsewhere: Elsewhere) -> Assembly:
             rows,
             {p.name: suite.pool[p.name] for p in model.receives if p.name in suite.pool},
             {f.name: suite.pool[f.name] for f in model.provides},
+            account=f"{name}={getattr(case, name).scheme}",
+            spent=spent,
         )
         for name, model in others.items()
     }
@@ -407,6 +435,8 @@ def _bind(draft: _Draft, elsewhere: Elsewhere) -> Assembly:
         steps_per_day=86400.0 / atmosphere.dt,
         advice=[*(a for model in draft.models.values() for a in model.advice()), *draft.said],
         elsewhere=elsewhere,
+        spent=spent,
+        forcings=draft.forcings,
     )
 
 
@@ -450,7 +480,9 @@ def _bind_schemes(draft: _Draft, suite: Suite, host: Host, dt: float, elsewhere:
             bounds.append(bound)
             if plan.plain:
                 suite.pool.update(bound.diag.items())
-            if choice.mode == "blend":
+            if plan.label in choice.beside:
+                weights.append(0.0)
+            elif choice.mode == "blend":
                 weight = choice.weight
                 weights.append(_complement(weight) if weights else weight)
             else:

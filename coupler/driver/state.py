@@ -52,8 +52,12 @@ class Memory:
         if restart is not None:
             part.restore(self._own(name, part, restart))
 
-    def take(self) -> Snapshot:
-        """A copy of everything."""
+    def take(self, into: Snapshot | None = None) -> Snapshot:
+        """A copy of everything.
+
+        Args:
+            into: an older copy that nobody needs any more; its memory is used again.
+        """
         now = self._clock.now
         return Snapshot(
             moment=Moment(
@@ -64,18 +68,31 @@ class Memory:
                 seconds=now.seconds,
             ),
             memories={
-                part: {name: np.array(a, copy=True) for name, a in holder.memory().items()}
+                part: _copies(holder.memory(), into.memories.get(part, {}) if into else {})
                 for part, holder in self._parts.items()
             },
         )
 
-    def put(self, restart: Restart) -> None:
-        """Gives everything back to its owner.
+    def misfits(self, restart: Restart) -> list[str]:
+        """What this run remembers that a restart has not, or in another shape: ``name: found``."""
+        wrong, spread = [], self.spread() if self._parallel.size > 1 else {}
+        for part, holder in self._parts.items():
+            found, ways = restart.memory(part), spread.get(part, {})
+            for name, array in holder.memory().items():
+                shape = ways[name].shape(array) if name in ways else np.shape(array)
+                if name not in found:
+                    wrong.append(f"{part}/{name}: no such array")
+                elif found[name].shape != shape:
+                    wrong.append(f"{part}/{name}: the shape {found[name].shape}, not {shape},")
+        return wrong
+
+    def put(self, restart: Restart, *, step: int | None = None) -> None:
+        """Gives everything back to its owner, at the restart's step or another one.
 
         Raises:
             DataError: when the model remembers other things than the restart holds.
         """
-        self._clock.set(restart.moment.step)
+        self._clock.set(restart.moment.step if step is None else step)
         for part, holder in self._parts.items():
             try:
                 holder.restore(self._own(part, holder, restart))
@@ -124,6 +141,18 @@ class Memory:
         for n, array in given.items():
             ways[n].from_first(found.get(n), array)
         return given
+
+
+def _copies(memory: Mapping[str, Array], room: Mapping[str, Array]) -> dict[str, Array]:
+    """Copies of arrays, in the memory of others where these have the same form."""
+    copies = {}
+    for name, array in memory.items():
+        copies[name] = copy = room.get(name, np.empty(0))
+        if copy.shape == array.shape and copy.dtype == array.dtype:
+            np.copyto(copy, array)
+        else:
+            copies[name] = np.array(array, copy=True)
+    return copies
 
 
 def _decisive(case: Case) -> dict[str, Any]:
