@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from coupler.interface.component import Array, Arrays, Host, Now, Port, Tendency
-from coupler.interface.errors import ContractError, CouplerError, Problem, nearest
+from coupler.interface.errors import ContractError, CouplerError, Problem, UnstableError, nearest
 from coupler.interface.fields import COLUMN, FIELDS, INTERFACE, LEVEL, STATE, TENDENCY_UNITS, Field
 from coupler.interface.registry import scheme
 from coupler.interface.units import conversion, convertible
@@ -274,6 +274,13 @@ class SymplCall:
             columns = slice(start, min(start + self.width, self._host.ncol))
             for handed, array in arrays:
                 handed.take(array, columns)
+                if not np.isfinite(handed.array).all():  # compiled code may look up tables by it
+                    raise UnstableError.of(
+                        "an input that is not finite",
+                        f"{handed.ours} of {type(self.component).__name__}",
+                        found=f"step {now.step}, date {now.date}",
+                        remedy="shorten the step, or swap what gives it",
+                    )
             extra = (dt.timedelta(seconds=now.dt),) if takes_time else ()
             found = self.component.array_call(self._state, *extra)
             first, second = found if isinstance(found, tuple) else ({}, found)

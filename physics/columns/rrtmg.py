@@ -161,7 +161,7 @@ class Rrtmg(Tendency):
 
     def compute(self, x: Arrays, tend: Arrays, flux: Arrays, diag: Arrays, now: Now) -> None:
         own, given, host = self._own, self._flux, self._host
-        own["co2"].fill(x.co2[0] if "co2" in x else 1e-6 * self.p.co2)
+        own["co2"][...] = x.co2 if "co2" in x else 1e-6 * self.p.co2
         ozone_fraction(x.phalf, self.p.ozone, host.planet.gravity, own["ozone"])
         np.maximum(x.hus, 0.0, out=own["humidity"])
         q = self._sun.shine(x, now)

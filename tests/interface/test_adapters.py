@@ -20,7 +20,7 @@ from coupler.driver.discovery import discover
 from coupler.interface.adapters import from_function, from_module
 from coupler.interface.component import Arrays, Host, Now, reads
 from coupler.interface.constants import Planet
-from coupler.interface.errors import ConfigError, ContractError
+from coupler.interface.errors import ConfigError, ContractError, UnstableError
 from coupler.interface.fields import FIELDS, LEVEL, Field
 from coupler.interface.grid import Grid, HybridLevels
 from coupler.interface.registry import SCHEMES
@@ -217,6 +217,13 @@ def test_what_nothing_gives_and_what_does_not_fit_are_said_together() -> None:
         call.bind("mass", FIELDS["ta"])
     with pytest.raises(ContractError, match=r"no tendency of this field: ps"):
         cool(tendencies={"air_temperature": "ps"})
+
+
+def test_what_is_not_finite_is_refused_before_compiled_code_looks_it_up() -> None:
+    x = columns()
+    x["pfull"][3, 17] = np.nan
+    with pytest.raises(UnstableError, match=r"not finite: pfull of Cool; found step 0, date 2001"):
+        compute(cool(), x)
 
 
 def test_names_and_units_of_sympl_are_found_in_the_table() -> None:
