@@ -32,6 +32,7 @@ from coupler.driver.levels import level_problems
 from coupler.driver.links import Coupling
 from coupler.driver.negotiate import STATIC, Plan, negotiate, unread
 from coupler.driver.places import Elsewhere, place_of, place_problems
+from coupler.driver.spent import Spent
 from coupler.driver.suite import Process, Suite, flat
 from coupler.input.forcing import Series, read_forcings
 from coupler.interface.component import (
@@ -66,6 +67,8 @@ class Assembly:
     steps_per_day: float
     elsewhere: Elsewhere
     """What runs in other processes."""
+    spent: Spent
+    """Where the time goes."""
     forcings: Mapping[str, Series] = field(default_factory=dict)
     """What the case prescribes in time, by field."""
     advice: Sequence[Problem] = ()
@@ -294,6 +297,8 @@ def _plan(draft: _Draft, process: str, choice: SchemeChoice) -> None:
         other = _add_plan(draft, process, choice.reference, plain=not acts, called=not acts)
         if own is not None and hasattr(own, "fallback"):
             own.fallback = other
+    for name, other_choice in choice.beside.items():
+        _add_plan(draft, process, other_choice, plain=False, called=True, label=name)
 
 
 def _add_plan(
@@ -304,6 +309,7 @@ def _add_plan(
     plain: bool,
     called: bool,
     weights: bool = True,
+    label: str = "",
 ) -> Component | None:
     component = draft.build(process, choice, weights=weights)
     if component is None:
@@ -317,7 +323,11 @@ def _add_plan(
             )
         )
         return None
-    label = _label(choice.scheme, draft.base)
+    if label and (process, label) in draft.components:
+        where = f"{process}.beside.{label}"
+        remedy = "choose another: a scheme of the process has it already"
+        draft.problems.append(Problem(what="a name for two schemes", name=where, remedy=remedy))
+    label = label or _label(choice.scheme, draft.base)
     if (process, label) in draft.components:
         label += "_reference"
     draft.components[process, label] = component
@@ -391,7 +401,8 @@ def _bind(draft: _Draft, elsewhere: Elsewhere) -> Assembly:
         seed=case.seed,
         static=_static(atmosphere.grid.part(rows.own), columns, own, dtype),
     )
-    suite = Suite(host, columns)
+    spent = Spent()
+    suite = Suite(host, columns, spent)
     for model in others.values():
         for f in model.provides:
             suite.pool.setdefault(f.name, host.empty("column"))
@@ -409,6 +420,8 @@ def _bind(draft: _Draft, elsewhere: Elsewhere) -> Assembly:
             rows,
             {p.name: suite.pool[p.name] for p in model.receives if p.name in suite.pool},
             {f.name: suite.pool[f.name] for f in model.provides},
+            account=f"{name}={getattr(case, name).scheme}",
+            spent=spent,
         )
         for name, model in others.items()
     }
@@ -422,6 +435,7 @@ def _bind(draft: _Draft, elsewhere: Elsewhere) -> Assembly:
         steps_per_day=86400.0 / atmosphere.dt,
         advice=[*(a for model in draft.models.values() for a in model.advice()), *draft.said],
         elsewhere=elsewhere,
+        spent=spent,
         forcings=draft.forcings,
     )
 
@@ -466,7 +480,9 @@ def _bind_schemes(draft: _Draft, suite: Suite, host: Host, dt: float, elsewhere:
             bounds.append(bound)
             if plan.plain:
                 suite.pool.update(bound.diag.items())
-            if choice.mode == "blend":
+            if plan.label in choice.beside:
+                weights.append(0.0)
+            elif choice.mode == "blend":
                 weight = choice.weight
                 weights.append(_complement(weight) if weights else weight)
             else:

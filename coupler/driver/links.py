@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from coupler.driver.spent import Spent
 from coupler.exchange.accumulate import Accumulator
 from coupler.exchange.regrid import Regridder
 from coupler.interface.component import Array, Arrays, Model, Now
@@ -29,6 +30,9 @@ class Coupling:
         rows: Rows,
         sent: Mapping[str, Array],
         wanted: Mapping[str, Array],
+        *,
+        account: str = "model",
+        spent: Spent | None = None,
     ) -> None:
         """Binds the links.
 
@@ -39,7 +43,9 @@ class Coupling:
             rows: which of its rows are at hand. Every rank steps the model for the whole globe.
             sent: what the model receives, live arrays ``[column]`` of these rows.
             wanted: what it provides, arrays ``[column]`` of these rows to be filled.
+            account: what the model's own steps are counted under, in `spent`.
         """
+        self._account, self._spent = account, spent or Spent()
         self.model, self.every, self._rows = model, every, rows
         shape = rows.own.size, atmosphere_grid.lon.size
         self._sent = {name: a.reshape(shape) for name, a in sent.items()}
@@ -47,13 +53,14 @@ class Coupling:
         self._to = Regridder(atmosphere_grid, model.grid, "conservative")
         self._back = Regridder(model.grid, atmosphere_grid, "conservative")
         self._sums = Accumulator(dict.fromkeys(self._sent, shape))
+        self._sums.follow(self._sent)
         self._mean = {name: np.zeros(shape) for name in self._sent}
         self.received = Arrays(**{name: np.zeros(model.grid.shape) for name in self._sent})
         self.send_back()
 
     def collect(self, dt: float) -> None:
         """Adds what the atmosphere gave in a step of `dt` [s]."""
-        self._sums.add(self._sent, dt)
+        self._sums.add_live(dt)
 
     def step_if_due(self, now: Now) -> None:
         """Steps the model once the atmosphere has completed its interval."""
@@ -64,7 +71,9 @@ class Coupling:
             self._to.apply(self._rows.globe(self._mean[name]), target)
         self._sums.reset()
         # A model elsewhere may be late for one rank only.
+        before = self._spent.to(self._account)
         together(self._rows.parallel, lambda: self.model.step(self.received, now))
+        self._spent.to(before)
         self.send_back()
 
     def send_back(self) -> None:

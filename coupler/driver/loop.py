@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from coupler.driver.assemble import Assembly
+from coupler.driver.spent import APPLIED, DYNAMICS, EXCHANGE, LOOP
 from coupler.parallel.agreement import together
 
 
@@ -16,22 +17,27 @@ def step(model: Assembly) -> None:
     receive what they need, time-averaged and remapped, and take their own, longer step when it is
     complete.
     """
-    atmosphere, suite, clock = model.atmosphere, model.suite, model.clock
+    atmosphere, suite, clock, spent = model.atmosphere, model.suite, model.clock, model.spent
+    spent.to(DYNAMICS)
     atmosphere.columns()
     clock.now.dt = atmosphere.physics_dt()
+    spent.to(APPLIED)
     for name, series in model.forcings.items():
         suite.pool[name].fill(series.at(clock.now.date))
     tendencies = together(model.rows.parallel, lambda: suite.run(clock.now))
+    spent.to(DYNAMICS)
     shape = suite.host.grid.shape
     atmosphere.advance({of: rate.reshape(-1, *shape) for of, rate in tendencies.items()})
     # Pressure and height follow the winds and temperatures before anyone averages them together;
     # the next step finds them made.
     atmosphere.columns()
+    spent.to(EXCHANGE)
     for coupling in model.couplings.values():
         coupling.collect(clock.step_length)
     clock.tick()
     for coupling in model.couplings.values():
         coupling.step_if_due(clock.now)
+    spent.to(LOOP)
 
 
 def run(model: Assembly, steps: int, after_step: Callable[[Assembly], bool]) -> None:

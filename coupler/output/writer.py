@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +10,20 @@ import cftime
 import numpy as np
 
 from coupler.exchange.accumulate import Accumulator
+from coupler.exchange.live import Ranges
 from coupler.interface.component import Array
 from coupler.interface.constants import Planet
 from coupler.interface.errors import Problem, nearest
 from coupler.interface.fields import SMALL_STATE, TRACERS, Field
 from coupler.interface.grid import Grid, HybridLevels
 from coupler.interface.parallel import ALONE, Along, Rows, Spread
+from coupler.output.background import Background
 from coupler.output.netcdf import OutputFile
 
 Live = Mapping[str, tuple[Field, Array]]
 """Fields by name with the live array of each."""
+Steady = tuple[Sequence[Array], list[Callable[[], None]]]
+"""Arrays that change together, and what is called before they do."""
 _SMALL = tuple(f"tn_{of}" for of in SMALL_STATE)
 DEFAULT = ("ua", "va", "rv", "ta", "hus", "ps", "zg")
 
@@ -73,8 +77,11 @@ class Averages:
         area: str = "areacella",
         resume_at: float | None = None,
         patience: float = 0.0,
+        background: Background | None = None,
         rows: Rows | None = None,
         writes: bool = True,
+        ranges: Ranges | None = None,
+        steady: Sequence[Steady] = (),
     ) -> None:
         """Opens the file.
 
@@ -88,9 +95,11 @@ class Averages:
             planet: for the cell areas.
             area: name of the cell area variable.
             resume_at: time up to which an existing file is kept [s]; None makes a new one.
-            patience: see `PatientFile`.
+            patience, background: see `PatientFile`.
             rows: latitudes that the arrays hold; None: all.
             writes: whether this rank has the file; one writes for all.
+            ranges: of fields that `add` is to look at, by name.
+            steady: arrays that change in a scheme's calls only.
         """
         self._rows = rows or Rows(parallel=ALONE, nlat=grid.lat.size)
         self._plane = self._rows.own.size, grid.lon.size
@@ -99,9 +108,17 @@ class Averages:
         self._arrays = {n: a for n, (_, a) in live.items()}
         shapes = {n: a.shape for n, a in self._arrays.items()}
         self.sums = Accumulator(shapes)
-        self.means: dict[str, Array] = {n: np.zeros(s) for n, s in shapes.items()}
-        self.whole: dict[str, Array] = {}
-        """The last means of the globe, on rank 0."""
+        every_step = dict(self._arrays)
+        for group, before_change in steady:
+            own = {n: every_step.pop(n) for n, a in self._arrays.items() if _among(a, group)}
+            if own:
+                before_change.append(self.sums.follow(own, steady=True))
+        self.sums.follow(every_step, ranges)
+        self._scratch: dict[tuple[int, ...], Array] = {s: np.empty(s) for s in set(shapes.values())}
+        self._record: dict[str, Array] = {}
+        """The last means of the globe as the file holds them, on rank 0."""
+        self.flat: dict[str, Array] = {}
+        """Those of two-dimensional fields in float64, on rank 0."""
         self.file: OutputFile | None = None
         if not writes:
             return
@@ -116,28 +133,39 @@ class Averages:
                 planet=planet,
                 area=area,
                 patience=patience,
+                background=background,
             )
         else:
-            self.file = OutputFile.reopen(path, resume_at, fields, patience=patience)
+            self.file = OutputFile.reopen(
+                path, resume_at, fields, patience=patience, background=background
+            )
 
-    def add(self, dt: float) -> None:
-        """Adds the present values for `dt` [s]."""
-        self.sums.add(self._arrays, dt)
+    def add(self, dt: float) -> set[str]:
+        """Adds the present values for `dt` [s]; which fields were found within their ranges."""
+        return self.sums.add_live(dt)
 
     def close(self) -> None:
-        """Makes the means and begins a new interval; gathers them where they are written."""
-        self.sums.mean(self.means)
-        self.sums.reset()
-        for name, mean in self.means.items():
+        """Makes the means and begins a new interval; gathers them where they are written.
+
+        One field at a time is there in float64; what is written is kept in float32.
+        """
+        for name, array in self._arrays.items():
+            mean = self._scratch[array.shape]
+            self.sums.mean({name: mean})
             plane = mean.reshape(*_lead(mean, self._plane), *self._plane)
             whole = self._rows.on_first(plane, -2)
-            if whole is not None:
-                self.whole[name] = whole
+            if whole is None:
+                continue
+            self._record[name] = whole.astype(np.float32)
+            if whole.size == whole.shape[-1] * whole.shape[-2]:
+                self.flat[name] = whole.copy()
+        self.sums.reset()
 
     def write(self, t0: float, t1: float) -> None:
         """Writes the last means, those over ``[t0, t1]`` [s since the start]."""
         if self.file is not None:
-            self.file.append(self.whole, t0, t1)
+            self.file.append(self._record, t0, t1, copy=False)
+            self._record = {}
 
     def memory(self) -> dict[str, Array]:
         """The running sums."""
@@ -157,6 +185,10 @@ class Averages:
             for name, array in self.sums.memory().items()
             if array.ndim
         }
+
+
+def _among(array: Array, group: Sequence[Array]) -> bool:
+    return any(array is other for other in group)
 
 
 def _lead(array: Array, plane: tuple[int, int]) -> tuple[int, ...]:

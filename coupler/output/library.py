@@ -1,0 +1,43 @@
+"""netCDF files, one at a time in a process.
+
+The netCDF library and HDF5 below it may not be called by two threads at once, not even for two
+files: the process then ends with a segmentation fault. Here a thread writes while the model goes
+on, and tests have ranks that are threads. A file that xarray has open is closed when nobody looks
+at it any more, in the middle of whatever the thread that notices is doing: `lazy` opens one that
+waits for its turn.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import netCDF4
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+_LOCK = threading.RLock()
+
+
+@contextmanager
+def opened(path: Path, mode: Any = "r", **how: Any) -> Iterator[Any]:
+    """A file, open; no other thread of this process has one open meanwhile."""
+    with _LOCK, netCDF4.Dataset(path, mode, **how) as file:
+        yield file
+
+
+def lazy(path: Path, *, decode: bool = True) -> xr.Dataset:
+    """A file as an xarray dataset, read when its values are asked for; times decoded or not."""
+    import xarray as xr  # a run does without it, and it takes half a second
+
+    backends: Any = xr.backends
+    with _LOCK:
+        how = {"mode": "r", "lock": _LOCK}
+        file = backends.CachingFileManager(netCDF4.Dataset, str(path.absolute()), **how)
+        store = backends.NetCDF4DataStore(file, lock=_LOCK)
+        coder = xr.coders.CFDatetimeCoder(use_cftime=True) if decode else False
+        return xr.open_dataset(store, decode_times=coder)
