@@ -28,6 +28,7 @@ import yaml
 from coupler.compare.climate import F64, Band, Climate
 from coupler.interface.constants import SECONDS_PER_DAY, Planet
 from coupler.interface.errors import DataError, Problem
+from coupler.output.library import lazy
 
 SECTIONS = ("ua", "va", "ta", "hus", "zg", "utendnogw", "vtendnogw", "utendogw", "vtendogw")
 """Fields [time, lev, lat, lon] that a comparison looks at, where a run has them."""
@@ -98,7 +99,7 @@ def _open(path: Path) -> xr.Dataset:
             "no such file", str(path), remedy="give the folder of a run that has finished"
         )
     try:
-        return xr.open_dataset(path, decode_times=xr.coders.CFDatetimeCoder(use_cftime=True))
+        return lazy(path)
     except (OSError, ValueError) as error:
         raise DataError.of(
             "not a readable netCDF file",

@@ -26,6 +26,7 @@ from coupler.interface.errors import DataError, Problem
 from coupler.interface.fields import FIELDS
 from coupler.interface.grid import Grid
 from coupler.interface.units import conversion, convertible
+from coupler.output.library import lazy
 
 F64 = NDArray[np.float64]
 Array = NDArray[Any]
@@ -202,12 +203,13 @@ def _grid_in_words(s: Sample) -> str:
 def opened(path: Path) -> xr.Dataset:
     if not path.exists():
         raise DataError.of("no such file", str(path), remedy="correct the path, or run it again")
-    engine = "zarr" if path.is_dir() else None
     try:
+        if path.is_file():
+            return lazy(path)
         coder = xr.coders.CFDatetimeCoder(use_cftime=True)
         with warnings.catch_warnings():  # a store without gathered metadata is only slower to open
             warnings.filterwarnings("ignore", "Failed to open Zarr store", RuntimeWarning)
-            return xr.open_dataset(path, engine=engine, decode_times=coder)
+            return xr.open_dataset(path, engine="zarr", decode_times=coder)
     except (OSError, ValueError, ImportError, KeyError) as error:
         zarr = "; zarr needs `pip install isthmus[zarr]`" if path.is_dir() else ""
         raise DataError.of(
