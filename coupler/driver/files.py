@@ -125,7 +125,7 @@ class Files:
             self._series = SeriesFile(path, since, start.calendar, self._attrs, **how)
         self._written.append(self._series)
 
-    def open_record(self, process: str, columns: int) -> None:
+    def open_record(self, process: str, columns: int | None) -> None:
         """Stores from now on what the scheme of a process sees and gives, at `columns` columns."""
         record = open_recording(
             self._model,

@@ -66,7 +66,7 @@ class Simulation:
         *,
         resume: bool = False,
         record: Sequence[str] = (),
-        record_columns: int = 512,
+        record_columns: int | None = 512,
         timeline: bool = False,
     ) -> None:
         """Use `from_case`."""
@@ -106,7 +106,7 @@ class Simulation:
         overwrite: bool = False,
         resume: bool = False,
         record: Sequence[str] = (),
-        record_columns: int = 512,
+        record_columns: int | None = 512,
         timeline: bool = False,
         parallel: Parallel = ALONE,
     ) -> Simulation:
@@ -121,7 +121,7 @@ class Simulation:
             overwrite: replace a run that is in the folder.
             resume: go on from the newest good restart in the folder.
             record: processes whose inputs and outputs are stored.
-            record_columns: columns stored at each call of a recorded scheme.
+            record_columns: columns stored at each call of a recorded scheme; None: all.
             timeline: note what ran when, and write it to the folder at the end of `run`.
             parallel: the ranks that share the run; each calls this with the same arguments.
 
