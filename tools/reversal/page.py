@@ -14,9 +14,10 @@ from scipy.stats import t as student
 
 from coupler.compare.statistics.similarity import octaves, similarity
 from coupler.driver.info import versions
+from emulators.bundle import load_bundle
 from physics.dynamics.qg_coarsen import Coarsener
 from reversal.online import States, states_of
-from reversal.plan import COARSE, OPERATOR, Plan
+from reversal.plan import COARSE, OPERATOR, TARGET, Plan
 from reversal.scores import DISTRIBUTIONS, SPECTRA, Climate, climate, distances
 from reversal.truth import read
 
@@ -76,7 +77,7 @@ class Score:
 def interval(values: list[float]) -> str:
     """Mean and 95 % interval of independent values, by Student's t."""
     mean = float(np.mean(values))
-    if len(values) < 2:
+    if len(values) < 2 or not np.isfinite(mean):
         return f"{mean:.2f}"
     half = float(student.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / len(values) ** 0.5)
     return f"{mean:.2f} +- {half:.2f}"
@@ -185,6 +186,8 @@ def _text(
     minutes: float,
 ) -> str:
     own = versions()
+    network = load_bundle(plan.closure("fcnn", 0)).network
+    size = sum(w.numel() for w in network.parameters())
     length = plan.truth["eddy"]
     quick = " --quick" if plan.from_truth else ""
     lines = [
@@ -200,8 +203,9 @@ def _text(
         f"- Truth: {plan.runs['eddy']} runs of eddies and {plan.runs['jet']} of jets at "
         f"{length.nx} points a side, {length.years:g} year(s) kept of each after a spin-up, a "
         f"state every {length.every:g} days. The last run of eddies is for testing alone.",
-        f"- Target: what a whole step (with the filter) of the coarse core at {COARSE} points "
-        "misses, by truncation and the core's filter (`physics.dynamics.qg_coarsen`).",
+        f"- Target: `{TARGET}`, the rate of the fine flow, coarsened to {COARSE} points by "
+        "truncation and the core's filter, less that of the coarse flow "
+        "([why](../decisions/0031-what-a-closure-is-fitted-to.md)).",
         f"- Coarse runs: {plan.years:g} year(s), the last {plan.kept:g} kept, through the driver "
         "(`cases/qg_eddy.yaml`, `cases/qg_jet.yaml`, `--swap subgrid=...`); the network is called "
         "every two hours."
@@ -211,7 +215,7 @@ def _text(
         "- Published: Ross et al. (2023), doi:10.1029/2022MS003258, and the results that its "
         "authors published with their benchmark; one run each. Theirs is a network of 267,841 "
         "weights for each layer, ours has "
-        "7,714 for both, because it has to be cheaper than the truth.",
+        f"{size:,} for both, because it has to be cheaper than the truth.",
         "",
         "## Offline: upper and lower layer",
         "",
@@ -249,7 +253,7 @@ def _text(
         cells.append(f"{sum(s.alive == 1.0 for s in scores)} of {len(scores)}")
         lines.append(f"| {NAMES[closure]} | {regime} | " + " | ".join(cells) + " |")
     if control:
-        each = ", ".join(f"{v:.2f} in the regime of {k}s" for k, v in control.items())
+        each = ", ".join(f"{v:.2f} in the regime {k}" for k, v in control.items())
         lines += [
             "",
             "The last truth against all of them is as far as this part of the distance of the run "
@@ -323,7 +327,7 @@ def _spectra(found: Mapping[tuple[str, str], Climate]) -> Figure:
             axis.set_xlabel("waves a side")
         size = found[regime, "truth"].spectra["KEspec1"]
         row[0].set_ylim(1e-5 * size.max(), 4 * size.max())
-        row[0].set(ylabel="kinetic energy, upper [m2 s-2]", title=regime)
-        row[1].set(ylabel="transfer of kinetic energy [1e-12 m2 s-3]", title=regime)
+        row[0].set(ylabel="KE, upper layer [m2 s-2]", title=regime)
+        row[1].set(ylabel="KE transfer [1e-12 m2 s-3]", title=regime)
     axes[0, 0].legend(frameon=False, fontsize=8)
     return figure
