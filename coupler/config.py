@@ -28,9 +28,10 @@ from pydantic import (
     model_validator,
 )
 
+from coupler.contracts import BudgetChoice
 from coupler.interface.errors import BadValue, ConfigError, Problem, nearest
 from coupler.interface.units import Unit
-from coupler.where import Place
+from coupler.where import BESIDE, Place
 
 _NUMBER, _RAMP = "a number", "a ramp"
 """Tags of the two forms of a weight; they show up in the locations of pydantic's errors."""
@@ -210,6 +211,11 @@ class Case(_Section):
     where: dict[str, Place] = {}
     """Processes that do not run inside the run's own process. The numbers do not depend on it."""
     surface: BesideChoice | None = None
+    land: ModelChoice | None = None
+    rivers: ModelChoice | None = None
+    ocean: ModelChoice | None = None
+    ice: ModelChoice | None = None
+    budgets: BudgetChoice = BudgetChoice()
     boundary: dict[str, Source] = {}
     initial: InitialState | None = None
     output: OutputConfig = OutputConfig()
@@ -277,7 +283,7 @@ def with_changes(
     problems: list[Problem] = []
     physics = data.get("physics")
     for process, scheme in (swap or {}).items():
-        if process == "surface" or process == "atmosphere":
+        if process in ("atmosphere", *BESIDE):
             data[process] = {"scheme": scheme}
         elif not isinstance(physics, dict) or process not in physics:
             known = [str(p) for p in physics or {}]

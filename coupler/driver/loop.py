@@ -27,8 +27,25 @@ def step(model: Assembly) -> None:
     for coupling in model.couplings.values():
         coupling.collect(clock.step_length)
     clock.tick()
-    for coupling in model.couplings.values():
-        coupling.step_if_due(clock.now)
+    exchange(model)
+
+
+def exchange(model: Assembly) -> None:
+    """Models beside the atmosphere whose interval is complete take their steps, one by one."""
+    now, ledger = model.clock.now, model.ledger
+    ledger.collect(model.clock.step_length)
+    due = {name: c for name, c in model.couplings.items() if c.due(now)}
+    if not due:
+        return
+    for name, coupling in due.items():
+        with ledger.exchange(name):
+            coupling.receive()
+        coupling.step(now)
+        for other in model.couplings.values():
+            for link in other.between:
+                if link.giver is coupling.model:
+                    link.collect()
+    ledger.close(due, now)
 
 
 def run(model: Assembly, steps: int, after_step: Callable[[Assembly], bool]) -> None:

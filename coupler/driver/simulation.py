@@ -240,7 +240,8 @@ class Simulation:
                 if self._outcome != "aborted":
                     self._report()
             path = self._save(self._memory.take())
-        for line in self.model.elsewhere.who_waited() if self._first else ():
+        lines = [*self.model.ledger.lines(), *self.model.elsewhere.who_waited()]
+        for line in lines if self._first else ():
             _log.info("isthmus: %s", line)
         if self._timeline is not None and self._first:
             self._timeline.write(self.folder.path)
@@ -382,6 +383,7 @@ class Simulation:
         speed = days / 365.0 / (self._wall / 86400.0) if self._wall > 0 else 0.0
         budgets = {n: v for n, (v, _, _) in self.model.atmosphere.budgets().items()}
         counts = summed(self._parallel, self.model.suite.counts())
+        ledger = self.model.ledger.worst()
         if not self._first:
             return
         write_json(
@@ -402,7 +404,7 @@ class Simulation:
                 },
                 "guard": counts,
                 "waits": self.model.elsewhere.waits(),
-                "budgets": budgets | self._out.residuals.mean(),
+                "budgets": budgets | self._out.residuals.mean() | ledger,
             },
         )
 

@@ -92,7 +92,9 @@ def profiles(zeta: float, log_m: float, log_h: float) -> tuple[float, float, flo
 
 
 @njit()
-def stability(ri: float, log_m: float, log_h: float, first: float) -> float:
+def stability(
+    ri: float, log_m: float, log_h: float, first: float, accuracy: float = 1.0e-9
+) -> float:
     """zeta [1] at the bulk Richardson number `ri`, looked for from `first` on."""
     low, high = (0.0, FARTHEST) if ri > 0.0 else (-FARTHEST, 0.0)
     zeta = first
@@ -110,7 +112,7 @@ def stability(ri: float, log_m: float, log_h: float, first: float) -> float:
         following = zeta - miss / slope
         if not (slope > 0.0 and low < following < high):
             following = 0.5 * (low + high)
-        if abs(following - zeta) <= 1.0e-9 * abs(zeta):
+        if abs(following - zeta) <= accuracy * abs(zeta):
             return following
         zeta = following
     return zeta
@@ -125,6 +127,7 @@ def similarity(
     gravity: float,
     gust: float,
     settings: tuple[float, float, float, float, float, float],
+    accuracy: float = 1.0e-7,
 ) -> tuple[float, float, float]:
     """C_D, C_H [1] and the squared gusts [m2 s-2] to add to the squared wind.
 
@@ -137,6 +140,7 @@ def similarity(
         gust: u_g, the least gusts [m s-1].
         settings: ln z_0m and ln z_0h over land, the same over sea where waves do not make them
             (with the next one below 0.5), whether they do, beta [1] and z_i [m].
+        accuracy: Relative, of the squared wind and of u_* [1].
     """
     land_m, land_h, still, waves, beta, depth = settings
     sea_m, sea_h = still, still
@@ -159,7 +163,7 @@ def similarity(
         log_h = math.log(reference) - rough_h
         wind2 = speed2 + gust2
         ri = reference * buoyancy / wind2
-        zeta = stability(ri, log_m, log_h, zeta) if buoyancy != 0.0 else 0.0
+        zeta = stability(ri, log_m, log_h, zeta, 0.01 * accuracy) if buoyancy != 0.0 else 0.0
         f_m, f_h, _ = profiles(zeta, log_m, log_h)
         c_d, c_h = 0.16 / (f_m * f_m), 0.16 / (f_m * f_h)
         before, u_before = gust2, u_star
@@ -169,6 +173,6 @@ def similarity(
             convective = beta * (c_h * wind * -buoyancy * depth) ** (1.0 / 3.0)
             gust2 = max(gust, convective) ** 2
         # both stop changing: each pass shrinks what is wrong with the gusts to a third
-        if abs(gust2 - before) < 1.0e-7 * wind2 and abs(u_star - u_before) < 1.0e-7 * u_star:
+        if abs(gust2 - before) < accuracy * wind2 and abs(u_star - u_before) < accuracy * u_star:
             break
     return c_d, c_h, gust2
