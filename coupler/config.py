@@ -29,6 +29,8 @@ from pydantic import (
 )
 
 from coupler.contracts import BudgetChoice
+from coupler.input.forcing import Forcing
+from coupler.input.sources import InitialState, Source
 from coupler.interface.errors import BadValue, ConfigError, Problem, nearest
 from coupler.interface.units import Unit
 from coupler.where import BESIDE, Place
@@ -153,32 +155,6 @@ class BesideChoice(ModelChoice):
     rest goes on; the numbers are the same wherever it runs."""
 
 
-class Source(_Section):
-    """Where a boundary field comes from."""
-
-    file: str
-    variable: str
-    units: str | None = None
-    """Unit of the values, where the file does not say or is wrong."""
-    statistic: Literal["mean", "deviation"] = "mean"
-    """Of the file's values within a cell of the model: their mean, or the standard deviation of
-    what the model's grid does not resolve (the sub-grid orography of gravity-wave drag)."""
-
-
-class InitialState(_Section):
-    """Atmosphere from a file on pressure levels instead of an analytic state."""
-
-    file: str
-    time: int = 0
-    variables: dict[str, str] = {}
-    """Names in the file by ours (ua va ta hus hur phi zg ps orog), where they are not found."""
-    units: dict[str, str] = {}
-    """Units by our names, where the file is wrong or says none."""
-    ground: Literal["check", "adjust"] = "check"
-    """``check`` refuses a model whose ground is another planet's than the file's; ``adjust`` takes
-    any, and moves the surface pressure hydrostatically."""
-
-
 class OutputConfig(_Section):
     interval: Annotated[float, Unit("day"), Field(gt=0)] = 1.0
     """Averaging interval of the files [day]."""
@@ -218,6 +194,9 @@ class Case(_Section):
     budgets: BudgetChoice = BudgetChoice()
     boundary: dict[str, Source] = {}
     initial: InitialState | None = None
+    branch: str | None = None
+    """Folder, relative to the case, of a run whose newest restart this one begins with."""
+    forcing: dict[str, Forcing] = {}
     output: OutputConfig = OutputConfig()
     restart: RestartConfig = RestartConfig()
     plugins: list[str] = []

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,17 +24,18 @@ from coupler.config import (
     problems_of,
     validate,
 )
-from coupler.driver.between import PARTS, links_to, refuse_gaps
 from coupler.driver.bound import Bound
 from coupler.driver.clock import Clock, parse_date, steps_of
+from coupler.driver.connect import connect, refuse_gaps, shown_by
 from coupler.driver.discovery import bundle_path, discover, find_scheme
 from coupler.driver.given import Boundary, Start, initial_state_of, read_files, read_on_first
 from coupler.driver.ledger import Ledger
 from coupler.driver.levels import level_problems
 from coupler.driver.links import Coupling
-from coupler.driver.negotiate import STATIC, Plan, negotiate
+from coupler.driver.negotiate import STATIC, Plan, negotiate, unread
 from coupler.driver.places import Elsewhere, place_of, place_problems
 from coupler.driver.suite import Process, Suite, flat
+from coupler.input.forcing import Series, read_forcings
 from coupler.interface.component import (
     Array,
     ColumnModel,
@@ -49,7 +51,7 @@ from coupler.interface.errors import ConfigError, CouplerError, Problem, nearest
 from coupler.interface.grid import Grid
 from coupler.interface.parallel import ALONE, Parallel, Rows
 from coupler.parallel.agreement import from_first, together
-from coupler.where import BESIDE, MODELS
+from coupler.where import BESIDE
 
 
 @dataclass(kw_only=True)
@@ -68,6 +70,8 @@ class Assembly:
     steps_per_day: float
     elsewhere: Elsewhere
     """What runs in other processes."""
+    forcings: Mapping[str, Series] = field(default_factory=dict)
+    """What the case prescribes in time, by field."""
     advice: Sequence[Problem] = ()
     """What a user should hear although nothing is wrong."""
 
@@ -86,6 +90,7 @@ class _Draft:
     plans: list[Plan] = field(default_factory=list)
     components: dict[tuple[str, str], Tendency | Diagnostic] = field(default_factory=dict)
     boundary: Boundary = field(default_factory=dict)
+    forcings: dict[str, Series] = field(default_factory=dict)
     start_from: Start | None = None
     """What makes the initial state from the case's file."""
     failed: list[str] = field(default_factory=list)
@@ -177,11 +182,18 @@ def _draft(case: Case, base: Path, record: Sequence[str], parallel: Parallel = A
         parallel, lambda: read_files(case, base, draft.models, complete, draft.start_from)
     )
     draft.problems += found
+    end = None if draft.start is None else draft.start + timedelta(days=case.days)
+    draft.forcings, found = from_first(
+        parallel, lambda: read_forcings(case.forcing, base, draft.start, end)
+    )
+    draft.problems += found
+    draft.problems += unread(case.forcing, draft.plans)
     atmosphere = draft.models.get("atmosphere")
     if atmosphere is None:
         return draft
     offered = [f.name for f in atmosphere.provides]
     offered += atmosphere.tracers if isinstance(atmosphere, ColumnModel) else ()
+    offered += case.forcing
     others = {n: type(m) for n, m in draft.models.items() if n != "atmosphere"}
     draft.problems += negotiate(
         draft.plans,
@@ -384,30 +396,17 @@ def _bind(draft: _Draft, elsewhere: Elsewhere) -> Assembly:
         static=_static(atmosphere.grid.part(rows.own), columns, own, dtype),
     )
     suite = Suite(host, columns)
-    shown = {n: _shown(draft, n, model) for n, model in others.items()}
+    shown = shown_by(others, [plan.cls for plan in draft.plans])
     for names in shown.values():
         for name in names:
             suite.pool.setdefault(name, host.empty("column"))
+    for name, series in draft.forcings.items():
+        suite.pool[name] = host.empty("column")
+        suite.pool[name].fill(series.at(clock.now.date))
     dt = atmosphere.dt
     together(draft.parallel, lambda: _bind_schemes(draft, suite, host, dt, elsewhere))
     elsewhere.complete()
-    links = {name: links_to(model, others) for name, model in others.items()}
-    couplings = {
-        name: Coupling(
-            model,
-            steps_of(model.dt, atmosphere.dt, name)[0],
-            atmosphere.grid,
-            rows,
-            {
-                p.name: suite.pool[p.name]
-                for p in model.receives
-                if p.name in suite.pool and p.name not in {link.name for link in links[name]}
-            },
-            {n: suite.pool[n] for n in shown[name]},
-            links[name],
-        )
-        for name, model in others.items()
-    }
+    couplings = connect(others, atmosphere, rows, suite.pool, shown)
     refuse_gaps(suite.pool, host)
     return Assembly(
         case=case,
@@ -420,16 +419,8 @@ def _bind(draft: _Draft, elsewhere: Elsewhere) -> Assembly:
         steps_per_day=86400.0 / atmosphere.dt,
         advice=[*(a for model in draft.models.values() for a in model.advice()), *draft.said],
         elsewhere=elsewhere,
+        forcings=draft.forcings,
     )
-
-
-def _shown(draft: _Draft, name: str, model: Model) -> list[str]:
-    """What the atmosphere gets of a model. Of several that share the surface it is what schemes
-    read: the rest is theirs and in files of their own."""
-    if name in MODELS:
-        return [f.name for f in model.provides]
-    read = {port.name for plan in draft.plans for port in plan.cls.inputs} | {*PARTS}
-    return [f.name for f in model.provides if f.name in read]
 
 
 def _static(

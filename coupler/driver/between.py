@@ -13,19 +13,15 @@ which has the same integral over the globe. What is not a flux is handed over as
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 
 from coupler.exchange.regrid import Regridder
-from coupler.interface.component import Array, Arrays, Host, Model
-from coupler.interface.errors import ConfigError, DataError
-from coupler.interface.fields import FIELDS, Field
+from coupler.interface.component import Array, Arrays, Model
+from coupler.interface.errors import ConfigError
+from coupler.interface.fields import Field
 from coupler.interface.grid import Grid
 
 NOTHING = Arrays()
-PARTS = ("sftof", "sft_land", "sft_snow")
-"""Fractions of the surface that have to add up to the whole; ice is a part of ``sftof``."""
 
 
 class Between:
@@ -107,37 +103,3 @@ def same_grid(one: Grid, other: Grid) -> bool:
         np.array_equal(a, b)
         for a, b in ((one.lat_bounds, other.lat_bounds), (one.lon_bounds, other.lon_bounds))
     )
-
-
-def links_to(receiver: Model, models: Mapping[str, Model]) -> list[Between]:
-    """What a model receives from others than the atmosphere."""
-    givers = {f.name: m for m in models.values() if m is not receiver for f in m.provides}
-    return [
-        Between(port.field, givers[port.name], receiver)
-        for port in receiver.receives
-        if port.name in givers
-    ]
-
-
-def refuse_gaps(pool: Mapping[str, Array], host: Host) -> None:
-    """Refuses types of surface that do not fill their cells, or more than fill them.
-
-    Raises:
-        DataError: naming the first cell.
-    """
-    given = [n for n in PARTS if n in pool]
-    if not given:
-        return
-    total = np.zeros(host.ncol)
-    for name in given:
-        total += pool[name]
-    bad = ~(np.abs(total - 1.0) <= 1e-5)
-    if bad.any():
-        column = int(np.argmax(bad))
-        raise DataError.of(
-            "fractions of surface types do not add up",
-            " + ".join(FIELDS[n].name for n in given),
-            expected="1 in every cell of the atmosphere",
-            found=f"{total[column]:.6g} at {host.grid.point(column)}, {int(bad.sum())} cells",
-            remedy="give sea and land the same sftlf and the same nlat and nlon",
-        )

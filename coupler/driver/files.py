@@ -167,6 +167,7 @@ def atmosphere_fields(model: Assembly) -> dict[str, tuple[Field, Array]]:
     """Every field of the atmosphere that can be written, with its live array."""
     live = {n: (FIELDS[n], a) for n, a in model.atmosphere.columns().items() if n in FIELDS}
     names = [f.name for c in model.couplings.values() for f in c.model.provides]
+    names += model.forcings
     pool = model.suite.pool
     live |= {n: (FIELDS[n], pool[n]) for n in names if n in FIELDS and n in pool}
     return live | model.suite.outputs()

@@ -11,13 +11,16 @@ from coupler.parallel.agreement import together
 def step(model: Assembly) -> None:
     """One step of the coupled model.
 
-    The atmosphere offers its columns; every scheme that is due acts on them; the dynamics takes one
-    step with the sum of the tendencies; other models receive what they need, time-averaged and
-    remapped, and take their own, longer step when it is complete.
+    The atmosphere offers its columns, prescribed numbers take today's value; every scheme that is
+    due acts on them; the dynamics takes one step with the sum of the tendencies; other models
+    receive what they need, time-averaged and remapped, and take their own, longer step when it is
+    complete.
     """
     atmosphere, suite, clock = model.atmosphere, model.suite, model.clock
     atmosphere.columns()
     clock.now.dt = atmosphere.physics_dt()
+    for name, series in model.forcings.items():
+        suite.pool[name].fill(series.at(clock.now.date))
     tendencies = together(model.rows.parallel, lambda: suite.run(clock.now))
     shape = suite.host.grid.shape
     atmosphere.advance({of: rate.reshape(-1, *shape) for of, rate in tendencies.items()})

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from coupler.input.forcing import FORCINGS
 from coupler.interface.component import Component, Diagnostic, Model, Tendency
 from coupler.interface.errors import Problem, nearest
 from coupler.interface.fields import TRACERS
-from coupler.interface.registry import providers
+from coupler.interface.registry import providers, readers
 from coupler.interface.units import convertible, is_unit
 
 STATIC = ("lat", "lon", "orog", "sftlf")
@@ -94,6 +95,20 @@ def negotiate(
                 problems += _nobody(port.name, name, plans, available, expected)
     problems += _boundaries(models, boundary)
     return problems
+
+
+def unread(forcings: Iterable[str], plans: Sequence[Plan]) -> list[Problem]:
+    """What a case prescribes in time although nothing of it is read."""
+    read = {port.name for plan in plans for port in plan.cls.inputs}
+    return [
+        Problem(
+            what="a forcing that no scheme of the case reads",
+            name=f"forcing.{name}",
+            remedy="take a scheme that reads it, for example " + " or ".join(readers(name)),
+        )
+        for name in forcings
+        if name in FORCINGS and name not in read
+    ]
 
 
 def _no_state(plan: Plan, who: str, atmosphere: set[str]) -> list[Problem]:

@@ -25,6 +25,7 @@ import numpy as np
 from coupler.config import read_yaml, validate, with_changes
 from coupler.driver import loop
 from coupler.driver.assemble import Assembly, assemble
+from coupler.driver.branch import begin_from, read_branch
 from coupler.driver.files import Files, unknown_fields
 from coupler.driver.info import machine, versions
 from coupler.driver.recording import record_problems
@@ -152,6 +153,10 @@ class Simulation:
         )
         if resume and from_first(parallel, folder.has_restart):
             simulation._found = simulation._restart()
+        if simulation._found is None:
+            other = read_branch(model.case, base, parallel)
+            if other is not None:
+                begin_from(simulation._memory, other, parallel)
         for advice in model.advice if simulation._first else ():
             _log.warning("isthmus: warning: %s", advice)
         wrong = unknown_fields(model)

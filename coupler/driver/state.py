@@ -71,13 +71,26 @@ class Memory:
             },
         )
 
-    def put(self, restart: Restart) -> None:
-        """Gives everything back to its owner.
+    def misfits(self, restart: Restart) -> list[str]:
+        """What this run remembers that a restart has not, or in another shape: ``name: found``."""
+        wrong, spread = [], self.spread() if self._parallel.size > 1 else {}
+        for part, holder in self._parts.items():
+            found, ways = restart.memory(part), spread.get(part, {})
+            for name, array in holder.memory().items():
+                shape = ways[name].shape(array) if name in ways else np.shape(array)
+                if name not in found:
+                    wrong.append(f"{part}/{name}: no such array")
+                elif found[name].shape != shape:
+                    wrong.append(f"{part}/{name}: the shape {found[name].shape}, not {shape},")
+        return wrong
+
+    def put(self, restart: Restart, *, step: int | None = None) -> None:
+        """Gives everything back to its owner, at the restart's step or another one.
 
         Raises:
             DataError: when the model remembers other things than the restart holds.
         """
-        self._clock.set(restart.moment.step)
+        self._clock.set(restart.moment.step if step is None else step)
         for part, holder in self._parts.items():
             try:
                 holder.restore(self._own(part, holder, restart))

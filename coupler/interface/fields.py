@@ -127,6 +127,13 @@ _TABLE = (
     _f("psi", None, "m2 s-1", "Streamfunction Less That of the Mean State", LEVEL),
     _f("thkcello", "cell_thickness", "m", "Thickness of the Layer", LEVEL),
     _f("x_slow", None, "1", "Slow Variable of Lorenz (1996)", LEVEL, valid=(-200.0, 200.0)),
+    _f(
+        "co2",
+        "mole_fraction_of_carbon_dioxide_in_air",
+        "1",
+        "Mole Fraction of Carbon Dioxide",
+        valid=(0.0, 1.0),
+    ),
     # surface of the atmosphere
     _f("ps", "surface_air_pressure", "Pa", "Surface Air Pressure", valid=(3.0e4, 1.2e5)),
     _f("psl", "air_pressure_at_mean_sea_level", "Pa", "Sea Level Pressure"),

@@ -312,6 +312,17 @@ class HybridLevels:
         return cls(a=a, b=b, name=f"hybrid{nlev}")
 
     @classmethod
+    def frierson(cls, nlev: int) -> HybridLevels:
+        """`nlev` sigma layers of Frierson, Held and Zurita-Gotor (2006), doi:10.1175/JAS3753.1.
+
+        Interfaces are ``exp(-5 [0.05 Z + 0.95 Z^3])``, except the top one, which is 0.
+        """
+        z = np.linspace(1.0, 0.0, nlev + 1)
+        b = np.exp(-5.0 * (0.05 * z + 0.95 * z**3))
+        b[0] = 0.0
+        return cls(a=np.zeros_like(b), b=b, name=f"frierson{nlev}")
+
+    @classmethod
     def stratospheric(cls, nlev: int) -> HybridLevels:
         """`nlev` levels for the whole stratosphere.
 
@@ -324,7 +335,7 @@ class HybridLevels:
     def named(cls, name: str) -> HybridLevels:
         """``sigmaK``: K equal sigma layers; ``hybridK``: K stretched hybrid layers up to about
         1 hPa; ``stratosphereK``: the same up to about 0.2 hPa, spread as in the MiMA model (with 40
-        levels the highest interface below the top is at 0.48 hPa).
+        levels the highest interface below the top is at 0.48 hPa); ``friersonK``: see `frierson`.
 
         Raises:
             ConfigError: for another name or an impossible number of levels.
@@ -333,6 +344,7 @@ class HybridLevels:
             ("sigma", cls.sigma),
             ("hybrid", cls.stretched),
             ("stratosphere", cls.stratospheric),
+            ("frierson", cls.frierson),
         ):
             number = name.removeprefix(prefix)
             if name.startswith(prefix) and number.isdigit() and 2 <= int(number) <= 200:
@@ -340,8 +352,8 @@ class HybridLevels:
         raise ConfigError.of(
             "unknown set of levels",
             name,
-            expected="'sigmaK', 'hybridK' or 'stratosphereK' with K from 2 to 200, for example "
-            "'hybrid30'",
+            expected="'sigmaK', 'hybridK', 'stratosphereK' or 'friersonK' with K from 2 to 200, "
+            "for example 'hybrid30'",
         )
 
     def half_pressure(self, ps: NDArray[np.floating]) -> F64:

@@ -31,6 +31,16 @@ def providers(field: str) -> list[str]:
     return found
 
 
+def readers(field: str) -> list[str]:
+    """Registered schemes that can read a field, as ``process=scheme``."""
+    return [
+        f"{process}={name}"
+        for process, schemes in sorted(SCHEMES.items())
+        for name, cls in sorted(schemes.items())
+        if field in (port.name for port in getattr(cls, "inputs", ()))
+    ]
+
+
 def scheme(process: str, name: str) -> Callable[[_C], _C]:
     """Registers a component class as scheme `name` of `process`.
 

@@ -13,7 +13,8 @@ integrated exactly through isothermal layers: each passes exp(-dtau) of what ent
 `sunlight`, with tau_sw = 0.22 as in the source, and of `ozone` where there is some.
 
 Carbon dioxide may grow by a constant share a year from the start of the run: 1 % a year for the
-usual ramp. One doubling adds 0.118 to the optical depth of any column.
+usual ramp; where the case prescribes it from a file (``forcing``), that is taken instead of both.
+One doubling adds 0.118 to the optical depth of any column.
 
 Sources: Byrne and O'Gorman (2013), J. Climate 26, 4000-4016, doi:10.1175/JCLI-D-12-00262.1, for a
 and b; Vallis et al. (2018), Geosci. Model Dev. 11, 843-859, doi:10.5194/gmd-11-843-2018, for the
@@ -33,6 +34,7 @@ from coupler.interface.component import (
     Arrays,
     Host,
     Now,
+    Port,
     Tendency,
     flux_of,
     gives,
@@ -40,6 +42,7 @@ from coupler.interface.component import (
 )
 from coupler.interface.constants import SECONDS_PER_DAY, STEFAN_BOLTZMANN
 from coupler.interface.errors import BadValue, UnstableError
+from coupler.interface.fields import FIELDS
 from coupler.interface.registry import scheme
 from coupler.interface.units import Unit
 from physics.columns.jit import njit
@@ -47,6 +50,8 @@ from physics.columns.lanes import LANES, load, load_flat, store, store_flat, upw
 from physics.columns.sun import Sun, SunParams
 from physics.elementary import expm1
 
+CO2 = Port(field=FIELDS["co2"], units="ppm", optional=True)
+"""What a case prescribes, the same in all columns."""
 YEAR = 365.25 * SECONDS_PER_DAY
 """Over which carbon dioxide grows by its yearly share [s]."""
 
@@ -149,13 +154,18 @@ class ByrneOGorman(Tendency):
                 )
             return self
 
-        def dry_depth(self, seconds: float) -> float:
-            """Optical depth of the air without water [1], `seconds` after the start of the run."""
+        def dry_depth(self, seconds: float, given: float | None = None) -> float:
+            """Optical depth of the air without water [1], `seconds` after the start of the run.
+
+            `given` is the carbon dioxide that the case prescribes [ppm].
+            """
+            if given is not None:
+                return self.a * self.mu + self.c * math.log(given / 360.0)
             years = seconds / YEAR
             growth = math.log(self.co2 / 360.0) + years * math.log1p(0.01 * self.co2_growth)
             return self.a * self.mu + self.c * growth
 
-    inputs = reads("ta hus phalf ps ts albs lat", optional="lon")
+    inputs = (*reads("ta hus phalf ps ts albs lat", optional="lon"), CO2)
     fluxes = (flux_of("ta", "rnl"), flux_of("ta", "rns"))
     fills = True
     diagnostics = gives("rsdt rsut rlut rsds rsus rlds rlus")
@@ -169,11 +179,11 @@ class ByrneOGorman(Tendency):
 
     def compute(self, x: Arrays, tend: Arrays, flux: Arrays, diag: Arrays, now: Now) -> None:
         p = self.p
-        dry = p.dry_depth(now.seconds)
+        dry = p.dry_depth(now.seconds, float(x.co2[0]) if "co2" in x else None)
         if dry < 0.0:
             raise UnstableError.of(
                 "carbon dioxide has fallen below what the formula holds for",
-                "co2_growth",
+                "forcing.co2" if "co2" in x else "co2_growth",
                 expected="a mu + c ln(co2/360) of at least 0",
                 found=f"{dry:g} after {now.seconds / YEAR:.1f} years",
                 remedy="let it fall more slowly or for a shorter time",

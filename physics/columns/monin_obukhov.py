@@ -51,50 +51,71 @@ FARTHEST = 1.0e5
 """Largest |zeta| that is looked for [1]."""
 
 
+@njit(inline=True)
+def _unstable(zeta: float) -> tuple[float, float, float, float]:
+    """psi_m, psi_h, phi_m, phi_h [1] at zeta < 0."""
+    square = math.sqrt(1.0 - 16.0 * zeta)
+    x = math.sqrt(square)
+    half, near = 0.5 * (1.0 + square), 0.5 * (1.0 + x)
+    turn = 2.0 * math.atan(x) - 0.5 * math.pi
+    return math.log(near * near * half) - turn, 2.0 * math.log(half), 1.0 / x, 1.0 / square
+
+
+@njit(inline=True)
+def _stable(zeta: float) -> tuple[float, float, float, float]:
+    """psi_m, psi_h, phi_m, phi_h [1] at zeta >= 0."""
+    fall = 0.667 * math.exp(-0.35 * zeta)
+    bent = (zeta - 5.0 / 0.35) * fall + 0.667 * 5.0 / 0.35
+    slope = fall * (6.0 - 0.35 * zeta)
+    root = math.sqrt(1.0 + 2.0 / 3.0 * zeta)
+    heat = 1.0 - root * root * root - bent
+    return -zeta - bent, heat, 1.0 + zeta * (1.0 + slope), 1.0 + zeta * (root + slope)
+
+
 @njit()
 def psi(zeta: float) -> tuple[float, float]:
     """psi_m and psi_h [1]."""
-    if zeta < 0.0:
-        square = math.sqrt(1.0 - 16.0 * zeta)
-        x = math.sqrt(square)
-        heat = 2.0 * math.log(0.5 * (1.0 + square))
-        return (
-            2.0 * math.log(0.5 * (1.0 + x)) + 0.5 * heat - 2.0 * math.atan(x) + 0.5 * math.pi,
-            heat,
-        )
-    bent = 0.667 * ((zeta - 5.0 / 0.35) * math.exp(-0.35 * zeta) + 5.0 / 0.35)
-    root = 1.0 + 2.0 / 3.0 * zeta
-    return -zeta - bent, 1.0 - root * math.sqrt(root) - bent
+    at_m, at_h, _, _ = _unstable(zeta) if zeta < 0.0 else _stable(zeta)
+    return at_m, at_h
 
 
 @njit()
 def phi(zeta: float) -> tuple[float, float]:
     """phi_m and phi_h [1], the gradients that belong to `psi`: phi = 1 - zeta dpsi/dzeta."""
-    if zeta < 0.0:
-        square = math.sqrt(1.0 - 16.0 * zeta)
-        return 1.0 / math.sqrt(square), 1.0 / square
-    bent = 0.667 * math.exp(-0.35 * zeta) * (6.0 - 0.35 * zeta)
-    return 1.0 + zeta * (1.0 + bent), 1.0 + zeta * (math.sqrt(1.0 + 2.0 / 3.0 * zeta) + bent)
+    _, _, steep_m, steep_h = _unstable(zeta) if zeta < 0.0 else _stable(zeta)
+    return steep_m, steep_h
+
+
+@njit(inline=True)
+def _foot(zeta: float) -> tuple[float, float, float, float]:
+    """As `_unstable` near the ground, where a series does: to 1e-11 for zeta above -3e-4."""
+    m = -zeta * (4.0 + zeta * (20.0 + zeta * 160.0))
+    h = -zeta * (8.0 + zeta * (48.0 + zeta * (1280.0 / 3.0)))
+    steep_m = 1.0 + zeta * (4.0 + zeta * (40.0 + zeta * 480.0))
+    steep_h = 1.0 + zeta * (8.0 + zeta * (96.0 + zeta * 1280.0))
+    return m, h, steep_m, steep_h
 
 
 @njit()
 def profiles(zeta: float, log_m: float, log_h: float) -> tuple[float, float, float]:
     """F_m, F_h and d(zeta F_h/F_m^2)/dzeta [1], for ``ln(Z/z_0)`` of momentum and heat."""
-    at_m, at_h = psi(zeta)
-    low_m, _ = psi(zeta * math.exp(-log_m))
-    _, low_h = psi(zeta * math.exp(-log_h))
+    below_m, below_h = zeta * math.exp(-log_m), zeta * math.exp(-log_h)
+    if zeta < 0.0:
+        at_m, at_h, steep_m, steep_h = _unstable(zeta)
+        near = min(below_m, below_h) > -3.0e-4
+        low_m, _, foot_m, _ = _foot(below_m) if near else _unstable(below_m)
+        _, low_h, _, foot_h = _foot(below_h) if near else _unstable(below_h)
+    else:
+        at_m, at_h, steep_m, steep_h = _stable(zeta)
+        low_m, _, foot_m, _ = _stable(below_m)
+        _, low_h, _, foot_h = _stable(below_h)
     f_m, f_h = log_m - at_m + low_m, log_h - at_h + low_h
-    steep_m, steep_h = phi(zeta)
-    foot_m, _ = phi(zeta * math.exp(-log_m))
-    _, foot_h = phi(zeta * math.exp(-log_h))
     slope = f_h + (steep_h - foot_h) - 2.0 * f_h / f_m * (steep_m - foot_m)
     return f_m, f_h, slope / (f_m * f_m)
 
 
 @njit()
-def stability(
-    ri: float, log_m: float, log_h: float, first: float, accuracy: float = 1.0e-9
-) -> float:
+def stability(ri: float, log_m: float, log_h: float, first: float) -> float:
     """zeta [1] at the bulk Richardson number `ri`, looked for from `first` on."""
     low, high = (0.0, FARTHEST) if ri > 0.0 else (-FARTHEST, 0.0)
     zeta = first
@@ -110,12 +131,33 @@ def stability(
         else:
             low = zeta
         following = zeta - miss / slope
+        close = 1.0e-5  # squared by a step of Newton's
         if not (slope > 0.0 and low < following < high):
-            following = 0.5 * (low + high)
-        if abs(following - zeta) <= accuracy * abs(zeta):
+            following, close = 0.5 * (low + high), 1.0e-9
+        if abs(following - zeta) <= close * abs(zeta):
             return following
         zeta = following
     return zeta
+
+
+@njit()
+def own_gusts(speed2: float, push: float, least: float) -> float:
+    """Squared gusts [m2 s-2] that the exchange they make keeps up: g^3 = push^3 (speed2 + g).
+
+    Args:
+        speed2: u_1^2 + v_1^2 [m2 s-2].
+        push: beta^2 (C_H |Delta b| z_i)^(2/3) [(m2 s-2)^(2/3)].
+        least: u_g^2 [m2 s-2].
+    """
+    cube = push * push * push
+    g = math.sqrt(cube) + math.sqrt(math.sqrt(cube) * speed2) + push  # above the root
+    g = max(g, least)
+    for _ in range(30):
+        step = (g * (g * g - cube) - cube * speed2) / (3.0 * g * g - cube)
+        g -= step
+        if abs(step) <= 1.0e-8 * g:
+            break
+    return max(g, least)
 
 
 @njit()
@@ -163,16 +205,15 @@ def similarity(
         log_h = math.log(reference) - rough_h
         wind2 = speed2 + gust2
         ri = reference * buoyancy / wind2
-        zeta = stability(ri, log_m, log_h, zeta, 0.01 * accuracy) if buoyancy != 0.0 else 0.0
+        zeta = stability(ri, log_m, log_h, zeta) if buoyancy != 0.0 else 0.0
         f_m, f_h, _ = profiles(zeta, log_m, log_h)
         c_d, c_h = 0.16 / (f_m * f_m), 0.16 / (f_m * f_h)
         before, u_before = gust2, u_star
-        wind = math.sqrt(wind2)
-        u_star = math.sqrt(c_d) * wind
         if buoyancy < 0.0:
-            convective = beta * (c_h * wind * -buoyancy * depth) ** (1.0 / 3.0)
-            gust2 = max(gust, convective) ** 2
-        # both stop changing: each pass shrinks what is wrong with the gusts to a third
+            push = beta * beta * (c_h * -buoyancy * depth) ** (2.0 / 3.0)
+            gust2 = own_gusts(speed2, push, gust * gust)
+            zeta *= (speed2 + before) / (speed2 + gust2)  # as the Richardson number will change
+        u_star = math.sqrt(c_d * (speed2 + gust2))
         if abs(gust2 - before) < accuracy * wind2 and abs(u_star - u_before) < accuracy * u_star:
             break
     return c_d, c_h, gust2

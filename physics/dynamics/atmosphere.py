@@ -110,6 +110,9 @@ class SpectralParameters(Params):
     diffusion_time: Annotated[float, Unit("s"), Positive] | None = None
     """E-folding time at the truncation limit; by default 0.1 day (42/T)^2. At T21, 0.1 day halves
     the eddies of Held and Suarez (1994)."""
+    diffusion_heat: bool | None = None
+    """Whether kinetic energy that the diffusion takes warms the air where it was lost; by default
+    where there is moisture (dry tests are defined without)."""
     sponge_levels: int = Limit(default=3, ge=0)
     """Top levels with additional del^2 diffusion, halving downwards."""
     sponge_time: Annotated[float, Unit("s"), Positive] = 17280.0
@@ -231,6 +234,7 @@ class SpectralAtmosphere(ColumnModel):
             time_filter=TimeFilter(strength=p.filter_strength, alpha=p.filter_alpha),
             t_ref=p.t_ref,
             off_centring=p.off_centring,
+            return_heat=p.moist if p.diffusion_heat is None else p.diffusion_heat,
             parallel=site.parallel,
         )
         if "orog" in site.boundary:

@@ -19,6 +19,7 @@ from coupler.interface.constants import Planet
 from coupler.interface.errors import UnstableError
 from coupler.interface.grid import HybridLevels
 from coupler.interface.parallel import ALONE, Along, Parallel, Rows, Spread
+from physics.dynamics.dissipation import DissipationHeat
 from physics.dynamics.distributed import Share
 from physics.dynamics.hydrostatic import Hydrostatic
 from physics.dynamics.initial import Frame
@@ -58,6 +59,7 @@ class DynamicalCore:
         ps_ref: semi-implicit reference surface pressure [Pa].
         off_centring: of the semi-implicit terms [1].
         fix_mass: keep the global mass of dry air.
+        return_heat: whether kinetic energy that diffusion takes warms the air, see ``dissipation``.
         device: torch device.
         parallel: the ranks that share the globe; arrays are this rank's rows and wavenumbers.
     """
@@ -82,6 +84,7 @@ class DynamicalCore:
         ps_ref: float = 1.0e5,
         off_centring: float = 0.0,
         fix_mass: bool = True,
+        return_heat: bool = False,
         device: torch.device | str = "cpu",
         parallel: Parallel = ALONE,
     ) -> None:
@@ -121,6 +124,11 @@ class DynamicalCore:
         self.sil3: Sil3 | None = None
         if stepper == "sil3":
             self.sil3 = Sil3(equations=self.equations, implicit=implicit, diffusion=damping)
+        self.dissipation: DissipationHeat | None = None
+        if return_heat:
+            span = dt if self.sil3 else 2.0 * dt
+            damped = (self.sil3 or self.leapfrog).damping_factor(span)
+            self.dissipation = DissipationHeat(equations=self.equations, damping=damped, span=span)
         eq, tr, k = self.equations, self.transform, self.equations.levels
         self._before, self._now = tr.zeros(eq.fields), tr.zeros(eq.fields)
         self._rate = tr.zeros(eq.fields)
@@ -259,7 +267,8 @@ class DynamicalCore:
         Raises:
             UnstableError: when the surface pressure is no longer finite.
         """
-        forcing = {name: torch.from_numpy(array) for name, array in (tendencies or {}).items()}
+        given = (tendencies or {}).items()
+        forcing: Mapping[str, Tensor] = {n: torch.from_numpy(array) for n, array in given}
         with torch.no_grad():
             if self.sil3:
                 self._sil3_step(self.sil3, forcing)
@@ -267,6 +276,7 @@ class DynamicalCore:
                 self._first_step(forcing)
             else:
                 self._move_moisture(forcing)
+                forcing = self._with_heat(forcing)
                 tendency = self._tendency(self._now, forcing, self._rate)
                 self.leapfrog.step(self._before, self._now, tendency, 2.0 * self.dt)
         self.steps += 1
@@ -288,6 +298,8 @@ class DynamicalCore:
         if self.carried is not None:
             rates = {name: rate.numpy() for name, rate in forcing.items()}
             water = self.carried.leave(*flow, rates, self.dt)
+        if self.steps:
+            forcing = self._with_heat(forcing)
 
         def tendency(spec: Tensor) -> Tensor:
             self.equations.to_grid(spec, self._grid)
@@ -298,6 +310,12 @@ class DynamicalCore:
         self._center(now, water)
         if self.carried is not None:
             self.carried.arrive(*flow, self.dt, reverse=self.steps % 2 == 0)
+
+    def _with_heat(self, forcing: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """With the heat of what diffusion took in the step that led to the present state."""
+        if self.dissipation is None:
+            return forcing
+        return self.dissipation.added(self._now, self._fields, forcing)
 
     def _move_moisture(self, forcing: Mapping[str, Tensor]) -> None:
         """Centres the state; moisture and tracers on the grid go with it."""

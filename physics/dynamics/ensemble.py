@@ -35,7 +35,8 @@ class Batch:
         members: number of members.
 
     Raises:
-        ValueError: for moisture on the grid, a part of the globe, or fewer than one member.
+        ValueError: for moisture on the grid, returned heat, a part of the globe, or fewer than one
+            member.
     """
 
     def __init__(self, core: DynamicalCore, members: int) -> None:
@@ -44,6 +45,11 @@ class Batch:
                 "batch of steps: expected spectral moisture and no other tracers, got "
                 f"{', '.join(core.carried.names)} on the grid, where limiters have no useful "
                 "gradient; build the core with moisture='spectral'"
+            )
+        if core.dissipation is not None:
+            raise ValueError(
+                "batch of steps: expected a core without return_heat, whose heat is not computed "
+                "for members; build it with return_heat=False"
             )
         if core.rows.parallel.size > 1:
             raise ValueError(

@@ -99,8 +99,9 @@ ENTRIES = [
     ),
     (
         {"atmosphere.levels": "sigma1"},
-        "unknown set of levels: atmosphere.levels; expected 'sigmaK', 'hybridK' or "
-        "'stratosphereK' with K from 2 to 200, for example 'hybrid30'; found 'sigma1'",
+        "unknown set of levels: atmosphere.levels; expected 'sigmaK', 'hybridK', "
+        "'stratosphereK' or 'friersonK' with K from 2 to 200, for example 'hybrid30'; "
+        "found 'sigma1'",
     ),
     (
         {"surface": {"scheme": "slab", "nlat": 1}},

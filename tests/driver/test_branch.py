@@ -1,0 +1,84 @@
+"""A run may begin with the state in which another one ended."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tiny import COUPLED
+
+from coupler import Simulation
+from coupler.interface.errors import ConfigError
+from coupler.output.restart import newest_good
+
+
+def case(**more: Any) -> dict[str, Any]:
+    return {**copy.deepcopy(COUPLED), "days": 0.25, **more}
+
+
+@pytest.fixture(scope="module")
+def control(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "control"
+    Simulation.from_case(case(), out=folder).run(quiet=True)
+    return folder
+
+
+def state(sim: Simulation) -> dict[str, np.ndarray[Any, Any]]:
+    snapshot = sim._memory.take()
+    return {f"{p}/{n}": a for p, memory in snapshot.memories.items() for n, a in memory.items()}
+
+
+def test_a_branch_starts_at_its_own_beginning_with_all_that_the_other_run_remembers(
+    control: Path, tmp_path: Path
+) -> None:
+    found = newest_good(control / "restart")
+    raw = case(branch=str(control), start="2004-02-05")
+    raw["physics"]["radiation"] = {"scheme": "grey", "tau_equator": 7.0}
+    sim = Simulation.from_case(raw, out=tmp_path / "branch")
+    assert sim.model.clock.now.step == 0 and sim.model.clock.now.seconds == 0.0
+    assert str(sim.model.clock.now.date).startswith("2004-02-05")
+    own = state(sim)
+    assert own
+    for name, array in own.items():
+        np.testing.assert_array_equal(array, found.arrays[name], err_msg=name)
+    sim.run(quiet=True)
+    end = newest_good(tmp_path / "branch" / "restart")
+    assert end.moment.step == sim.model.clock.now.step == found.moment.step
+    # Stopped and resumed it is the same run: what it branched from is not read again.
+    for stop in (0.125, 0.125):
+        part = Simulation.from_case(raw, out=tmp_path / "again", resume=stop > 0.0)
+        part.run(days=stop, quiet=True)
+    again = newest_good(tmp_path / "again" / "restart")
+    for name, array in end.arrays.items():
+        np.testing.assert_array_equal(again.arrays[name], array, err_msg=name)
+
+
+def test_without_a_change_a_branch_is_the_other_run_going_on(control: Path, tmp_path: Path) -> None:
+    sim = Simulation.from_case(case(branch=str(control)), out=tmp_path / "branch").run(quiet=True)
+    longer = Simulation.from_case(case(days=0.5), out=tmp_path / "longer").run(quiet=True)
+    # 18 steps are a multiple of no interval of 5 or 7 steps: calls come at other steps.
+    a, b = (s.model.atmosphere.columns() for s in (sim, longer))
+    np.testing.assert_allclose(a["ta"], b["ta"], atol=0.5)
+    assert np.abs(a["ta"] - newest_temperature(control)).max() > 1.0, "a step must be seen"
+
+
+def newest_temperature(folder: Path) -> np.ndarray[Any, Any]:
+    return newest_good(folder / "restart").arrays["atmosphere/ta"]
+
+
+def test_what_cannot_be_branched_from_is_said(control: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"nothing to branch from: branch=.*found no such folder"):
+        Simulation.from_case(case(branch=str(tmp_path / "none")), out=tmp_path / "x")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ConfigError, match=r"nothing to branch from: .*found no good restart"):
+        Simulation.from_case(case(branch=str(tmp_path / "empty")), out=tmp_path / "x")
+    finer = case(branch=str(control))
+    finer["atmosphere"]["levels"] = "hybrid7"
+    with pytest.raises(ConfigError, match=r"not the state of a run to branch from: atmosphere/ta"):
+        Simulation.from_case(finer, out=tmp_path / "x")
+    other = case(branch=str(control))
+    other["physics"]["convection"] = "mass_flux"
+    with pytest.raises(ConfigError, match=r"to branch from: suite/convection.*found no such array"):
+        Simulation.from_case(other, out=tmp_path / "x")
+    assert not (tmp_path / "x").exists()
