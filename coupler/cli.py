@@ -356,7 +356,7 @@ def _run(args: argparse.Namespace) -> int:
     finally:
         simulation.close()
     if not args.quiet:
-        for line in simulation.model.elsewhere.who_waited():
+        for line in simulation.closing_lines():
             print(line)
     return 0
 

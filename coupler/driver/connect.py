@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from coupler.driver.between import Between
+from coupler.driver.between import Between, same_grid
 from coupler.driver.clock import steps_of
 from coupler.driver.links import Coupling
 from coupler.interface.component import Array, Component, Host, Model
-from coupler.interface.errors import DataError
+from coupler.interface.errors import ConfigError, DataError
 from coupler.interface.parallel import Rows
 from coupler.where import MODELS
 
@@ -49,6 +49,7 @@ def connect(
         pool: live arrays ``[column]`` of the atmosphere's side.
         shown: what the atmosphere gets of each model.
     """
+    _refuse_other_ice(models)
     couplings = {}
     for name, model in models.items():
         links = links_to(model, models)
@@ -64,6 +65,25 @@ def connect(
             links,
         )
     return couplings
+
+
+def _refuse_other_ice(models: Mapping[str, Model]) -> None:
+    """Open water is what ice leaves of the sea: both change at the same time, cell by cell.
+
+    Raises:
+        ConfigError: for a sea and ice that do not.
+    """
+    sea, ice = models.get("ocean"), models.get("ice")
+    if sea is None or ice is None:
+        return
+    if not same_grid(sea.grid, ice.grid) or sea.dt != ice.dt:
+        raise ConfigError.of(
+            "sea and ice on different grids or steps",
+            "ice",
+            expected=f"those of the ocean: {sea.grid}, {sea.dt:g} s",
+            found=f"{ice.grid}, {ice.dt:g} s",
+            remedy="give ocean and ice the same nlat, nlon and dt",
+        )
 
 
 def links_to(receiver: Model, models: Mapping[str, Model]) -> list[Between]:

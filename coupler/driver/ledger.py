@@ -230,7 +230,7 @@ class Ledger:
                 change = stored.get(q, 0.0) - self._stored[n].get(q, 0.0)
                 found[place[n]] = change - got + passed[n] - source
                 found[place[f"{n}_exchange"]] = got - gave
-                self._stored[n][q] = stored.get(q, 0.0)
+                self._stored[n] |= {q: stored[q]} if q in stored else {}
                 if self._policy(q) == "fix":
                     self._fixed[f"{q}.{n}"][0] -= found[place[n]]
                     found[place[f"{n}_exchange"]] = 0.0  # what was handed over is in the record

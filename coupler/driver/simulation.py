@@ -245,14 +245,17 @@ class Simulation:
                 if self._outcome != "aborted":
                     self._report()
             path = self._save(self._memory.take())
-        lines = [*self.model.ledger.lines(), *self.model.elsewhere.who_waited()]
-        for line in lines if self._first else ():
+        for line in self.closing_lines() if self._first else ():
             _log.info("isthmus: %s", line)
         if self._timeline is not None and self._first:
             self._timeline.write(self.folder.path)
         if asked.signal is not None and clock.now.seconds < end:
             raise Interrupted(asked.signal, clock.now.date, path)
         return self
+
+    def closing_lines(self) -> list[str]:
+        """What a run has to say at its end: how well its budgets closed, and who waited."""
+        return [*self.model.ledger.lines(), *self.model.elsewhere.who_waited()]
 
     def close(self) -> None:
         """Ends the worker processes of the run; otherwise they end with this object."""
