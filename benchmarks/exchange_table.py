@@ -1,10 +1,9 @@
 """What exchange, restarts and coupling cost, in one table, against the aims.
 
-    python -m benchmarks.exchange_table [coupling restart channel scaling]
+    python -m benchmarks.exchange_table [coupling files restart channel scaling]
 
-``coupling`` is what a run spends on neither dynamics nor the components' own compute nor files:
-copies of the state, zeroed outputs, divergences of fluxes, sums, means for output and exchange,
-the look at the state after each step. Processor time of the main thread, so that it can be compared
+``coupling`` is what `coupler.driver.spent` calls so: all that is neither dynamics nor a component's
+own compute nor files nor waiting. Processor time of the main thread, so that it can be compared
 on a machine that does other things; ``restart`` is wall time, the best of several rounds in turn.
 """
 
@@ -41,82 +40,60 @@ LARGE = {
 }
 
 
-class Meter:
-    """Processor time by name; what is timed inside another belongs to the inner one only."""
-
-    def __init__(self) -> None:
-        self.spent: dict[str, float] = {}
-        self._inner = [0.0]
-
-    def wrap(self, owner: Any, method: str, name: str) -> None:
-        """Times a method or function of an object or module."""
-        call = getattr(owner, method)
-
-        def timed(*args: Any, **kwargs: Any) -> Any:
-            self._inner.append(0.0)
-            begin = time.thread_time()
-            try:
-                return call(*args, **kwargs)
-            finally:
-                took = time.thread_time() - begin
-                self.spent[name] = self.spent.get(name, 0.0) + took - self._inner.pop()
-                self._inner[-1] += took
-
-        setattr(owner, method, timed)
-
-
 def coupling(name: str, steps: int) -> None:
-    """Shares of one case."""
+    """Shares of one case, as every run counts them, but in processor time of the main thread."""
     from coupler import Simulation
-    from coupler.driver import bound, suite
+    from coupler.driver.spent import FILES, kind, overhead
 
     case, changes = CASES[name]
     with tempfile.TemporaryDirectory() as folder:
         raw = ROOT / "cases" / f"{case}.yaml"
         simulation = Simulation.from_case(raw, set=changes, out=folder)
-        model = simulation.model
-        length = model.clock.step_length / 86400.0
+        length = simulation.model.clock.step_length / 86400.0
         simulation.run(days=20 * length, quiet=True)
-        meter = Meter()
-        own, files, coupler = "components", "files", "coupler: "
-        meter.wrap(model.atmosphere, "advance", "dynamics")
-        meter.wrap(model.atmosphere, "columns", "dynamics")
-        for process in model.suite.processes:
-            for scheme in process.schemes:
-                meter.wrap(scheme.component, "compute", own)
-                meter.wrap(scheme, "call", coupler + "outputs zeroed, inputs converted")
-            meter.wrap(process, "balance", coupler + "momentum sums")
-        for link in model.couplings.values():
-            meter.wrap(link.model, "step", own)
-            meter.wrap(link, "collect", coupler + "means for exchange")
-            meter.wrap(link, "step_if_due", coupler + "remapping")
-        meter.wrap(simulation._out, "add", coupler + "means for output")
-        meter.wrap(simulation._watch, "look", coupler + "look at the state")
-        meter.wrap(model.suite, "run", coupler + "copies, loops")
-        for method in ("_write", "_checkpoint", "_save", "_begin", "_report"):
-            meter.wrap(simulation, method, files)
-        meter.wrap(simulation, "_remember", coupler + "copy of the state in memory")
-        originals = [(bound, "flux_tendency"), (bound, "dissipative_heating")]
-        originals += [(suite, "apply_rate")]
-        kept = [(owner, method, getattr(owner, method)) for owner, method in originals]
-        for (owner, method), what in zip(
-            originals, ("divergence of fluxes", "heat of drag", "rates applied"), strict=True
-        ):
-            meter.wrap(owner, method, coupler + what)
-        begin = time.thread_time()
+        spent = simulation.model.spent
+        spent.clock = time.thread_time
+        spent.leave()
+        spent.reset()
         simulation.run(days=steps * length, quiet=True)
-        whole = time.thread_time() - begin
-        for owner, method, call in kept:
-            setattr(owner, method, call)
+        seconds = spent.seconds()
         simulation.close()
-    meter.spent[coupler + "loop"] = whole - sum(meter.spent.values())
-    counted = whole - meter.spent.get(files, 0.0)
-    print(f"\n{name}: {1e3 * counted / steps:.2f} ms a step without files")
-    for what, spent in sorted(meter.spent.items(), key=lambda item: -item[1]):
-        if what != files:
-            print(f"    {what:44s}{1e3 * spent / steps:9.3f} ms{spent / counted:8.1%}")
-    share = sum(s for n, s in meter.spent.items() if n.startswith(coupler)) / counted
-    print(f"    {'coupler, all together (aim 3 %)':44s}{'':12s}{share:8.1%}")
+    counted = {n: s for n, s in seconds.items() if n != FILES}
+    whole = sum(counted.values())
+    print(f"\n{name}: {1e3 * whole / steps:.2f} ms a step without files")
+    for what, own in counted.items():
+        print(f"    {what:32s}{kind(what):12s}{1e3 * own / steps:9.3f} ms{own / whole:8.1%}")
+    print(f"    {'coupling, all together (aim 3 %)':56s}{overhead(seconds):8.1%}")
+
+
+def files(name: str, steps: int) -> None:
+    """How long a run waits for its files, written by a thread or by itself, in turn."""
+    from coupler import Simulation
+    from coupler.driver.spent import FILES
+    from coupler.output.background import Background
+
+    def at_once(self: Background, task: Callable[[], None], size: int = 0) -> None:
+        task()
+
+    case, changes = CASES[name]
+    often = {"output.interval": 0.1, "restart.interval": 0.2, "output.fields": "all"}
+    ways: dict[str, Any] = {"a thread": Background.do, "the run itself": at_once}
+    waited: dict[str, float] = {}
+    for who, do in ways.items():
+        Background.do = do  # type: ignore[method-assign]
+        with tempfile.TemporaryDirectory(dir=ROOT) as folder:
+            raw = ROOT / "cases" / f"{case}.yaml"
+            simulation = Simulation.from_case(raw, set={**changes, **often}, out=folder)
+            length = simulation.model.clock.step_length / 86400.0
+            begin = time.perf_counter()
+            simulation.run(days=steps * length, quiet=True)
+            wall = time.perf_counter() - begin
+            waited[who] = simulation.model.spent.seconds()[FILES]
+            simulation.close()
+            size = sum(p.stat().st_size for p in Path(folder).rglob("*") if p.is_file()) / 1e6
+        print(f"    written by {who:16s}{waited[who]:8.3f} s of {wall:6.2f} s are spent on files")
+    Background.do = ways["a thread"]  # type: ignore[method-assign]
+    print(f"    ({name}, {steps} steps, {size:.0f} MB left of them)")
 
 
 def restarts(rounds: int) -> None:
@@ -160,7 +137,7 @@ def restarts(rounds: int) -> None:
 
 
 def main() -> None:
-    parts = ("coupling", "restart", "channel", "scaling")
+    parts = ("coupling", "files", "restart", "channel", "scaling")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=_Raw)
     parser.add_argument("parts", nargs="*", metavar="PART", help=" ".join(parts))
     parser.add_argument("--steps", type=int, default=72, help="of the coupling's part")
@@ -175,6 +152,9 @@ def main() -> None:
     if "coupling" in chosen:
         for name in CASES:
             coupling(name, args.steps)
+    if "files" in chosen:
+        print("\nall fields every 0.1 day, a restart every 0.2 day")
+        files("aquaplanet T42L20", args.steps)
     if "restart" in chosen:
         restarts(args.rounds)
     if "channel" in chosen:

@@ -175,13 +175,12 @@ def _parser() -> argparse.ArgumentParser:
         help="sections: zonal-mean wind, temperature and drag (default); qbo: wind over the "
         "equator against time and height, beside the observed one; height, vorticity: maps of one "
         "layer of fluid; pressure, precipitation, and temperature, wind, height at a --level: maps "
-        "of an atmosphere",
+        "of an atmosphere; tracer: maps of the tracer --name",
     )
+    plot.add_argument("--name", default="", help="of a tracer")
     plot.add_argument("--out", type=Path, default=Path("plot.png"), metavar="FILE.png")
     plot.add_argument("--skip-days", type=float, default=0.0, help="days at the start to leave out")
-    plot.add_argument(
-        "--days", type=float, nargs="+", default=[], help="of maps (default: three of the run)"
-    )
+    plot.add_argument("--days", type=float, nargs="+", default=[], help="of maps (default: three)")
     plot.add_argument("--level", type=float, metavar="HPA", help="pressure of maps [hPa]")
     plot.add_argument(
         "--observed", type=Path, help="table of observed equatorial winds (default: the data store)"
@@ -434,6 +433,7 @@ def _plot(args: argparse.Namespace) -> int:
         observed=args.observed,
         days=args.days,
         level=None if args.level is None else 100.0 * args.level,
+        name=args.name,
     )
     print(f"picture written to {args.out}")
     return 0

@@ -167,6 +167,8 @@ class OutputConfig(_Section):
 class RestartConfig(_Section):
     interval: Annotated[float, Unit("day"), Field(gt=0)] = 10.0
     keep: Annotated[int, Field(ge=1)] = 2
+    age: Annotated[float, Unit("day"), Field(ge=0)] = 0.0
+    """Besides the `keep` newest, those younger than this in model time are kept [day]."""
 
 
 class Case(_Section):

@@ -10,7 +10,7 @@ from gates import held_suarez, peer, store
 from gates.catalogue import GATES
 from gates.endurance import _blocks
 from gates.longrun import Work, about, carry_out
-from gates.page import PAGE, _anchor, render
+from gates.page import PAGE, _anchor, assemble, render
 from gates.pictures import Panel, section_panels, sphere_panels
 from gates.rows import Data, Picture, Row, Table, at_least, at_most, below, factor, near
 from gates.spectrum import kinetic_energy, slope, upturn
@@ -99,6 +99,18 @@ def test_a_page_without_results_says_so(tmp_path):
     text, missed = render(tmp_path)
     assert missed == 1
     assert f"| [{GATES[name].title}]" in text and "**0 of 1**" in text and "`abc123`" in text
+
+
+def test_the_page_says_which_results_are_of_older_code(tmp_path):
+    first, second = list(GATES)[:2]
+    for name, sources in ((first, fingerprint(GATES[first].sources)), (second, "0ther")):
+        Result(name=name, text="What.", rows=[below("x", 0.0, "0", 1.0)], sources=sources).save(
+            tmp_path / "results"
+        )
+    assert assemble(tmp_path / "page.md", tmp_path / "results") == 0
+    text = (tmp_path / "page.md").read_text()
+    assert f"| [{GATES[first].title}](#{_anchor(GATES[first].title)}) | 1 of 1 | this |" in text
+    assert f"| [{GATES[second].title}](#{_anchor(GATES[second].title)}) | 1 of 1 | older |" in text
 
 
 class Model:

@@ -24,7 +24,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from gates.catalogue import GATES
+from gates.catalogue import GATES, state_of
 from gates.longrun import Work
 from gates.page import PAGE, assemble
 from gates.store import FOLDER, Result, collect, fingerprint
@@ -60,14 +60,6 @@ def main() -> int:
     missed = assemble(PAGE, FOLDER)
     print(f"{missed} missed; page written to {PAGE}")
     return 1 if missed else 0
-
-
-def state_of(name: str) -> str:
-    """``stored``, ``stale`` or ``missing``."""
-    found = Result.load(FOLDER, name)
-    if found is None:
-        return "missing"
-    return "stored" if found.sources == fingerprint(GATES[name].sources) else "stale"
 
 
 def carry_out(name: str, quick: bool, folder: Path, as_is: bool) -> Result:

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-import numba
 import numpy as np
 
 from coupler.interface.component import Array
@@ -26,7 +25,6 @@ _KINDS = (
     ("residual", "column drag of {} less flux at the ground plus what escaped, global mean"),
     ("residual_abs", "absolute value of the momentum residual of {} in a column, global mean"),
 )
-_CHUNK = 64
 
 
 class MomentumBudget:
@@ -46,7 +44,10 @@ class MomentumBudget:
         self._name = f"momentum_{_AXIS[of]}_{process}"
         self._process, self._rate, self._phalf, self._gravity = process, rate, phalf, gravity
         self._sums = np.zeros((len(_KINDS), rate.shape[1]))
-        self._work = np.zeros((2, rate.shape[1]))
+        self.columns = np.zeros((2, rate.shape[1]))
+        """Column sums of the rate times layer thickness, and of its absolute value."""
+        self.given = False
+        """Whether `columns` are filled by who makes the rate, before `add`."""
         self._steps = np.zeros((), np.int64)
 
     def add(self, ends: Sequence[tuple[float, Array, Array]]) -> None:
@@ -56,10 +57,12 @@ class MomentumBudget:
             ends: of every flux of this wind that acts: its weight [1], its values [Pa],
                 ``[interface, column]``, and what escaped [Pa], ``[column]``.
         """
-        self._work.fill(0.0)
+        if not self.given:
+            _integrate(self._rate, self._phalf, self.columns)
+        self.columns *= 1.0 / self._gravity
         for weight, flux, escaped in ends:
-            _enter(flux, escaped, weight, self._work[0])
-        _add(self._rate, self._phalf, 1.0 / self._gravity, self._work, self._sums)
+            _enter(flux[-1], escaped, weight, self.columns[0])
+        _add(self.columns, self._sums)
         self._steps += 1
 
     def take(self, mean: Callable[[Array], float]) -> dict[str, tuple[float, str, str]]:
@@ -93,26 +96,27 @@ class MomentumBudget:
 
 
 @njit()
-def _enter(flux: Array, escaped: Array, weight: float, net: Array) -> None:
+def _enter(ground: Array, escaped: Array, weight: float, net: Array) -> None:
     """Takes from `net` what a flux brings into the columns."""
-    last = flux.shape[0] - 1
     for i in range(net.size):
-        net[i] -= weight * (np.float64(flux[last, i]) - escaped[i])
+        net[i] -= weight * (np.float64(ground[i]) - escaped[i])
 
 
-@njit(parallel=True)
-def _add(rate: Array, phalf: Array, scale: float, work: Array, sums: Array) -> None:
-    nlev, ncol = rate.shape
-    net, gross = work[0], work[1]
-    for chunk in numba.prange((ncol + _CHUNK - 1) // _CHUNK):
-        start, stop = chunk * _CHUNK, min((chunk + 1) * _CHUNK, ncol)
-        for k in range(nlev):
-            for i in range(start, stop):
-                dp = np.float64(phalf[k + 1, i]) - np.float64(phalf[k, i])
-                push = scale * dp * np.float64(rate[k, i])
-                net[i] += push
-                gross[i] += abs(push)
-        for i in range(start, stop):
-            sums[0, i] += gross[i]
-            sums[1, i] += net[i]
-            sums[2, i] += abs(net[i])
+@njit()
+def _integrate(rate: Array, phalf: Array, columns: Array) -> None:
+    columns[:] = 0.0
+    net, gross = columns[0], columns[1]
+    for k in range(rate.shape[0]):
+        row, above, below = rate[k], phalf[k], phalf[k + 1]
+        for i in range(row.size):
+            force = (np.float64(below[i]) - np.float64(above[i])) * np.float64(row[i])
+            net[i] += force
+            gross[i] += abs(force)
+
+
+@njit()
+def _add(columns: Array, sums: Array) -> None:
+    for i in range(columns.shape[1]):
+        sums[0, i] += columns[1, i]
+        sums[1, i] += columns[0, i]
+        sums[2, i] += abs(columns[0, i])

@@ -250,26 +250,36 @@ class Wish:
     days: tuple[float, ...] = ()
     level: float | None = None
     """Pressure [Pa]."""
+    name: str = ""
+    """Of a tracer."""
 
 
 def _qbo(folder: Path, wish: Wish) -> Figure:
-    _refuse(wish, "qbo", "days", "level")
+    _refuse(wish, "qbo", "days", "level", "name")
     run = read_time_height(folder, skip_days=wish.skip_days)
     observed = wish.observed
     return qbo_figure(run, observed_time_height(observed) if observed is not None else None)
 
 
 def _zonal(folder: Path, wish: Wish) -> Figure:
-    _refuse(wish, "sections", "observed", "days", "level")
+    _refuse(wish, "sections", "observed", "days", "level", "name")
     return sections_figure(folder, skip_days=wish.skip_days)
 
 
 def _map(kind: MapKind) -> Callable[[Path, Wish], Figure]:
     def draw(folder: Path, wish: Wish) -> Figure:
-        _refuse(wish, "maps", "observed")
+        _refuse(wish, "maps", "observed", "name")
         return map_figure(folder, kind, skip_days=wish.skip_days, days=wish.days, level=wish.level)
 
     return draw
+
+
+def _tracer(folder: Path, wish: Wish) -> Figure:
+    _refuse(wish, "tracer", "observed")
+    if not wish.name:
+        raise DataError.of("no tracer named", "tracer", remedy="add --name NAME")
+    kind = MapKind(name=wish.name, title=wish.name, units="kg kg$^{-1}$", level=5.65e4)
+    return map_figure(folder, kind, skip_days=wish.skip_days, days=wish.days, level=wish.level)
 
 
 def _refuse(wish: Wish, kind: str, *options: str) -> None:
@@ -282,6 +292,7 @@ def _refuse(wish: Wish, kind: str, *options: str) -> None:
         "observed": ("nothing observed for this kind", "use --kind qbo"),
         "days": ("no single days in this kind", "leave --days out, or use --kind pressure"),
         "level": ("no level in this kind", "leave --level out, or use --kind temperature"),
+        "name": ("no name in this kind", "leave --name out, or use --kind tracer"),
     }
     for option in options:
         if getattr(wish, option):
@@ -297,6 +308,7 @@ KINDS: dict[str, Callable[[Path, Wish], Figure]] = {
     "temperature": _map(TEMPERATURE),
     "wind": _map(WIND),
     "precipitation": _map(RAIN),
+    "tracer": _tracer,
 }
 
 
@@ -309,6 +321,7 @@ def plot(
     observed: Path | None = None,
     days: Sequence[float] = (),
     level: float | None = None,
+    name: str = "",
 ) -> Path:
     """Draws a picture of a run and returns where it is.
 
@@ -321,6 +334,7 @@ def plot(
             it is there.
         days: of a map, by default three.
         level: pressure of a map [Pa], by default the kind's own.
+        name: of the tracer of ``tracer``.
 
     Raises:
         DataError: for an unknown kind or format, or when the run lacks what is to be shown.
@@ -338,7 +352,7 @@ def plot(
             observed = locate(OBSERVED)
         except CouplerError:  # nobody asked for it
             observed = None
-    wish = Wish(skip_days=skip_days, observed=observed, days=tuple(days), level=level)
+    wish = Wish(skip_days=skip_days, observed=observed, days=tuple(days), level=level, name=name)
     figure = KINDS[kind](folder, wish)
     FigureCanvasAgg(figure)
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -34,6 +34,7 @@ from coupler.driver.levels import level_problems
 from coupler.driver.links import Coupling
 from coupler.driver.negotiate import STATIC, Plan, negotiate, unread
 from coupler.driver.places import Elsewhere, place_of, place_problems
+from coupler.driver.spent import Spent
 from coupler.driver.suite import Process, Suite, flat
 from coupler.input.forcing import Series, read_forcings
 from coupler.interface.component import (
@@ -70,6 +71,8 @@ class Assembly:
     steps_per_day: float
     elsewhere: Elsewhere
     """What runs in other processes."""
+    spent: Spent
+    """Where the time goes."""
     forcings: Mapping[str, Series] = field(default_factory=dict)
     """What the case prescribes in time, by field."""
     advice: Sequence[Problem] = ()
@@ -395,7 +398,8 @@ def _bind(draft: _Draft, elsewhere: Elsewhere) -> Assembly:
         seed=case.seed,
         static=_static(atmosphere.grid.part(rows.own), columns, own, dtype),
     )
-    suite = Suite(host, columns)
+    spent = Spent()
+    suite = Suite(host, columns, spent)
     shown = shown_by(others, [plan.cls for plan in draft.plans])
     for names in shown.values():
         for name in names:
@@ -406,7 +410,8 @@ def _bind(draft: _Draft, elsewhere: Elsewhere) -> Assembly:
     dt = atmosphere.dt
     together(draft.parallel, lambda: _bind_schemes(draft, suite, host, dt, elsewhere))
     elsewhere.complete()
-    couplings = connect(others, atmosphere, rows, suite.pool, shown)
+    accounts = {name: f"{name}={getattr(case, name).scheme}" for name in others}
+    couplings = connect(others, atmosphere, rows, suite.pool, shown, accounts, spent)
     refuse_gaps(suite.pool, host)
     return Assembly(
         case=case,
@@ -419,6 +424,7 @@ def _bind(draft: _Draft, elsewhere: Elsewhere) -> Assembly:
         steps_per_day=86400.0 / atmosphere.dt,
         advice=[*(a for model in draft.models.values() for a in model.advice()), *draft.said],
         elsewhere=elsewhere,
+        spent=spent,
         forcings=draft.forcings,
     )
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from coupler.config import TopPolicy
-from coupler.driver.flux import dissipative_heating, flux_tendency
+from coupler.driver.flux import dissipative_heating, flux_pair_tendency, flux_tendency
+from coupler.driver.spent import Spent
 from coupler.interface.component import (
     Array,
     Arrays,
@@ -19,7 +20,7 @@ from coupler.interface.component import (
     Port,
     Tendency,
 )
-from coupler.interface.fields import Field, tendency_field
+from coupler.interface.fields import SMALL_STATE, STATE, TRACERS, Field, tendency_field
 from coupler.interface.units import conversion
 
 MOMENTUM = ("ua", "va")
@@ -69,6 +70,12 @@ class Bound:
         self.span = span
         self.on_call: Callable[[Now], None] | None = None
         """Called right after the scheme, while its inputs still are what it saw."""
+        self.before_call: list[Callable[[], None]] = []
+        """Called while the results of the call before are still there."""
+        self.spent, self.account = Spent(), label
+        """Where the scheme's own time is counted, and its name there; the suite says."""
+        self.seen = dict(pool)
+        """Every array that the scheme could have asked for, as it is when it is called."""
         self.tendencies: tuple[str, ...] = ()
         self.fluxes: tuple[Flux, ...] = ()
         if isinstance(component, Tendency):
@@ -101,6 +108,27 @@ class Bound:
         if self.heats:
             self.rate["ta"] = host.empty("level", "column")
         self._scratch = host.empty("level", "column")
+        self._push = np.zeros(host.ncol)
+        self._pairs = _pairs(self.fluxes, self.tendencies)
+        """The second of two fluxes of one variable that may leave at the top, by the first."""
+        self._second = set(self._pairs.values())
+        self.sums: dict[str, Array] = {}
+        """Filled with the column sums of a rate and of its absolute value, see `flux_tendency`."""
+        own = component.reach if isinstance(component, Tendency) else None
+        self.reach = host.nlev if own is None or self.fluxes else own
+        """How many of the uppermost levels it looks at and may change."""
+        outputs = (*self.flux.items(), *self.diag.items())
+        changing = (*STATE, *SMALL_STATE, *TRACERS)
+        self.reads: tuple[str, ...] = tuple(of for of in changing if of in self.x)
+        """State that it looks at when it is called."""
+        self._zeroed = [] if component.fills else [a for _, a in outputs]
+        self._zeroed += [] if component.fills else [a[: self.reach] for _, a in self.tend.items()]
+
+    def held(self) -> dict[str, Array]:
+        """Arrays that change in a call of the scheme only, by name."""
+        if self.every == 1:
+            return {}
+        return {**dict(self.flux.items()), **dict(self.diag.items())}
 
     def _input(self, port: Port, pool: Mapping[str, Array]) -> Array | None:
         source = pool.get(port.name)
@@ -137,20 +165,23 @@ class Bound:
             phalf: pressure at the interfaces [Pa], ``[interface, column]``; a host without it has
                 no scheme with fluxes (`negotiate` sees to that).
         """
+        for tell in self.before_call:
+            tell()
         for conversion_ in self.converted:
             conversion_.refresh()
-        if not self.component.fills:
-            for _, array in (*self.tend.items(), *self.flux.items(), *self.diag.items()):
-                array.fill(0.0)
+        for array in self._zeroed:
+            array.fill(0.0)
         # What is held until the next call is applied for that long, not for one step: a scheme
         # that adjusts would otherwise adjust once in each step.
         step = now.dt
         now.dt = max(step, self.span)
+        before = self.spent.to(self.account)
         try:
             if isinstance(self.component, Diagnostic):
                 self.component.compute(self.x, self.diag, now)
             else:
                 self.component.compute(self.x, self.tend, self.flux, self.diag, now)
+            self.spent.to(before)
             if self.on_call is not None:
                 self.on_call(now)
         finally:
@@ -158,9 +189,7 @@ class Bound:
         fresh = set(self.tendencies)
         if phalf is None:
             return
-        for f in self.fluxes:
-            self._diverge(f, phalf, add=f.of in fresh)
-            fresh.add(f.of)
+        self._divide(phalf, fresh)
 
     def hold(self, phalf: Array | None) -> None:
         """Between calls: the held fluxes meet the layers of the present step.
@@ -168,18 +197,32 @@ class Bound:
         Layer masses follow the surface pressure. A held tendency would give a column a momentum
         that its fluxes do not have (some 1e-4 of the drag in three hours); held fluxes give none.
         """
-        fresh: set[str] = set()
-        if phalf is None:
-            return
+        if phalf is not None:
+            self._divide(phalf, set(), but=self.tendencies)
+
+    def _divide(self, phalf: Array, fresh: set[str], but: Sequence[str] = ()) -> None:
+        """Divides the fluxes among the layers; rates of what is in `fresh` are added to."""
         for f in self.fluxes:
-            if f.of not in self.tendencies:
-                self._diverge(f, phalf, add=f.of in fresh)
-                fresh.add(f.of)
+            if f.name in self._second or f.of in but:
+                continue
+            self._diverge(f, phalf, add=f.of in fresh)
+            fresh.add(f.of)
 
     def _diverge(self, f: Flux, phalf: Array, *, add: bool) -> None:
+        other = self._pairs.get(f.name)
         planet = self.host.planet
         scale = planet.gravity / (planet.cp_dry if f.of == "ta" else 1.0)
         out = self._scratch if add else self.rate[f.of]
+        if other is not None:
+            both = getattr(self.flux, f.name), getattr(self.flux, other)
+            flux_pair_tendency(
+                *both,
+                phalf,
+                scale=scale,
+                out=out,
+                escaped=(self.escaped[f.name], self.escaped[other]),
+            )
+            return
         flux_tendency(
             getattr(self.flux, f.name),
             phalf,
@@ -188,18 +231,20 @@ class Bound:
             dump_above=f.dump_above,
             out=out,
             escaped=self.escaped[f.name],
+            push=self._push,
+            **({"sums": self.sums[f.of]} if f.of in self.sums else {}),
         )
         if add:
             self.rate[f.of] += out
 
-    def heat(self, state: Mapping[str, Array], dt: float) -> None:
+    def heat(self, dt: float) -> None:
         """Kinetic energy that the drag takes from the flow over `dt` becomes heat."""
         if self.heats:
             zero = self._scratch
             zero.fill(0.0)
             dissipative_heating(
-                state["ua"],
-                state["va"],
+                self.seen["ua"],
+                self.seen["va"],
                 self.rate.get("ua", zero),
                 self.rate.get("va", zero),
                 dt=dt,
@@ -223,6 +268,15 @@ class Bound:
         for name, array in self.memory().items():
             if not name.startswith(lead):
                 array[...] = memory[name]
+
+
+def _pairs(fluxes: Sequence[Flux], tendencies: Sequence[str]) -> dict[str, str]:
+    found = {}
+    for of in dict.fromkeys(f.of for f in fluxes):
+        own = [f for f in fluxes if f.of == of]
+        if len(own) == 2 and all(f.top == "escape" for f in own) and of not in tendencies:
+            found[own[0].name] = own[1].name
+    return found
 
 
 def _with_top(flux: Flux, top: TopPolicy | None) -> Flux:

@@ -9,6 +9,7 @@ import numpy as np
 from coupler.driver.between import Between, same_grid
 from coupler.driver.clock import steps_of
 from coupler.driver.links import Coupling
+from coupler.driver.spent import Spent
 from coupler.interface.component import Array, Component, Host, Model
 from coupler.interface.errors import ConfigError, DataError
 from coupler.interface.parallel import Rows
@@ -39,6 +40,8 @@ def connect(
     rows: Rows,
     pool: Mapping[str, Array],
     shown: Mapping[str, Sequence[str]],
+    accounts: Mapping[str, str],
+    spent: Spent,
 ) -> dict[str, Coupling]:
     """The couplings of models beside the atmosphere, in the order of their steps.
 
@@ -48,6 +51,8 @@ def connect(
         rows: which of its rows are at hand.
         pool: live arrays ``[column]`` of the atmosphere's side.
         shown: what the atmosphere gets of each model.
+        accounts: what the time of each model's steps is counted under.
+        spent: where.
     """
     _refuse_other_ice(models)
     couplings = {}
@@ -63,6 +68,8 @@ def connect(
             {n: pool[n] for n in sent},
             {n: pool[n] for n in shown[name]},
             links,
+            account=accounts[name],
+            spent=spent,
         )
     return couplings
 

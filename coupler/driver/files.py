@@ -9,15 +9,17 @@ from coupler.diagnostics.budgets import RESIDUALS, Residuals
 from coupler.driver.assemble import Assembly
 from coupler.driver.recording import open_recording
 from coupler.driver.state import Memory
+from coupler.exchange.live import Ranges
 from coupler.interface.component import Array
 from coupler.interface.fields import FIELDS, Field
 from coupler.interface.grid import Grid, HybridLevels
 from coupler.interface.parallel import Rows
+from coupler.output.background import Background
 from coupler.output.folder import RunFolder
 from coupler.output.patient import PatientFile
 from coupler.output.restart import Restart
 from coupler.output.series import SeriesFile
-from coupler.output.writer import Averages, Live, area_means, choose
+from coupler.output.writer import Averages, Live, Steady, area_means, choose
 from coupler.parallel.agreement import together
 
 _PATIENCE = 1.0
@@ -34,6 +36,7 @@ class Files:
         memory: Memory,
         attrs: Mapping[str, str],
         found: Restart | None,
+        ranges: Ranges,
     ) -> None:
         """Creates the files, or goes on with them.
 
@@ -43,18 +46,28 @@ class Files:
             memory: takes in the running means.
             attrs: global attributes.
             found: the restart to go on from; None begins anew.
+            ranges: of fields of the atmosphere that `add` is to look at.
         """
         self._model, self._folder, self._attrs = model, folder, attrs
         self._at = None if found is None else found.moment.seconds
         self._first = model.rows.parallel.rank == 0
         self._written: list[PatientFile] = []
+        self.background = Background()
+        """Who writes."""
         self._series: SeriesFile | None = None
         self.residuals = Residuals(model.suite.host.planet.latent_heat_vaporization)
         self.residuals.start(model.atmosphere.budgets())
         self._live, _ = choose(atmosphere_fields(model), model.case.output.fields)
         air = model.atmosphere
+        bounds = [b for p in model.suite.processes for b in p.schemes if b.every > 1]
         means = self._averages(
-            "atmosphere", self._live, air.grid, levels=air.levels, rows=model.rows
+            "atmosphere",
+            self._live,
+            air.grid,
+            levels=air.levels,
+            rows=model.rows,
+            ranges=ranges,
+            steady=[(list(b.held().values()), b.before_call) for b in bounds],
         )
         self._means = {"atmosphere": means}
         memory.keep("output.atmosphere", means, found)
@@ -77,6 +90,8 @@ class Files:
         levels: HybridLevels | None = None,
         rows: Rows | None = None,
         area: str = "areacella",
+        ranges: Ranges | None = None,
+        steady: Sequence[Steady] = (),
     ) -> Averages:
         m = self._model
         return together(
@@ -92,8 +107,11 @@ class Files:
                 area=area,
                 resume_at=self._at,
                 patience=_PATIENCE,
+                background=self.background,
                 rows=rows,
                 writes=self._first,
+                ranges=ranges,
+                steady=steady,
             ),
         )
 
@@ -101,11 +119,12 @@ class Files:
         if not self._first:
             return
         path, start = self._folder.budgets, self._model.clock.start
+        how: dict[str, Any] = {"patience": _PATIENCE, "background": self.background}
         if self._at is not None:
-            self._series = SeriesFile.reopen(path, self._at / 86400.0, patience=_PATIENCE)
+            self._series = SeriesFile.reopen(path, self._at / 86400.0, **how)
         else:
             since = start.strftime("%Y-%m-%d %H:%M:%S")
-            self._series = SeriesFile(path, since, start.calendar, self._attrs, patience=_PATIENCE)
+            self._series = SeriesFile(path, since, start.calendar, self._attrs, **how)
         self._written.append(self._series)
 
     def open_record(self, process: str, columns: int) -> None:
@@ -118,13 +137,16 @@ class Files:
             columns=columns,
             resume_at=self._at,
             patience=_PATIENCE,
+            background=self.background,
         )
         self._written.append(record)
 
-    def add(self, dt: float) -> None:
-        """Adds the present values to all means."""
+    def add(self, dt: float) -> set[str]:
+        """Adds the present values to all means; which of the atmosphere's are within range."""
+        sound: set[str] = set()
         for means in self._means.values():
-            means.add(dt)
+            sound |= means.add(dt)
+        return sound
 
     def write(self, t0: float, t1: float) -> None:
         """Writes means and budgets of the interval from `t0` to `t1` [s since the start]."""
@@ -157,8 +179,14 @@ class Files:
         for file in self._written:
             file.flush()
 
+    def flush_soon(self) -> None:
+        """Has all that waits written before anything that is asked for after it."""
+        for file in self._written:
+            file.flush_soon()
+
     def flush_if_due(self) -> None:
-        """As `flush`, for what has waited long enough."""
+        """As `flush_soon`, for what has waited long enough; raises what went wrong meanwhile."""
+        self.background.check()
         for file in self._written:
             file.flush_if_due()
 

@@ -30,7 +30,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-import numba
 import numpy as np
 
 from coupler.interface.component import Array
@@ -39,8 +38,8 @@ from coupler.interface.jit import njit
 
 Top = Literal["escape", "dump", "zero"]
 _CODE: dict[Top, int] = {"escape": 0, "dump": 1, "zero": 2}
-_CHUNK = 256  # columns; each level of a chunk is some whole cache lines
 _DUMP, _ZERO = _CODE["dump"], _CODE["zero"]
+_NO_SUMS = np.empty((2, 0))
 
 
 def flux_tendency(
@@ -52,6 +51,8 @@ def flux_tendency(
     dump_above: float,
     out: Array,
     escaped: Array,
+    push: Array | None = None,
+    sums: Array = _NO_SUMS,
 ) -> None:
     """Overwrites `out` with the tendency of a flux, and `escaped` with what left at the top.
 
@@ -65,6 +66,9 @@ def flux_tendency(
         dump_above: Pressure above which ``dump`` absorbs [Pa].
         out: Tendency, shape [level, column].
         escaped: Flux that left the column [unit of flux], shape [column]; 0 unless ``escape``.
+        push: Scratch, float64 [column]; None: made here.
+        sums: Overwritten with the sums over levels of ``out dp`` and of its absolute value, of the
+            numbers as they are stored, float64 [2, column]; without columns they are not made.
 
     Raises:
         ContractError: for a policy that does not exist.
@@ -73,7 +77,30 @@ def flux_tendency(
         raise ContractError.of(
             "unknown policy at the top", str(top), remedy=nearest(str(top), _CODE)
         )
-    _flux_tendency(flux, phalf, scale, _CODE[top], dump_above, out, escaped)
+    if push is None:
+        push = np.empty(out.shape[1])
+    _flux_tendency(flux, phalf, scale, _CODE[top], dump_above, out, escaped, push, sums)
+
+
+def flux_pair_tendency(
+    flux: Array,
+    other: Array,
+    phalf: Array,
+    *,
+    scale: float,
+    out: Array,
+    escaped: tuple[Array, Array],
+) -> None:
+    """The tendency of two fluxes of one variable together, which leave the column at the top.
+
+    Args:
+        flux, other: Interface fluxes as in `flux_tendency`.
+        phalf, scale, out: as there.
+        escaped: of either flux.
+    """
+    _flux_pair_tendency(flux, other, phalf, scale, out)
+    for gone, whole in zip(escaped, (flux, other), strict=True):
+        gone[:] = whole[0]
 
 
 def dissipative_heating(
@@ -98,15 +125,27 @@ def add_scaled(target: Array, increment: Array, factor: float) -> None:
     _add_scaled(target, increment, factor)
 
 
-def apply_rate(state: Array, total: Array, rate: Array, dt: float, *, first: bool) -> None:
-    """Adds ``dt rate`` to `state` and `rate` to `total`, shape [level, column], rounded once each.
+def move(source: Array, rate: Array, dt: float, target: Array) -> None:
+    """Makes `target` what `source` [level, column] becomes with a rate over `dt` [s]."""
+    _move(source, rate, dt, target)
 
-    `first` overwrites `total`: whatever it holds is not of this step.
+
+def add_up(rates: tuple[Array, ...], reach: Array, limit: float, out: Array) -> int:
+    """Overwrites `out` with the sum of rates, in their order.
+
+    Args:
+        rates: shape [level, column].
+        reach: how many of the uppermost levels each of them may have changed.
+        limit: what a sum should stay within [SI per s].
+        out: the sum, shape [level, column].
+
+    Returns:
+        How many numbers do not; NaN is one of them.
     """
-    (_apply_first if first else _apply_next)(state, total, rate, dt)
+    return int(_add_up(rates, reach, limit, out))
 
 
-@njit(parallel=True)
+@njit()
 def _flux_tendency(
     flux: Array,
     phalf: Array,
@@ -115,69 +154,112 @@ def _flux_tendency(
     dump_above: float,
     out: Array,
     escaped: Array,
+    push: Array,
+    sums: Array,
 ) -> None:
+    """The tendency, row by row; `push` [column] is scratch, `sums` may have no columns."""
     nlev, ncol = out.shape
-    for chunk in numba.prange((ncol + _CHUNK - 1) // _CHUNK):
-        start, stop = chunk * _CHUNK, min((chunk + 1) * _CHUNK, ncol)
-        for k in range(nlev):
-            for i in range(start, stop):
-                dp = np.float64(phalf[k + 1, i]) - np.float64(phalf[k, i])
-                df = np.float64(flux[k + 1, i]) - np.float64(flux[k, i])
-                out[k, i] = scale * df / dp
-        for i in range(start, stop):
+    dumps, summed = False, sums.shape[1] > 0
+    for i in range(ncol):
+        escaped[i] = 0.0 if policy in (_DUMP, _ZERO) else flux[0, i]
+    if policy == _DUMP:
+        for i in range(ncol):
+            push[i] = 0.0
             reached = np.float64(flux[0, i])
-            escaped[i] = 0.0
-            if policy == _ZERO:
-                dp = np.float64(phalf[1, i]) - np.float64(phalf[0, i])
-                out[0, i] = scale * np.float64(flux[1, i]) / dp
-            elif policy == _DUMP:
-                n = 1
+            if reached != 0.0:
+                n, dumps = 1, True
                 while n < nlev and 0.5 * (phalf[n, i] + phalf[n + 1, i]) < dump_above:
                     n += 1
-                push = scale * reached / (np.float64(phalf[n, i]) - np.float64(phalf[0, i]))
-                for k in range(n):  # anew, not added: a sum in float32 would round twice
-                    dp = np.float64(phalf[k + 1, i]) - np.float64(phalf[k, i])
-                    df = np.float64(flux[k + 1, i]) - np.float64(flux[k, i])
-                    out[k, i] = scale * df / dp + push
-            else:
-                escaped[i] = reached
+                push[i] = scale * reached / (np.float64(phalf[n, i]) - np.float64(phalf[0, i]))
+    if summed:
+        sums[:] = 0.0
+    for k in range(nlev):
+        above, below, row = flux[k], flux[k + 1], out[k]
+        p_above, p_below = phalf[k], phalf[k + 1]
+        if k == 0 and policy == _ZERO:
+            for i in range(ncol):
+                dp = np.float64(p_below[i]) - np.float64(p_above[i])
+                row[i] = scale * np.float64(below[i]) / dp
+        elif dumps:  # at once, not added to what is stored: a sum in float32 would round twice
+            beyond = 0
+            for i in range(ncol):
+                dp = np.float64(p_below[i]) - np.float64(p_above[i])
+                df = np.float64(below[i]) - np.float64(above[i])
+                absorbs = k == 0 or 0.5 * (p_above[i] + p_below[i]) < dump_above
+                row[i] = scale * df / dp + (push[i] if absorbs else 0.0)
+                beyond += 0 if absorbs else 1
+            dumps = beyond < ncol
+        else:
+            for i in range(ncol):
+                dp = np.float64(p_below[i]) - np.float64(p_above[i])
+                row[i] = scale * (np.float64(below[i]) - np.float64(above[i])) / dp
+        if summed:
+            net, gross = sums[0], sums[1]
+            for i in range(ncol):
+                force = (np.float64(p_below[i]) - np.float64(p_above[i])) * np.float64(row[i])
+                net[i] += force
+                gross[i] += abs(force)
 
 
-@njit(parallel=True)
+@njit()
+def _flux_pair_tendency(flux: Array, other: Array, phalf: Array, scale: float, out: Array) -> None:
+    for k in range(out.shape[0]):
+        above, below, row = flux[k], flux[k + 1], out[k]
+        other_above, other_below = other[k], other[k + 1]
+        p_above, p_below = phalf[k], phalf[k + 1]
+        for i in range(row.size):
+            dp = np.float64(p_below[i]) - np.float64(p_above[i])
+            df = np.float64(below[i]) - np.float64(above[i])
+            row[i] = scale * (df + (np.float64(other_below[i]) - np.float64(other_above[i]))) / dp
+
+
+@njit()
 def _dissipative_heating(
     ua: Array, va: Array, dua: Array, dva: Array, half_dt: float, factor: float, out: Array
 ) -> None:
-    nlev, ncol = out.shape
-    for k in numba.prange(nlev):
-        for i in range(ncol):
-            du, dv = np.float64(dua[k, i]), np.float64(dva[k, i])
-            out[k, i] = factor * (
-                (np.float64(ua[k, i]) + half_dt * du) * du
-                + (np.float64(va[k, i]) + half_dt * dv) * dv
+    for k in range(out.shape[0]):
+        u, v, x, y, row = ua[k], va[k], dua[k], dva[k], out[k]
+        for i in range(row.size):
+            du, dv = np.float64(x[i]), np.float64(y[i])
+            row[i] = factor * (
+                (np.float64(u[i]) + half_dt * du) * du + (np.float64(v[i]) + half_dt * dv) * dv
             )
 
 
-@njit(parallel=True)
+@njit()
 def _add_scaled(target: Array, increment: Array, factor: float) -> None:
-    nlev, ncol = target.shape
-    for k in numba.prange(nlev):
-        for i in range(ncol):
-            target[k, i] = np.float64(target[k, i]) + factor * np.float64(increment[k, i])
+    for k in range(target.shape[0]):
+        row, more = target[k], increment[k]
+        for i in range(row.size):
+            row[i] = np.float64(row[i]) + factor * np.float64(more[i])
 
 
-@njit(parallel=True)
-def _apply_first(state: Array, total: Array, rate: Array, dt: float) -> None:
-    nlev, ncol = state.shape
-    for k in numba.prange(nlev):
-        for i in range(ncol):
-            total[k, i] = rate[k, i]
-            state[k, i] = np.float64(state[k, i]) + dt * np.float64(rate[k, i])
+@njit()
+def _move(source: Array, rate: Array, dt: float, target: Array) -> None:
+    step = target.dtype.type(dt)
+    for k in range(target.shape[0]):
+        before, change, after = source[k], rate[k], target[k]
+        for i in range(after.size):
+            after[i] = before[i] + step * change[i]
 
 
-@njit(parallel=True)
-def _apply_next(state: Array, total: Array, rate: Array, dt: float) -> None:
-    nlev, ncol = state.shape
-    for k in numba.prange(nlev):
-        for i in range(ncol):
-            total[k, i] += rate[k, i]
-            state[k, i] = np.float64(state[k, i]) + dt * np.float64(rate[k, i])
+@njit()
+def _add_up(rates: tuple[Array, ...], reach: Array, limit: float, out: Array) -> int:
+    beyond, most = 0, out.dtype.type(limit)
+    for k in range(out.shape[0]):
+        total, empty = out[k], True
+        for n in range(len(rates)):
+            if k < reach[n]:
+                row = rates[n][k]
+                if empty:
+                    for i in range(total.size):
+                        total[i] = row[i]
+                    empty = False
+                else:
+                    for i in range(total.size):
+                        total[i] += row[i]
+        if empty:
+            total[:] = 0.0
+        for i in range(total.size):
+            beyond += 0 if abs(total[i]) <= most else 1
+    return beyond

@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from coupler.driver.between import Between
+from coupler.driver.spent import Spent
 from coupler.exchange.accumulate import Accumulator
 from coupler.exchange.regrid import Regridder
 from coupler.interface.component import Array, Arrays, Model, Now
@@ -40,6 +41,9 @@ class Coupling:
         sent: Mapping[str, Array],
         wanted: Mapping[str, Array],
         between: Sequence[Between] = (),
+        *,
+        account: str = "model",
+        spent: Spent | None = None,
     ) -> None:
         """Binds the links.
 
@@ -51,7 +55,9 @@ class Coupling:
             sent: what the model receives, live arrays ``[column]`` of these rows.
             wanted: what it provides, arrays ``[column]`` of these rows to be filled.
             between: what it receives from other models.
+            account: what the model's own steps are counted under, in `spent`.
         """
+        self._account, self._spent = account, spent or Spent()
         self.model, self.every, self.rows = model, every, rows
         self.between = tuple(between)
         shape = rows.own.size, atmosphere_grid.lon.size
@@ -60,6 +66,7 @@ class Coupling:
         self._to = Regridder(atmosphere_grid, model.grid, "conservative")
         self.back = Regridder(model.grid, atmosphere_grid, "conservative")
         self.sums = Accumulator(dict.fromkeys(self._sent, shape))
+        self.sums.follow(self._sent)
         self._mean = {name: np.zeros(shape) for name in self._sent}
         self.received = Arrays(
             **{name: np.zeros(model.grid.shape) for name in self._sent},
@@ -69,7 +76,7 @@ class Coupling:
 
     def collect(self, dt: float) -> None:
         """Adds what the atmosphere gave in a step of `dt` [s]."""
-        self.sums.add(self._sent, dt)
+        self.sums.add_live(dt)
 
     def due(self, now: Now) -> bool:
         """Whether the atmosphere has completed an interval of the model."""
@@ -87,7 +94,9 @@ class Coupling:
     def step(self, now: Now) -> None:
         """Steps the model with what it received, and shows the atmosphere what it provides."""
         # A model elsewhere may be late for one rank only.
+        before = self._spent.to(self._account)
         together(self.rows.parallel, lambda: self.model.step(self.received, now))
+        self._spent.to(before)
         self.send_back()
 
     def send_back(self) -> None:

@@ -10,6 +10,7 @@ from coupler.driver.assemble import Assembly
 from coupler.interface.errors import Problem, nearest
 from coupler.interface.fields import FIELDS
 from coupler.interface.parallel import Parallel
+from coupler.output.background import Background
 from coupler.output.record import RecordFile
 
 
@@ -22,6 +23,7 @@ def open_recording(
     columns: int,
     resume_at: float | None,
     patience: float,
+    background: Background | None = None,
 ) -> RecordFile:
     """Opens the file and has the process's first scheme write to it.
 
@@ -32,13 +34,13 @@ def open_recording(
         attrs: global attributes.
         columns: stored at each call.
         resume_at: time up to which an existing file is kept [s]; None makes a new one.
-        patience: see `PatientFile`.
+        patience, background: see `PatientFile`.
     """
     bound = next(p for p in model.suite.processes if p.name == process).schemes[0]
     suite, start, seed = model.suite, model.clock.start, model.case.seed
     # Where a column is, and the state that an emulator of the scheme may want to see.
     extra = {n: suite.host.static[n] for n in ("lat", "lon")}
-    extra |= {n: suite.pool[n] for n in ("ua", "va", "ta", "pfull") if n in suite.pool}
+    extra |= {n: bound.seen[n] for n in ("ua", "va", "ta", "pfull") if n in bound.seen}
     fields = {n: FIELDS[n] for n in extra} | bound.described()
     file = RecordFile(
         path,
@@ -53,8 +55,10 @@ def open_recording(
         dtype=f"f{suite.host.dtype.itemsize}",
         resume_at=None if resume_at is None else resume_at / 86400.0,
         patience=patience,
+        background=background,
     )
     arrays = extra | bound.arrays()
+    bound.reads = tuple(dict.fromkeys((*bound.reads, *(n for n in extra if n in suite.state))))
     bound.on_call = lambda now: file.append(now.seconds / 86400.0, now.dt, arrays)
     return file
 

@@ -13,7 +13,6 @@ import logging
 import re
 import signal
 import time
-from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -28,9 +27,11 @@ from coupler.driver.assemble import Assembly, assemble
 from coupler.driver.branch import begin_from, read_branch
 from coupler.driver.files import Files, unknown_fields
 from coupler.driver.info import machine, versions
+from coupler.driver.keeping import Keeping
 from coupler.driver.recording import record_problems
 from coupler.driver.signals import Asked, Interrupted, listening
-from coupler.driver.state import Memory, Snapshot, differences
+from coupler.driver.spent import FILES, KEPT, LOOK, LOOP, MEANS, RANKS, overhead, table
+from coupler.driver.state import Memory, differences
 from coupler.driver.suite import NOT_FINITE
 from coupler.driver.timeline import Timeline
 from coupler.driver.watch import BLEW_UP, DYNAMICS, WATCHED, Watch
@@ -48,10 +49,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_SNAPSHOT = 21600.0
+_SNAPSHOT = 43200.0
 """Time between copies of the state kept in memory for the case of a blow-up [s]."""
-_ALL = 2**31
-"""More restarts than there are."""
 _SNAPSHOT_STEPS = 20
 """Fewest steps between them: where a step is a day, copying would cost as much as stepping."""
 
@@ -76,20 +75,21 @@ class Simulation:
         self._memory = Memory(model)
         self._parallel = model.rows.parallel
         self._first = self._parallel.rank == 0
+        if hasattr(self._parallel, "count"):
+            self._parallel.count(model.spent.to, RANKS)
         self._files: Files | None = None
         columns = model.atmosphere.columns()
         self._watched = {n: columns[n] for n in WATCHED if n in columns}
         suite = model.suite
-        self._watch = Watch(self._watched, suite.total, suite.rates, suite.host.grid)
-        self._good: deque[Snapshot] = deque([self._memory.take()], maxlen=2)
+        self._watch = Watch(self._watched, suite.absurd, suite.rates, suite.host.grid)
+        self._keeping: Keeping | None = None
         self._wall = 0.0
         self._begun = False
         self._first_step = 0
         self._timeline: Timeline | None = None
         if timeline:
             self._timeline = Timeline(model)
-            for method, name in (("_write", "output"), ("_remember", "copy"), ("_save", "restart")):
-                self._timeline.wrap(self, method, name)
+            self._timeline.wrap(self, "_write", "output")
 
     # -- making one ---------------------------------------------------------------------------
 
@@ -220,12 +220,14 @@ class Simulation:
         end = start + steps * clock.step_length
         with RunProgress(start=start, end=end, silent=quiet or not self._first) as bar:
             try:
+                self.model.spent.to(LOOP)
                 loop.run(self.model, steps, lambda _: self._after_step(bar, asked))
+                self.model.spent.to(FILES)
+                self._kept.finish()
                 self._out.flush()
                 self._outcome = f"stopped by {asked.signal.name}" if asked.signal else "complete"
             except UnstableError as error:
-                # The older one: the newest may hold what went wrong but did not show yet.
-                path = self._go_back_to(self._good[0])
+                path = self._kept.go_back()
                 raise UnstableError(
                     *self._explained(error),
                     Problem(what="the state before it was kept", name=str(path)),
@@ -234,17 +236,18 @@ class Simulation:
                 if self._parallel.size > 1 and not isinstance(error, CouplerError | OSError):
                     self._outcome = "aborted"  # the other ranks do not know; the job ends at once
                     raise
-                path = self._keep()
+                path = self._kept.keep()
                 error.add_note(f"The state before it is kept in {path}")
                 raise
             finally:
+                self.model.spent.leave()
                 self._wall += time.perf_counter() - began
                 if self._outcome == "failed":
                     with contextlib.suppress(OSError, RuntimeError):  # what failed may be the disk
                         self._out.flush()
                 if self._outcome != "aborted":
                     self._report()
-            path = self._save(self._memory.take())
+            path = self._kept.save()
         for line in self.closing_lines() if self._first else ():
             _log.info("isthmus: %s", line)
         if self._timeline is not None and self._first:
@@ -253,22 +256,48 @@ class Simulation:
             raise Interrupted(asked.signal, clock.now.date, path)
         return self
 
-    def closing_lines(self) -> list[str]:
-        """What a run has to say at its end: how well its budgets closed, and who waited."""
-        return [*self.model.ledger.lines(), *self.model.elsewhere.who_waited()]
-
     def close(self) -> None:
         """Ends the worker processes of the run; otherwise they end with this object."""
         self.model.elsewhere.close()
 
+    def seconds(self) -> dict[str, float]:
+        """Where the time of all steps so far went, see `coupler.driver.spent` [s]."""
+        labels = {p.name: p.schemes[0].account for p in self.model.suite.processes}
+        waits = self.model.elsewhere.waits().items()
+        waited = {
+            labels.get(name, f"{name}={getattr(getattr(self.case, name, None), 'scheme', '')}"): w[
+                "run_waited_seconds"
+            ]
+            for name, w in waits
+        }
+        return self.model.spent.seconds(waited)
+
+    def closing_lines(self) -> list[str]:
+        """Where the time went, and who waited for whom."""
+        steps = self.model.clock.now.step - self._first_step
+        m = self.model
+        return [*table(self.seconds(), steps), *m.ledger.lines(), *m.elsewhere.who_waited()]
+
     def _explained(self, error: UnstableError) -> Sequence[Problem]:
         """Problems of an unstable step, with the component when the dynamics could not know it."""
         if any(p.what in (BLEW_UP, NOT_FINITE) for p in error.problems):
-            return error.problems
+            return [*error.problems, *self._strain(error.problems[0])]
         m, step = self.model, self.model.clock.now.step + 1
         date = m.clock.start + timedelta(seconds=step * m.clock.step_length)
         own = self._watch.explain(step, date)
-        return [min(self._parallel.collect(own), key=lambda p: p.found.endswith(DYNAMICS))]
+        worst = min(self._parallel.collect(own), key=lambda p: p.found.endswith(DYNAMICS))
+        return [worst, *self._strain(worst)]
+
+    def _strain(self, problem: Problem) -> list[Problem]:
+        """What the dynamics say of the last state that was finite, when they are to blame."""
+        atmosphere = self.model.atmosphere
+        kept = self._kept.copies("atmosphere")
+        for memory in (atmosphere.memory(), *kept) if problem.found.endswith(DYNAMICS) else ():
+            found = self._parallel.collect(atmosphere.strain(memory))
+            known = [f for f in found if f is not None]
+            if len(known) == len(found):
+                return [max(known, key=lambda f: f[0])[1]]
+        return []
 
     def _begin(self) -> None:
         if self._begun:
@@ -281,10 +310,15 @@ class Simulation:
         text = self.case.to_yaml()
         together(self._parallel, lambda: self._make_folder(text))
         attrs = run_attributes(title=self.case.title, case=text, versions=versions())
-        self._files = Files(self.model, self.folder, self._memory, attrs, found)
+        self._files = Files(self.model, self.folder, self._memory, attrs, found, self._watch.ranges)
         for process in self._record:
             self._files.open_record(process, self._record_columns)
-        self._good = deque([self._memory.take()], maxlen=2)
+        wanted, memory = self.case.restart, (self._memory, self._out, self.folder.restart)
+        age = round(wanted.age * self.model.steps_per_day)
+        self._keeping = Keeping(*memory, wanted.keep, age, self._parallel)
+        if self._timeline is not None:
+            for method, name in (("remember", "copy"), ("checkpoint", "restart")):
+                self._timeline.wrap(self._keeping, method, name)
 
     def _make_folder(self, case: str) -> None:
         if not self._first:
@@ -299,15 +333,28 @@ class Simulation:
         assert self._files is not None  # made by `_begin`
         return self._files
 
+    @property
+    def _kept(self) -> Keeping:
+        assert self._keeping is not None  # made by `_begin`
+        return self._keeping
+
     def _after_step(self, bar: RunProgress, asked: Asked) -> bool:
         m = self.model
         clock = m.clock
-        together(self._parallel, lambda: self._watch.look(clock.now.step, clock.now.date))
-        self._out.add(clock.step_length)
+        spent = m.spent
+        spent.to(MEANS)
+        sound = self._out.add(clock.step_length)
+        spent.to(LOOK)
+        together(self._parallel, lambda: self._watch.look(clock.now.step, clock.now.date, sound))
+        spent.to(KEPT)
+        between = max(_SNAPSHOT / 86400.0, _SNAPSHOT_STEPS / m.steps_per_day)
+        self._if_due(between, lambda _: self._kept.remember())
+        spent.to(FILES)
         self._if_due(self.case.output.interval, self._write)
-        self._if_due(max(_SNAPSHOT / 86400.0, _SNAPSHOT_STEPS / m.steps_per_day), self._remember)
-        self._if_due(self.case.restart.interval, self._checkpoint)
+        self._if_due(self.case.restart.interval, lambda _: self._kept.checkpoint())
         together(self._parallel, self._out.flush_if_due)
+        self._kept.advance()
+        spent.to(LOOP)
         # A rank knows the wind of its own rows only; numbers on a ring have none.
         known = self._parallel.size == 1 and "ua" in self._watched
         wind = self._max_wind if known else None
@@ -331,58 +378,6 @@ class Simulation:
         clock = self.model.clock
         t1 = clock.now.seconds
         self._out.write(max(0.0, t1 - every * clock.step_length), t1)
-
-    def _remember(self, _: int) -> None:
-        self._good.append(self._memory.take())
-
-    def _checkpoint(self, _: int) -> None:
-        self._out.flush()  # a restart must find all that is before it
-        self._save(self._memory.take())
-
-    def _save(self, snapshot: Snapshot, *, keep: int | None = None) -> Path:
-        return restart.write(
-            self.folder.restart,
-            snapshot.memories,
-            snapshot.moment,
-            keep=self.case.restart.keep if keep is None else keep,
-            spread=self._memory.spread() if self._parallel.size > 1 else {},
-            parallel=self._parallel,
-        )
-
-    def _keep(self) -> Path:
-        """Restart of the newest state from which a run goes on without a gap in its output.
-
-        One on disk is such: all records before it were written first. The copy in memory may be
-        newer, but where records could not be written (a full disk) those before it are lost.
-        """
-        good = self._good[-1]
-        found = from_first(self._parallel, self._newest_on_disk)
-        if found is not None and (found[0] >= good.moment.step or not self._flushed()):
-            return found[1]
-        return self._save(good)
-
-    def _newest_on_disk(self) -> tuple[int, Path] | None:
-        try:
-            found = restart.newest_good(self.folder.restart, case=self._memory.fingerprint)
-        except CouplerError:
-            return None
-        return found.moment.step, found.path
-
-    def _flushed(self) -> bool:
-        """Whether all finished records are on disk."""
-        failed = 0
-        try:
-            self._out.flush_own()
-        except (OSError, RuntimeError):
-            failed = 1
-        return not self._parallel.most(failed)
-
-    def _go_back_to(self, good: Snapshot) -> Path:
-        """Makes `good` the newest restart, which is what ``--resume`` takes."""
-        path = self._save(good, keep=_ALL)  # what is there goes when this one is whole
-        if self._first:
-            restart.remove_after(self.folder.restart, good.moment.step)
-        return path
 
     def _report(self) -> None:
         clock = self.model.clock
@@ -412,6 +407,8 @@ class Simulation:
                 },
                 "guard": counts,
                 "waits": self.model.elsewhere.waits(),
+                "seconds": {name: round(s, 4) for name, s in self.seconds().items()},
+                "coupling_share": round(overhead(self.seconds()), 4),
                 "budgets": budgets | self._out.residuals.mean() | ledger,
             },
         )

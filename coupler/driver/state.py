@@ -54,8 +54,12 @@ class Memory:
         if restart is not None:
             part.restore(self._own(name, part, restart))
 
-    def take(self) -> Snapshot:
-        """A copy of everything."""
+    def take(self, into: Snapshot | None = None) -> Snapshot:
+        """A copy of everything.
+
+        Args:
+            into: an older copy that nobody needs any more; its memory is used again.
+        """
         now = self._clock.now
         return Snapshot(
             moment=Moment(
@@ -66,7 +70,7 @@ class Memory:
                 seconds=now.seconds,
             ),
             memories={
-                part: {name: np.array(a, copy=True) for name, a in holder.memory().items()}
+                part: _copies(holder.memory(), into.memories.get(part, {}) if into else {})
                 for part, holder in self._parts.items()
             },
         )
@@ -139,6 +143,18 @@ class Memory:
         for n, array in given.items():
             ways[n].from_first(found.get(n), array)
         return given
+
+
+def _copies(memory: Mapping[str, Array], room: Mapping[str, Array]) -> dict[str, Array]:
+    """Copies of arrays, in the memory of others where these have the same form."""
+    copies = {}
+    for name, array in memory.items():
+        copies[name] = copy = room.get(name, np.empty(0))
+        if copy.shape == array.shape and copy.dtype == array.dtype:
+            np.copyto(copy, array)
+        else:
+            copies[name] = np.array(array, copy=True)
+    return copies
 
 
 def _decisive(case: Case) -> dict[str, Any]:

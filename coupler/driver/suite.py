@@ -8,7 +8,7 @@ schemes goes to the dynamics.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,8 +17,9 @@ import numpy as np
 from coupler.config import Ramp
 from coupler.diagnostics.momentum import MomentumBudget
 from coupler.driver.bound import MOMENTUM, Bound
-from coupler.driver.flux import add_scaled, apply_rate, dissipative_heating
-from coupler.driver.watch import inside
+from coupler.driver.flux import add_scaled, add_up, dissipative_heating, move
+from coupler.driver.spent import BUDGETS, Spent
+from coupler.driver.watch import inside, large_rate
 from coupler.interface.component import Array, Flux, Host, Now
 from coupler.interface.errors import UnstableError
 from coupler.interface.fields import COLUMN, SMALL_STATE, STATE, TRACERS, Field, tendency_field
@@ -27,6 +28,10 @@ from coupler.interface.parallel import Counted, Spread
 NOT_FINITE = "a tendency is not finite"
 _MOST = float(np.finfo(np.float32).max)
 """Larger rates are as good as infinite [SI per s]."""
+
+
+Move = tuple[Array, Array, Array]
+"""State before, rate, and where the state goes that they make together."""
 
 
 @dataclass(kw_only=True)
@@ -44,6 +49,8 @@ class Process:
     """Of each wind component that a flux changes."""
     heating_drag: dict[str, Array] = field(default_factory=dict)
     """Where schemes are mixed: the common drag that heats, and the heat of its kinetic energy."""
+    moves: list[tuple[str, Move]] = field(default_factory=list)
+    """What it does to the state, by variable, where its rate may differ from zero."""
 
     def weight(self, index: int, seconds: float) -> float:
         w = self.weights[index]
@@ -53,6 +60,12 @@ class Process:
     def mixes(self) -> bool:
         """Whether what is applied is not simply one scheme's rate."""
         return sum(w != 0.0 for w in self.weights) > 1
+
+    def reach(self, of: str, nlev: int) -> int:
+        """How many of the uppermost levels it changes a variable of."""
+        if self.mixes:
+            return nlev
+        return max((b.reach for b in self.schemes if of in b.rate), default=0)
 
     def balance(self, seconds: float) -> None:
         """Holds what is applied against the fluxes at both ends of the columns."""
@@ -70,24 +83,32 @@ class Process:
 class Suite:
     """All processes of a case on the columns of one model."""
 
-    def __init__(self, host: Host, columns: Mapping[str, Array]) -> None:
-        self.host = host
+    def __init__(
+        self, host: Host, columns: Mapping[str, Array], spent: Spent | None = None
+    ) -> None:
+        self.host, self._spent = host, spent or Spent()
         changing = (*STATE, *SMALL_STATE, *TRACERS)
         self.start = {of: flat(columns[of]) for of in changing if of in columns}
-        self.state = {of: a.copy() for of, a in self.start.items()}
+        self.state = {of: np.empty_like(a) for of, a in self.start.items()}
+        """What processes see of variables that others changed before; moved on when one looks."""
         self.total = {of: np.zeros_like(a) for of, a in self.start.items()}
-        self._untouched: set[str] = set()
-        """Whose total is still of the step before."""
+        self._terms: dict[str, tuple[tuple[Array, ...], Array]] = {}
+        self._due: dict[str, list[Move]] = {}
+        """What is still to be done to the state, by variable."""
+        self.absurd: set[str] = set()
+        """Variables of which the last step had tendencies beyond belief."""
         self.phalf = flat(columns["phalf"]) if "phalf" in columns else None
         self.pool: dict[str, Array] = {
             **{n: flat(a) for n, a in columns.items()},
-            **self.state,
             **host.static,
         }
+        """What a process that is added now would be given: the start, until one has changed it."""
         self.processes: list[Process] = []
 
     def add(self, process: Process) -> None:
         """Takes a bound process into the suite, after the ones before it."""
+        for bound in process.schemes:
+            bound.spent, bound.account = self._spent, f"{process.name}={bound.label}"
         if process.mixes:
             for bound in process.schemes:
                 for of in bound.rate:
@@ -103,7 +124,23 @@ class Suite:
         for of in MOMENTUM:
             if of in driven and self.phalf is not None:
                 rate, gravity = process.applied[of], self.host.planet.gravity
-                process.budgets[of] = MomentumBudget(process.name, of, rate, self.phalf, gravity)
+                budget = MomentumBudget(process.name, of, rate, self.phalf, gravity)
+                process.budgets[of] = budget
+                makers = [b for b in process.schemes if of in b.rate]
+                fluxes = [f for b in makers for f in b.fluxes if f.of == of]
+                if len(fluxes) == len(makers) == 1 and of not in makers[0].tendencies:
+                    # Who divides the flux among the layers sums over them in the same pass.
+                    makers[0].sums[of], budget.given = budget.columns, True
+        for of, rate in process.applied.items():
+            # Below its reach a process leaves a state as it is: one that had not changed before is
+            # copied there by the first process that changes it.
+            first = self.pool[of] is not self.state[of]
+            n = self.host.nlev if first else process.reach(of, self.host.nlev)
+            process.moves.append((of, (self.pool[of][:n], rate[:n], self.state[of][:n])))
+            self.pool[of] = self.state[of]
+            rates, reach = self._terms.get(of, ((), np.zeros(0, np.int64)))
+            own = process.reach(of, self.host.nlev)
+            self._terms[of] = (*rates, rate), np.append(reach, own)
         self.processes.append(process)
 
     def run(self, now: Now) -> dict[str, Array]:
@@ -112,17 +149,18 @@ class Suite:
         Raises:
             UnstableError: for a tendency that is not finite, naming the first scheme that gave one.
         """
-        for of, array in self.start.items():
-            self.state[of][...] = array
-        self._untouched.update(self.total)
+        self._due.clear()
+        self._dt = now.dt
         try:
             self._act(now)
         except UnstableError:
             self._blame(now)  # a scheme that complains of its input is rarely the one to blame
             raise
-        for of in self._untouched:
-            self.total[of].fill(0.0)
-        if not all(inside(total, -_MOST, _MOST) for total in self.total.values()):
+        self.absurd.clear()
+        for of, (rates, reach) in self._terms.items():
+            if add_up(rates, reach, min(large_rate(of), _MOST), self.total[of]):
+                self.absurd.add(of)
+        if not all(inside(self.total[of], -_MOST, _MOST) for of in self.absurd):
             self._blame(now)
         return self.total
 
@@ -130,6 +168,7 @@ class Suite:
         for process in self.processes:
             for bound in process.schemes:
                 if now.step % bound.every == 0:
+                    self._settle(bound.reads, bound.reach)
                     try:
                         bound.call(now, self.phalf)
                     except Exception as error:
@@ -138,14 +177,33 @@ class Suite:
                         raise
                 else:
                     bound.hold(self.phalf)
-                bound.heat(self.state, now.dt)
+                if bound.heats:
+                    self._settle(MOMENTUM)
+                    bound.heat(now.dt)
             if process.mixes:
                 self._mix(process, now)
-            process.balance(now.seconds)
-            for of, rate in process.applied.items():
-                first = of in self._untouched
-                apply_rate(self.state[of], self.total[of], rate, now.dt, first=first)
-                self._untouched.discard(of)
+            if process.budgets:
+                before = self._spent.to(BUDGETS)
+                process.balance(now.seconds)
+                self._spent.to(before)
+            for of, due in process.moves:
+                self._due.setdefault(of, []).append(due)
+
+    def _settle(self, variables: Iterable[str], levels: int | None = None) -> None:
+        """Moves the uppermost levels of the state on by what is due: somebody wants to see them."""
+        n = self.host.nlev if levels is None else levels
+        for of in variables:
+            due = self._due.pop(of, ())
+            for before, rate, after in due:
+                move(before[:n], rate[:n], self._dt, after[:n])
+            rest = [(b[n:], r[n:], a[n:]) for b, r, a in due if a.shape[0] > n]
+            if rest:
+                self._due[of] = rest
+
+    def after(self) -> dict[str, Array]:
+        """The state that all processes of the last step left together."""
+        self._settle(tuple(self._due))
+        return {of: self.pool[of] for of in self.state}
 
     def _blame(self, now: Now) -> None:
         """Raises for the first scheme that acts and whose rate is not finite, if there is one."""
@@ -172,7 +230,7 @@ class Suite:
         Kinetic energy is quadratic in the wind: the sum of each scheme's own heat would be that of
         steps that nobody takes.
         """
-        drag = process.heating_drag
+        drag, seen = process.heating_drag, process.schemes[0].seen
         for array in (*process.applied.values(), *drag.values()):
             array.fill(0.0)
         for index, bound in enumerate(process.schemes):
@@ -185,8 +243,8 @@ class Suite:
                     add_scaled(drag[of], rate, weight)
         if drag:
             dissipative_heating(
-                self.state["ua"],
-                self.state["va"],
+                seen["ua"],
+                seen["va"],
                 drag["ua"],
                 drag["va"],
                 dt=now.dt,

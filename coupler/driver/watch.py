@@ -6,7 +6,7 @@ from before it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import numpy as np
 
@@ -23,7 +23,7 @@ DYNAMICS = "atmosphere (dynamics)"
 """Whom nobody else can be blamed for."""
 
 
-def _large(variable: str) -> float:
+def large_rate(variable: str) -> float:
     """A tracer does nothing to the flow: only a rate that is not finite is to blame."""
     return _LARGE_RATE.get(variable, np.inf)
 
@@ -105,7 +105,7 @@ def culprit(rates: Mapping[str, Mapping[str, Array]]) -> str:
     worst, name = 0.0, DYNAMICS
     for component, of in rates.items():
         for variable, rate in of.items():
-            size = float(np.abs(rate).max()) / _large(variable)
+            size = float(np.abs(rate).max()) / large_rate(variable)
             if not np.isfinite(size):
                 return component
             if size > max(worst, 1.0):
@@ -134,7 +134,7 @@ def blame(rates: Mapping[str, Mapping[str, Array]], grid: Grid, step: int, date:
         remedy=_REMEDY,
     )
     for variable, rate in rates.get(component, {}).items():
-        size = np.nan_to_num(np.abs(rate) / _large(variable), nan=np.inf)
+        size = np.nan_to_num(np.abs(rate) / large_rate(variable), nan=np.inf)
         if float(size.max()) > worst:
             worst = float(size.max())
             level, column = divmod(int(np.argmax(size)), grid.ncol)
@@ -143,7 +143,7 @@ def blame(rates: Mapping[str, Mapping[str, Array]], grid: Grid, step: int, date:
             found = Problem(
                 what=BLEW_UP,
                 name=variable,
-                expected=f"tendencies within {_large(variable):g} {units} per second",
+                expected=f"tendencies within {large_rate(variable):g} {units} per second",
                 found=f"{value:g} at level {level}, {grid.point(column)}, "
                 f"step {step}, date {date}, component {component}",
                 remedy=_REMEDY,
@@ -166,7 +166,7 @@ class Watch:
     def __init__(
         self,
         state: Mapping[str, Array],
-        total: Mapping[str, Array],
+        absurd: Collection[str],
         rates: Callable[[], Mapping[str, Mapping[str, Array]]],
         grid: Grid,
     ) -> None:
@@ -174,26 +174,31 @@ class Watch:
 
         Args:
             state: fields ``[level, ...]`` or ``[...]`` over the columns of `grid`.
-            total: sum of the tendencies by variable [SI per s].
+            absurd: variables of which the last step had tendencies beyond belief.
             rates: gives the last tendencies by component.
             grid: where the columns are.
         """
-        self._state, self._total, self._rates, self._grid = state, total, rates, grid
+        self._state, self._absurd, self._rates, self._grid = state, absurd, rates, grid
         self._suspect: tuple[int, str, Problem] | None = None
+        self.ranges = {name: FIELDS[name].valid or (-np.inf, np.inf) for name in state}
+        """Within which the fields mean anything."""
 
-    def look(self, step: int, date: object) -> None:
+    def look(self, step: int, date: object, sound: Collection[str] = ()) -> None:
         """Looks at what step number `step` did.
+
+        Args:
+            step: its number.
+            date: its date.
+            sound: fields that were found within their range already.
 
         Raises:
             UnstableError: for a state out of range.
         """
-        for variable, array in self._total.items():
-            limit = _large(variable)
-            if inside(array, -limit, limit):
-                continue
+        if self._absurd:
             problem = blame(self._rates(), self._grid, step, date)
             self._suspect = (step, culprit(self._rates()), problem)
-        check_state(self._state, lambda: self._who(step), self._grid, step, date)
+        left = {name: array for name, array in self._state.items() if name not in sound}
+        check_state(left, lambda: self._who(step), self._grid, step, date)
 
     def explain(self, step: int, date: object) -> Problem:
         """Why the dynamics failed in step number `step`."""

@@ -8,14 +8,14 @@ averaging window goes on as if it had not stopped.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from coupler.exchange.live import Live, Ranges, can_follow
 from coupler.interface.errors import ExchangeError, nearest
-from coupler.interface.jit import njit
 
 Array = NDArray[Any]
 F64 = NDArray[np.float64]
@@ -24,20 +24,82 @@ F64 = NDArray[np.float64]
 class Accumulator:
     """Sums of named fields, each with a weight of its own.
 
-    Fields may be added at different times: each one's mean is over what was added to it.
+    Fields may be added at different times: each one's mean is over what was added to it. Arrays
+    that live as long as the sums are followed (`follow`, `add_live`), faster than giving them at
+    each call (`add`).
     """
 
     def __init__(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
-        """Allocates float64 sums.
+        """Allocates float64 sums, side by side.
 
         Args:
             shapes: shape of every field, by name.
         """
-        self._sums: dict[str, F64] = {name: np.zeros(shape) for name, shape in shapes.items()}
-        self._weights: dict[str, F64] = {name: np.zeros(()) for name in shapes}
+        sizes = [int(np.prod(shape, dtype=np.int64)) for shape in shapes.values()]
+        ends = np.cumsum(sizes, dtype=np.int64).tolist()
+        self._all, self._all_weights = np.zeros(sum(sizes)), np.zeros(len(sizes))
+        self._at = {name: end - size for name, end, size in zip(shapes, ends, sizes, strict=True)}
+        self._sums: dict[str, F64] = {
+            name: self._all[end - size : end].reshape(shape)
+            for (name, shape), end, size in zip(shapes.items(), ends, sizes, strict=True)
+        }
+        self._places = {name: i for i, name in enumerate(shapes)}
+        self._weights: dict[str, F64] = {
+            name: self._all_weights[i : i + 1].reshape(()) for name, i in self._places.items()
+        }
         self._scratch: dict[tuple[int, ...], F64] = {s: np.empty(s) for s in set(shapes.values())}
-        self._flat: dict[str, tuple[Array, Array, F64]] = {}
-        """The array that was last added to each field, seen as a line, and its sum as one."""
+        self._live: list[Live] = []
+        self._steady: list[_Steady] = []
+        self._weighted = np.zeros(0, np.intp)
+        """Fields that every `add_live` gives weight to."""
+        self._others: dict[str, Array] = {}
+
+    def follow(
+        self,
+        arrays: Mapping[str, Array],
+        ranges: Ranges | None = None,
+        *,
+        steady: bool = False,
+    ) -> Callable[[], None]:
+        """Has `add_live` add these arrays from now on; called for every group of arrays once.
+
+        Args:
+            arrays: some of the fields, by name; always the same memory.
+            ranges: smallest and largest value of fields that `add_live` is to look at.
+            steady: whether the values stay as they are until the function that is returned is
+                called. They are then added when they are about to change, for all the time that
+                they were there.
+
+        Returns:
+            What to call before steady values change.
+
+        Raises:
+            ExchangeError: for an unknown field or another shape.
+        """
+        for name, array in arrays.items():
+            self._refuse(name, array)
+        fast = {name: a for name, a in arrays.items() if can_follow(a)}
+        self._others |= {name: a for name, a in arrays.items() if name not in fast}
+        live = Live(fast, self._all, self._at, {} if steady else ranges or {})
+        self._weighted = np.append(self._weighted, [self._places[n] for n in fast]).astype(np.intp)
+        if not steady:
+            self._live.append(live)
+            return lambda: None
+        held = _Steady(live)
+        self._steady.append(held)
+        return held.settle
+
+    def add_live(self, dt: float) -> set[str]:
+        """Adds what is followed for `dt` [s]; which fields were found within their ranges."""
+        sound: set[str] = set()
+        for live in self._live:
+            sound |= live.add(dt)
+        for held in self._steady:
+            held.waiting += dt
+        self._all_weights[self._weighted] += dt
+        if self._others:
+            self.add(self._others, dt)
+        return sound
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -63,27 +125,22 @@ class Accumulator:
                 "cannot accumulate over this time", f"dt = {dt} s", expected="a positive time"
             )
         for name, array in arrays.items():
-            known = self._flat.get(name)
-            if known is not None and known[0] is array:  # live arrays are the same at every call
-                _add(known[1], dt, known[2])
-                self._weights[name] += dt
-                continue
-            total = self._sums[self._known(name)]
-            if array.shape != total.shape:
-                raise ExchangeError.of(
-                    "wrong shape to accumulate",
-                    name,
-                    expected=str(total.shape),
-                    found=str(array.shape),
-                )
-            if array.flags.c_contiguous and array.dtype in (np.float32, np.float64):
-                self._flat[name] = array, array.reshape(-1), total.reshape(-1)
-                _add(self._flat[name][1], dt, self._flat[name][2])
-            else:
-                part = self._scratch[total.shape]
-                np.multiply(array, dt, out=part, dtype=np.float64)
-                total += part
+            self._refuse(name, array)
+            total = self._sums[name]
+            part = self._scratch[total.shape]
+            np.multiply(array, dt, out=part, dtype=np.float64)
+            total += part
             self._weights[name] += dt
+
+    def _refuse(self, name: str, array: Array) -> None:
+        total = self._sums[self._known(name)]
+        if array.shape != total.shape:
+            raise ExchangeError.of(
+                "wrong shape to accumulate",
+                name,
+                expected=str(total.shape),
+                found=str(array.shape),
+            )
 
     def mean(self, out: Mapping[str, Array]) -> None:
         """Writes the means of the fields named in `out` into its arrays.
@@ -91,6 +148,8 @@ class Accumulator:
         Raises:
             ExchangeError: for an unknown field, or one that nothing was added to.
         """
+        for held in self._steady:
+            held.settle()
         for name, array in out.items():
             total = self._sums[self._known(name)]
             weight = float(self._weights[name])
@@ -104,14 +163,20 @@ class Accumulator:
 
     def reset(self, names: Iterable[str] | None = None) -> None:
         """Begins a new window for `names`, or for all fields."""
+        for held in self._steady:
+            held.settle()
         for name in self._sums if names is None else names:
             self._sums[self._known(name)].fill(0.0)
             self._weights[name].fill(0.0)
 
     def memory(self) -> dict[str, Array]:
-        """Live sums and weights for a restart, as ``name.sum`` and ``name.weight``."""
+        """Live sums and weights for a restart, as ``name.sum`` and ``name.weight``.
+
+        Of steady fields also ``name.waiting``, the time for which they are still to be added.
+        """
         sums: dict[str, Array] = {f"{name}.sum": a for name, a in self._sums.items()}
-        return sums | {f"{name}.weight": a for name, a in self._weights.items()}
+        waiting = {f"{name}.waiting": h.waiting for h in self._steady for name in h.live.names}
+        return sums | {f"{name}.weight": a for name, a in self._weights.items()} | waiting
 
     def restore(self, memory: Mapping[str, Array]) -> None:
         """Takes back what `memory` gave.
@@ -121,6 +186,8 @@ class Accumulator:
         """
         for name, array in self.memory().items():
             given = memory.get(name)
+            if given is None and name.endswith(".waiting"):  # of a version that did not wait
+                given = np.zeros(())
             if given is None or given.shape != array.shape:
                 raise ExchangeError.of(
                     "cannot restore an accumulator",
@@ -137,8 +204,14 @@ class Accumulator:
         return name
 
 
-@njit()
-def _add(array: Array, dt: float, total: F64) -> None:
-    """``total += dt array`` in one pass, each rounded as by itself."""
-    for i in range(total.size):
-        total[i] += dt * np.float64(array[i])
+class _Steady:
+    """Arrays that stay as they are for some time."""
+
+    def __init__(self, live: Live) -> None:
+        self.live, self.waiting = live, np.zeros(())
+
+    def settle(self) -> None:
+        """Adds them for the time that has passed."""
+        if self.waiting:
+            self.live.add(float(self.waiting))
+            self.waiting.fill(0.0)

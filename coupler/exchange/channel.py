@@ -85,7 +85,9 @@ class Channel:
             at + p.CLIENT_SLEEPS,
         )
         self._server_sleeps = shared.address + p.SERVER_SLEEPS
-        self._number = 0
+        self._number = self._answered = 0
+        self._restores: bool | None = None
+        """What the word for it holds."""
         self._spin = spin
         self._turns = max(1, round(min(spin, _CHUNK) * turns_per_second()))
         self._looks = max(1, round(spin / _CHUNK))
@@ -167,16 +169,19 @@ class Channel:
             date.second,
             date.microsecond,
         )
-        struct.pack_into(
-            "<Q", self.shared.bytes, self._block + p.FLAGS, p.RESTORE if restore else 0
-        )
+        if restore is not self._restores:  # the word stays as it was written last
+            flags = p.RESTORE if restore else 0
+            struct.pack_into("<Q", self.shared.bytes, self._block + p.FLAGS, flags)
+            self._restores = restore
         self._number += 1
         if words.publish(self._posted, self._number, self._server_sleeps):
             self._ring()
 
     def test(self) -> bool:
         """Whether the last call is answered."""
-        return int(words.load(self._done)) >= self._number
+        if self._answered < self._number:
+            self._answered = int(words.load(self._done))
+        return self._answered >= self._number
 
     def wait(self, seconds: float) -> Answer:
         """What came of the last call; after at most about `seconds`.

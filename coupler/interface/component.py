@@ -293,6 +293,9 @@ class Tendency(Component, ABC):
     """Default time between calls [s]; None: every step. In between, the last result is applied."""
     fills: ClassVar[bool] = False
     """Whether `compute` writes every element of every output; they are then not zeroed before."""
+    reach: int | None = None
+    """How many of the uppermost levels it looks at and may change, once set up; None: all. Below,
+    winds and temperatures may be those of another moment, and tendencies stay zero as given."""
 
     def setup(self, host: Host) -> None:
         """Called once before the first step: allocate and precompute here."""
@@ -421,6 +424,15 @@ class ColumnModel(Model):
         """Water that the last step made of nothing or left out, global mean [kg m-2]: known gaps of
         the dynamics."""
         return 0.0
+
+    def strain(self, memory: Mapping[str, Array]) -> tuple[float, Problem] | None:
+        """How close the state in `memory` was to what a step can follow.
+
+        Returns:
+            a number that grows with the danger, and words that name the level; None when it is not
+            known, or the state not finite.
+        """
+        return None
 
     @abstractmethod
     def advance(self, tendencies: Mapping[str, Array]) -> None:

@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 import cftime
-import netCDF4
 import numpy as np
 from numpy.typing import NDArray
 
@@ -30,6 +29,8 @@ from coupler.interface.errors import ContractError, DataError, nearest
 from coupler.interface.fields import COLUMN, FIELDS, LEVEL, Field
 from coupler.interface.grid import Grid, HybridLevels
 from coupler.output.axes import define_layers, define_plane, horizontal
+from coupler.output.background import Background
+from coupler.output.library import opened
 from coupler.output.patient import PatientFile
 
 Array = NDArray[Any]
@@ -77,6 +78,7 @@ class OutputFile(PatientFile):
         planet: Planet | None = None,
         area: str = "areacella",
         patience: float = 0.0,
+        background: Background | None = None,
     ) -> None:
         """Creates the file with its coordinates and no record.
 
@@ -92,12 +94,12 @@ class OutputFile(PatientFile):
             static: fields of the table that never change, shape [lat, lon], by name.
             planet: gives the radius for the cell areas and p0 for the level numbers.
             area: CMIP name of the cell areas: ``areacella`` or ``areacello``.
-            patience: see `PatientFile`.
+            patience, background: see `PatientFile`.
 
         Raises:
             ContractError: for two fields of one name, or fields on levels without levels.
         """
-        super().__init__(path, patience)
+        super().__init__(path, patience, background)
         planet = planet or Planet()
         if levels is not None and levels.is_layer:
             fields, levels = [_of_layer(f) for f in fields], None
@@ -108,7 +110,7 @@ class OutputFile(PatientFile):
         sizes = {"level": (nlev,), "interface": (nlev + 1,), "column": grid.shape}
         self._shapes = {f.name: tuple(n for d in f.dims for n in sizes[d]) for f in self.fields}
         self._count, self._last = 0, -np.inf
-        with netCDF4.Dataset(self.path, "w", format="NETCDF4") as nc:
+        with opened(self.path, "w", format="NETCDF4") as nc:
             nc.setncatts(global_attributes(attrs or {}))
             _define_time(nc, start)
             if grid.is_plane:
@@ -133,6 +135,7 @@ class OutputFile(PatientFile):
         fields: Sequence[Field] | None = None,
         *,
         patience: float = 0.0,
+        background: Background | None = None,
     ) -> OutputFile:
         """Opens an existing file to append to it; records that end after `upto` are dropped.
 
@@ -140,7 +143,7 @@ class OutputFile(PatientFile):
             path: the file of an earlier run.
             upto: time since the file's start up to which records are kept [s].
             fields: what the caller is going to append; None: whatever the file holds.
-            patience: see `PatientFile`.
+            patience, background: see `PatientFile`.
 
         Raises:
             DataError: when the file is missing, damaged or holds other fields.
@@ -153,9 +156,9 @@ class OutputFile(PatientFile):
                 remedy="run without --resume, or give the folder of the run to continue",
             )
         self = cls.__new__(cls)
-        PatientFile.__init__(self, path, patience)
+        PatientFile.__init__(self, path, patience, background)
         try:
-            with netCDF4.Dataset(path) as nc:
+            with opened(path) as nc:
                 ends = np.ma.getdata(nc["time_bnds"][:, 1]) * SECONDS_PER_DAY
                 held = [v for v in nc.variables.values() if "cell_methods" in v.ncattrs()]
                 self._shapes = {v.name: v.shape[1:] for v in held}
@@ -187,8 +190,9 @@ class OutputFile(PatientFile):
         return self
 
     def _prepare(self) -> None:
-        self._records: list[dict[str, Array]] = []
-        self._bounds: list[tuple[float, float]] = []
+        self._records: list[tuple[float, float, dict[str, Array]]] = []
+        """Begin and end [day] and fields of what waits."""
+        self._stored = self._count
         fsync(self.path)
 
     @property
@@ -230,24 +234,24 @@ class OutputFile(PatientFile):
                     found=str(arrays[name].shape),
                 )
         record = {n: _stored(arrays[n].reshape(shape)) for n, shape in self._shapes.items()}
-        self._records.append(record)
-        self._bounds.append((t0 / SECONDS_PER_DAY, t1 / SECONDS_PER_DAY))
+        self._records.append((t0 / SECONDS_PER_DAY, t1 / SECONDS_PER_DAY, record))
         self._count, self._last = self._count + 1, t1
         self._wait(sum(a.nbytes for a in record.values()))
 
-    def _write_waiting(self) -> None:
-        last, bounds = self._count, np.array(self._bounds)
-        new = slice(last - len(self._records), last)
-        with netCDF4.Dataset(self.path, "a") as nc:
+    def _write_waiting(self, count: int) -> None:
+        records = self._records[:count]
+        bounds = np.array([(begin, end) for begin, end, _ in records])
+        new = slice(self._stored, self._stored + count)
+        with opened(self.path, "a") as nc:
             nc.set_fill_off()
             nc.set_auto_mask(False)
             for name in self._shapes:
-                nc[name][new] = np.stack([record[name] for record in self._records])
+                nc[name][new] = np.stack([record[name] for _, _, record in records])
             nc["time"][new] = bounds.mean(axis=1)
             nc["time_bnds"][new] = bounds
         fsync(self.path)
-        self._records.clear()
-        self._bounds.clear()
+        del self._records[:count]
+        self._stored += count
 
 
 def _stored(array: Array) -> Array:
@@ -437,7 +441,7 @@ def keep_records(path: Path, keep: int) -> None:
     beside = path.with_name(path.name + ".partial")
     old: Any
     new: Any
-    with netCDF4.Dataset(path) as old, netCDF4.Dataset(beside, "w") as new:
+    with opened(path) as old, opened(beside, "w") as new:
         old.set_auto_maskandscale(False)
         new.set_auto_maskandscale(False)
         new.set_fill_off()

@@ -13,13 +13,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import netCDF4
 import numpy as np
 
 from coupler.interface.component import Array
 from coupler.interface.errors import DataError
 from coupler.interface.fields import Field
 from coupler.interface.grid import HybridLevels
+from coupler.output.background import Background
+from coupler.output.library import opened
 from coupler.output.netcdf import fsync, keep_records
 from coupler.output.patient import PatientFile
 
@@ -44,6 +45,7 @@ class RecordFile(PatientFile):
         dtype: str = "f4",
         resume_at: float | None = None,
         patience: float = 0.0,
+        background: Background | None = None,
     ) -> None:
         """Creates the file, or goes on with it.
 
@@ -60,21 +62,21 @@ class RecordFile(PatientFile):
             dtype: of the stored values, ``f4`` or ``f8``.
             resume_at: time up to which calls in an existing file are kept, in its units; None makes
                 a new file. A call at that time belongs to the step that is still to come.
-            patience: see `PatientFile`.
+            patience, background: see `PatientFile`.
 
         Raises:
             DataError: for an existing file with other fields or another number of columns.
         """
-        super().__init__(path, patience)
+        super().__init__(path, patience, background)
         self._records: list[tuple[float, float, Array, dict[str, Array]]] = []
         self._ncol, self._n = ncol, min(columns, ncol)
         self._seed = seed
-        self._calls = 0
+        self._calls = self._stored = 0
         self._fields = tuple(fields)
         if resume_at is not None and path.is_file():
             self._reopen(resume_at)
             return
-        with netCDF4.Dataset(path, "w") as f:
+        with opened(path, "w") as f:
             f.setncatts({"title": "Recording of a scheme's inputs and outputs", **attrs})
             f.createDimension("time", None)
             f.createDimension("lev", levels.nlev)
@@ -96,7 +98,7 @@ class RecordFile(PatientFile):
                 v.setncatts({"long_name": field.long_name, "units": field.units})
 
     def _reopen(self, upto: float) -> None:
-        with netCDF4.Dataset(self.path) as f:
+        with opened(self.path) as f:
             times = np.asarray(f["time"][:])
             names = {f.name for f in self._fields} | {"time", "dt", "ap", "b", "index"}
             if set(f.variables) != names or f.dimensions["column"].size != self._n:
@@ -109,6 +111,7 @@ class RecordFile(PatientFile):
                     remedy="move it away, or resume with the recording options of the first run",
                 )
         self._calls = int(np.count_nonzero(times < upto - 1e-9))
+        self._stored = self._calls
         if self._calls < times.size:
             keep_records(self.path, self._calls)
 
@@ -127,13 +130,15 @@ class RecordFile(PatientFile):
         self._calls += 1
         self._wait(sum(a.nbytes for a in sample.values()))
 
-    def _write_waiting(self) -> None:
-        new = slice(self._calls - len(self._records), self._calls)
-        with netCDF4.Dataset(self.path, "a") as f:
-            f["time"][new] = [days for days, _, _, _ in self._records]
-            f["dt"][new] = [dt for _, dt, _, _ in self._records]
-            f["index"][new] = np.stack([chosen for _, _, chosen, _ in self._records])
+    def _write_waiting(self, count: int) -> None:
+        records = self._records[:count]
+        new = slice(self._stored, self._stored + count)
+        with opened(self.path, "a") as f:
+            f["time"][new] = [days for days, _, _, _ in records]
+            f["dt"][new] = [dt for _, dt, _, _ in records]
+            f["index"][new] = np.stack([chosen for _, _, chosen, _ in records])
             for field in self._fields:
-                f[field.name][new] = np.stack([a[field.name] for _, _, _, a in self._records])
+                f[field.name][new] = np.stack([a[field.name] for _, _, _, a in records])
         fsync(self.path)
-        self._records.clear()
+        del self._records[:count]
+        self._stored += count

@@ -16,7 +16,7 @@ import json
 import logging
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from coupler.interface.errors import DataError
 from coupler.interface.parallel import ALONE, Parallel, Same, Spread
+from coupler.output.background import Background
 from coupler.parallel.agreement import together
 
 Array = NDArray[Any]
@@ -89,10 +90,11 @@ def write(
     moment: Moment,
     keep: int = 2,
     *,
+    young: int | None = None,
     spread: Mapping[str, Mapping[str, Spread]] | None = None,
     parallel: Parallel = ALONE,
 ) -> Path:
-    """Writes a restart and then removes all but the `keep` newest.
+    """Writes a restart and then removes all but the `keep` newest and the young ones.
 
     In a parallel run rank 0 writes one array after another as the ranks hand them up, so that it
     never holds more than one of the globe's.
@@ -102,6 +104,7 @@ def write(
         memories: the arrays of every component, by component; what this rank has of them.
         moment: when and of what.
         keep: number of files to keep, at least 1.
+        young: step from which on files are kept too; None: none for their age.
         spread: how arrays lie on the ranks, by component and name; others are the same on all.
         parallel: the ranks.
 
@@ -109,58 +112,153 @@ def write(
         DataError: for an array of a type that the format does not hold.
         OSError: when it cannot be written; what was there stays.
     """
-    folder, same = Path(folder), Same(parallel)
-    entries = [
-        Entry(name=f"{component}/{name}", part=np.asarray(array), spread=ways.get(name, same))
-        for component, memory in memories.items()
-        for ways in [(spread or {}).get(component, {})]
-        for name, array in memory.items()
-    ]
-    entries.sort(key=lambda entry: entry.name)
-    for entry in entries:
-        entry.check()
-    complex_names = [e.name for e in entries if e.part.dtype.name in _COMPLEX]
-    about = asdict(moment) | {"schema": SCHEMA, "complex": complex_names}
-    text = json.dumps(about, sort_keys=True)
-    path = folder / f"restart_{moment.step:09d}.safetensors"
+    writing = Writing(folder, memories, moment, keep, young=young, spread=spread, parallel=parallel)
+    together(parallel, writing.rest)
+    return writing.path
 
-    def work() -> None:
+
+class Writing:
+    """A restart on its way to the disk: begun at once, handed over array by array.
+
+    The arrays must stay as they are until all are handed over, on one rank until it is on disk.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        memories: Mapping[str, Mapping[str, Array]],
+        moment: Moment,
+        keep: int = 2,
+        *,
+        young: int | None = None,
+        spread: Mapping[str, Mapping[str, Spread]] | None = None,
+        parallel: Parallel = ALONE,
+        background: Background | None = None,
+    ) -> None:
+        """Lists what is to be written, see `write`.
+
+        Args:
+            folder, memories, moment, keep, young, spread, parallel: see `write`.
+            background: who writes; None: whoever calls.
+        """
+        same = Same(parallel)
+        entries = [
+            Entry(name=f"{component}/{name}", part=np.asarray(array), spread=ways.get(name, same))
+            for component, memory in memories.items()
+            for ways in [(spread or {}).get(component, {})]
+            for name, array in memory.items()
+        ]
+        entries.sort(key=lambda entry: entry.name)
+        for entry in entries:
+            entry.check()
+        complex_names = [e.name for e in entries if e.part.dtype.name in _COMPLEX]
+        about = asdict(moment) | {"schema": SCHEMA, "complex": complex_names}
+        text = json.dumps(about, sort_keys=True)
+        self.path = Path(folder) / f"restart_{moment.step:09d}.safetensors"
+        self._parallel, self._background = parallel, background
+        self._entries = list(entries)
+        self._file: _File | None = None
         if parallel.rank == 0:
-            _write_first(path, entries, text, keep)
+            self._file = _File(self.path, entries, text, keep, young)
+
+    @property
+    def handed_over(self) -> bool:
+        """Whether nothing is left to be handed over."""
+        return not self._entries
+
+    def advance(self) -> None:
+        """Hands over what there is room for; called by all ranks, after each step."""
+        while self._entries:
+            if self._parallel.size > 1 and not self._parallel.most(self._has_room()):
+                return
+            self._hand_over()
+
+    def rest(self) -> None:
+        """Hands over all that is left, whether there is room or not.
+
+        Raises:
+            OSError: when it cannot be written, once the other ranks have given what they have.
+        """
+        error: OSError | None = None
+        while self._entries:
+            try:
+                self._hand_over()
+            except OSError as failed:
+                error = error or failed
+        if error is not None:
+            raise error
+
+    def _has_room(self) -> int:
+        return int(self._file is not None and (not self._background or self._background.has_room))
+
+    def _hand_over(self) -> None:
+        entry = self._entries.pop(0)
+        whole = entry.spread.on_first(entry.part)
+        if self._file is None or whole is None:
+            return
+        file, last = self._file, not self._entries
+
+        def task() -> None:
+            file.append(entry, whole)
+            if last:
+                file.finish()
+
+        if self._background is None:
+            task()
         else:
-            for entry in entries:
-                entry.spread.on_first(entry.part)
-
-    together(parallel, work)
-    return path
+            self._background.do(task, whole.nbytes)
 
 
-def _write_first(path: Path, entries: Sequence[Entry], text: str, keep: int) -> None:
-    """Rank 0's part of `write`."""
-    folder, beside = path.parent, path.with_name(path.name + _PARTIAL)
-    remaining = list(entries)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for leftover in folder.glob("restart_*" + _PARTIAL):
-            leftover.unlink()
-        with beside.open("wb") as file:
-            writer = _Writer(file, entries, text)
-            while remaining:
-                entry = remaining.pop(0)
-                writer.append(entry, entry.spread.on_first(entry.part))
-            writer.finish()
-        _fsync(beside)
-        beside.replace(path)
-        _fsync(folder)  # the rename itself
-        for _, old in _numbered(folder)[: -max(keep, 1)]:
-            old.unlink()
-    except OSError as error:
-        with suppress(OSError):  # on a full disk it would only be in the way
-            beside.unlink()
-        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
-    finally:
-        for entry in remaining:  # what the other ranks are still going to hand up
-            entry.spread.on_first(entry.part)
+class _File:
+    """Rank 0's part of a restart: written beside, synced, renamed, older ones removed."""
+
+    def __init__(
+        self, path: Path, entries: Sequence[Entry], text: str, keep: int, young: int | None
+    ) -> None:
+        self._path, self._keep, self._young = path, keep, young
+        self._beside = path.with_name(path.name + _PARTIAL)
+        self._begin: tuple[Sequence[Entry], str] | None = (entries, text)
+        self._failed = False
+
+    def append(self, entry: Entry, whole: Array) -> None:
+        if not self._failed:
+            self._do(lambda: self._append(entry, whole))
+
+    def finish(self) -> None:
+        if not self._failed:
+            self._do(self._finish)
+
+    def _do(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except OSError as error:
+            self._failed = True
+            with suppress(OSError, AttributeError):
+                self._file.close()
+            with suppress(OSError):  # on a full disk it would only be in the way
+                self._beside.unlink()
+            raise OSError(error.errno, error.strerror or str(error), str(self._path)) from error
+
+    def _append(self, entry: Entry, whole: Array) -> None:
+        if self._begin is not None:
+            folder = self._path.parent
+            folder.mkdir(parents=True, exist_ok=True)
+            for leftover in folder.glob("restart_*" + _PARTIAL):
+                leftover.unlink()
+            self._file = self._beside.open("wb")
+            self._writer = _Writer(self._file, *self._begin)
+            self._begin = None
+        self._writer.append(entry, whole)
+
+    def _finish(self) -> None:
+        self._writer.finish()
+        self._file.close()
+        _fsync(self._beside)
+        self._beside.replace(self._path)
+        _fsync(self._path.parent)  # the rename itself
+        for step, old in _numbered(self._path.parent)[: -max(self._keep, 1)]:
+            if self._young is None or step < self._young:
+                old.unlink()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

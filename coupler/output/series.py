@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-import netCDF4
 import numpy as np
 
+from coupler.output.background import Background
+from coupler.output.library import opened
 from coupler.output.netcdf import fsync, global_attributes, keep_records
 from coupler.output.patient import PatientFile
 
@@ -28,6 +29,7 @@ class SeriesFile(PatientFile):
         attrs: Mapping[str, str],
         *,
         patience: float = 0.0,
+        background: Background | None = None,
     ) -> None:
         """Creates the file.
 
@@ -36,12 +38,12 @@ class SeriesFile(PatientFile):
             start: ISO date that times count from.
             calendar: CF calendar name.
             attrs: global attributes.
-            patience: see `PatientFile`.
+            patience, background: see `PatientFile`.
         """
-        super().__init__(path, patience)
+        super().__init__(path, patience, background)
         self._next = 0
         self._records: list[tuple[float, Numbers]] = []
-        with netCDF4.Dataset(path, "w") as file:
+        with opened(path, "w") as file:
             file.setncatts(global_attributes(attrs))
             file.createDimension("time", None)
             time = file.createVariable("time", "f8", ("time",))
@@ -56,12 +58,19 @@ class SeriesFile(PatientFile):
             )
 
     @classmethod
-    def reopen(cls, path: Path, upto: float, *, patience: float = 0.0) -> SeriesFile:
+    def reopen(
+        cls,
+        path: Path,
+        upto: float,
+        *,
+        patience: float = 0.0,
+        background: Background | None = None,
+    ) -> SeriesFile:
         """Goes on with a file after `upto` [days]; later records are dropped."""
         self = cls.__new__(cls)
-        PatientFile.__init__(self, path, patience)
+        PatientFile.__init__(self, path, patience, background)
         self._records = []
-        with netCDF4.Dataset(path) as file:
+        with opened(path) as file:
             times = np.asarray(file["time"][:])
         keep = int(np.count_nonzero(times <= upto + 1e-9))
         if keep < times.size:
@@ -79,16 +88,17 @@ class SeriesFile(PatientFile):
         self._records.append((days, dict(values)))
         self._wait(8 * (len(values) + 1))
 
-    def _write_waiting(self) -> None:
-        new = slice(self._next, self._next + len(self._records))
-        about = {n: v for _, values in self._records for n, v in values.items()}
-        with netCDF4.Dataset(self.path, "a") as file:
+    def _write_waiting(self, count: int) -> None:
+        records = self._records[:count]
+        new = slice(self._next, self._next + count)
+        about = {n: v for _, values in records for n, v in values.items()}
+        with opened(self.path, "a") as file:
             for name, (_, units, long_name) in about.items():
                 if name not in file.variables:
                     variable = file.createVariable(name, "f8", ("time",), fill_value=np.nan)
                     variable.setncatts({"units": units, "long_name": long_name})
-                file[name][new] = [v[name][0] if name in v else np.nan for _, v in self._records]
-            file["time"][new] = [days for days, _ in self._records]
+                file[name][new] = [v[name][0] if name in v else np.nan for _, v in records]
+            file["time"][new] = [days for days, _ in records]
         fsync(self.path)
         self._next = new.stop
-        self._records.clear()
+        del self._records[:count]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +10,20 @@ import cftime
 import numpy as np
 
 from coupler.exchange.accumulate import Accumulator
+from coupler.exchange.live import Ranges
 from coupler.interface.component import Array
 from coupler.interface.constants import Planet
 from coupler.interface.errors import Problem, nearest
 from coupler.interface.fields import SMALL_STATE, TRACERS, Field
 from coupler.interface.grid import Grid, HybridLevels
 from coupler.interface.parallel import ALONE, Along, Rows, Spread
+from coupler.output.background import Background
 from coupler.output.netcdf import OutputFile
 
 Live = Mapping[str, tuple[Field, Array]]
 """Fields by name with the live array of each."""
+Steady = tuple[Sequence[Array], list[Callable[[], None]]]
+"""Arrays that change together, and what is called before they do."""
 _SMALL = tuple(f"tn_{of}" for of in SMALL_STATE)
 DEFAULT = ("ua", "va", "rv", "ta", "hus", "ps", "zg")
 
@@ -73,8 +77,11 @@ class Averages:
         area: str = "areacella",
         resume_at: float | None = None,
         patience: float = 0.0,
+        background: Background | None = None,
         rows: Rows | None = None,
         writes: bool = True,
+        ranges: Ranges | None = None,
+        steady: Sequence[Steady] = (),
     ) -> None:
         """Opens the file.
 
@@ -88,9 +95,11 @@ class Averages:
             planet: for the cell areas.
             area: name of the cell area variable.
             resume_at: time up to which an existing file is kept [s]; None makes a new one.
-            patience: see `PatientFile`.
+            patience, background: see `PatientFile`.
             rows: latitudes that the arrays hold; None: all.
             writes: whether this rank has the file; one writes for all.
+            ranges: of fields that `add` is to look at, by name.
+            steady: arrays that change in a scheme's calls only.
         """
         self._rows = rows or Rows(parallel=ALONE, nlat=grid.lat.size)
         self._plane = self._rows.own.size, grid.lon.size
@@ -99,6 +108,12 @@ class Averages:
         self._arrays = {n: a for n, (_, a) in live.items()}
         shapes = {n: a.shape for n, a in self._arrays.items()}
         self.sums = Accumulator(shapes)
+        every_step = dict(self._arrays)
+        for group, before_change in steady:
+            own = {n: every_step.pop(n) for n, a in self._arrays.items() if _among(a, group)}
+            if own:
+                before_change.append(self.sums.follow(own, steady=True))
+        self.sums.follow(every_step, ranges)
         self.means: dict[str, Array] = {n: np.zeros(s) for n, s in shapes.items()}
         self.whole: dict[str, Array] = {}
         """The last means of the globe, on rank 0."""
@@ -116,13 +131,16 @@ class Averages:
                 planet=planet,
                 area=area,
                 patience=patience,
+                background=background,
             )
         else:
-            self.file = OutputFile.reopen(path, resume_at, fields, patience=patience)
+            self.file = OutputFile.reopen(
+                path, resume_at, fields, patience=patience, background=background
+            )
 
-    def add(self, dt: float) -> None:
-        """Adds the present values for `dt` [s]."""
-        self.sums.add(self._arrays, dt)
+    def add(self, dt: float) -> set[str]:
+        """Adds the present values for `dt` [s]; which fields were found within their ranges."""
+        return self.sums.add_live(dt)
 
     def close(self) -> None:
         """Makes the means and begins a new interval; gathers them where they are written."""
@@ -157,6 +175,10 @@ class Averages:
             for name, array in self.sums.memory().items()
             if array.ndim
         }
+
+
+def _among(array: Array, group: Sequence[Array]) -> bool:
+    return any(array is other for other in group)
 
 
 def _lead(array: Array, plane: tuple[int, int]) -> tuple[int, ...]:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from coupler.interface.component import Array
 from coupler.interface.parallel import ALONE, Parallel, Peer
@@ -48,6 +49,26 @@ def environment_alone() -> dict[str, str]:
     return {k: v for k, v in os.environ.items() if not k.startswith(marks)}
 
 
+_Method = TypeVar("_Method", bound=Callable[..., Any])
+
+
+def _counted(method: _Method) -> _Method:
+    """Has the time of a call, exchange and waiting alike, counted where `Ranks.count` says."""
+
+    @wraps(method)
+    def call(self: Ranks, *args: Any, **kwargs: Any) -> Any:
+        if self._count is None:
+            return method(self, *args, **kwargs)
+        to, account = self._count
+        before = to(account)
+        try:
+            return method(self, *args, **kwargs)
+        finally:
+            to(before)
+
+    return call  # type: ignore[return-value]
+
+
 class Ranks:
     """All ranks of the job, or those among them that share the model."""
 
@@ -70,9 +91,19 @@ class Ranks:
         self._world: Any = MPI.COMM_WORLD if communicator is None else communicator
         self.rank, self.size = int(self._world.rank), int(self._world.size)
         self.services: Mapping[str, Peer] = services or {}
+        self._count: tuple[Callable[[str], str], str] | None = None
         if communicator is None:
             self._world.Barrier()  # all have opened what they share
             _take_names_away(Path("/proc/self/maps"))
+
+    def count(self, to: Callable[[str], str], account: str) -> None:
+        """Counts the time of every exchange from now on.
+
+        Args:
+            to: counts for an account until it is called again; returns the one before.
+            account: name of this one.
+        """
+        self._count = to, account
 
     def share_out(self, services: Sequence[str]) -> Ranks | Served:
         """Gives each of the last ranks a service; what this rank is then.
@@ -90,6 +121,7 @@ class Ranks:
             own, {name: Wire(self._mpi, wire, model + i) for i, name in enumerate(services)}
         )
 
+    @_counted
     def alltoall(
         self,
         send: Array,
@@ -99,21 +131,27 @@ class Ranks:
     ) -> None:
         self._world.Alltoallv([send, sends], [receive, receives])
 
+    @_counted
     def allgather(self, part: Array, whole: Array, counts: Sequence[int]) -> None:
         self._world.Allgatherv(part, [whole, counts])
 
+    @_counted
     def gather(self, part: Array, whole: Array | None, counts: Sequence[int]) -> None:
         self._world.Gatherv(part, None if whole is None else [whole, counts])
 
+    @_counted
     def scatter(self, whole: Array | None, part: Array, counts: Sequence[int]) -> None:
         self._world.Scatterv(None if whole is None else [whole, counts], part)
 
+    @_counted
     def broadcast(self, thing: Any) -> Any:
         return self._world.bcast(thing)
 
+    @_counted
     def collect(self, thing: Any) -> list[Any]:
         return list(self._world.allgather(thing))
 
+    @_counted
     def most(self, value: int) -> int:
         return int(self._world.allreduce(value, self._mpi.MAX))
 

@@ -35,7 +35,7 @@ from coupler.interface.component import (
     tendencies_of,
 )
 from coupler.interface.constants import SECONDS_PER_DAY
-from coupler.interface.fields import COLUMN
+from coupler.interface.fields import COLUMN, FIELDS
 from coupler.interface.fields import Field as Table
 from coupler.interface.registry import scheme
 from coupler.interface.units import Unit
@@ -111,10 +111,14 @@ class RayleighSponge(Tendency):
         self._per_energy = 1.0 / host.planet.cp_dry if self.p.heat else 0.0
         self._rate = host.empty("level", "column").astype(float)
         self._total = np.zeros(host.ncol)
+        lowest, _ = FIELDS["ps"].valid or (0.0, 0.0)
+        top = host.levels.half_pressure(np.array(lowest))[:-1]
+        self.reach = int(np.count_nonzero(top < self.p.p_sponge))
 
     def compute(self, x: Arrays, tend: Arrays, flux: Arrays, diag: Arrays, now: Now) -> None:
         # Only where the sponge is: elsewhere the outputs stay the zeros that they were given as.
-        n = sponge_rate(x.pfull, self.p.p_sponge, self.p.rate, self._rate)
+        n = self.reach
+        n = sponge_rate(x.pfull[:n], self.p.p_sponge, self.p.rate, self._rate[:n])
         u, v, t = tend.ua[:n], tend.va[:n], tend.ta[:n]
         damp(x.ua[:n], x.va[:n], self._rate[:n], now.dt, self._per_energy, u, v, t)
         column_force(u, x.phalf[: n + 1], self._gravity, self._total, diag.xsponge)

@@ -33,6 +33,7 @@ from physics.dynamics.initial_states import FLAT, GROUNDS, INITIAL_STATES
 from physics.dynamics.leapfrog import Diffusion, TimeFilter
 from physics.dynamics.levels import Levels, hybrid_levels
 from physics.dynamics.sil3 import STABLE
+from physics.dynamics.step_limit import advective_limit, courant_numbers
 
 Positive = Limit(gt=0.0)
 
@@ -160,23 +161,6 @@ class SpectralParameters(Params):
                 "unknown initial state", found=repr(value), remedy=nearest(value, INITIAL_STATES)
             )
         return value
-
-
-def advective_limit(truncation: int, top: float, radius: float) -> tuple[float, float]:
-    """Wind that the step must resolve [m s-1], and the longest step for it [s].
-
-    ``dt < a / (T u)`` (leapfrog, advection of the shortest wave). The wind grows from that of
-    tropospheric jets, for a top level at 10 hPa or below, to the polar night jet's at 0.2 hPa.
-
-    Args:
-        truncation: T.
-        top: pressure of the top level [Pa].
-        radius: of the planet [m].
-    """
-    jet, night = (1.0e3, 85.0), (20.0, 150.0)
-    height = np.log([night[0], jet[0]])
-    wind = float(np.interp(np.log(top), height, [night[1], jet[1]]))
-    return wind, radius / (truncation * wind)
 
 
 @scheme("atmosphere", "spectral")
@@ -329,6 +313,25 @@ class SpectralAtmosphere(ColumnModel):
                 found=f"{self.dt:g} s",
             )
         ]
+
+    def strain(self, memory: Mapping[str, Array]) -> tuple[float, Problem] | None:
+        """The largest Courant number of a state, see `step_limit`."""
+        ua, va = memory["ua"], memory["va"]
+        if not (np.isfinite(ua).all() and np.isfinite(va).all()):
+            return None
+        numbers = courant_numbers(ua, va, self.dt, self.p.truncation, self.planet.radius)
+        k, limit = int(numbers.argmax()), STABLE if self.p.stepper == "sil3" else 1.0
+        number = float(numbers[k])
+        wind = number * self.planet.radius / (self.dt * self.p.truncation)
+        half = self.levels.half_pressure(np.array(1.0e5))
+        problem = Problem(
+            what="Courant number of the last state that was finite",
+            name=f"level {k}",
+            expected=f"dt T |V| / a below {limit:.3g}",
+            found=f"{number:.2f}: {wind:.0f} m/s near {0.005 * (half[k] + half[k + 1]):.3g} hPa, "
+            f"atmosphere.dt = {self.dt:g} s, T{self.p.truncation}",
+        )
+        return number, problem
 
     def physics_dt(self) -> float:
         """2 dt of the leapfrog step, dt for the first one and for SIL3 [s]."""

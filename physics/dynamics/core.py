@@ -170,6 +170,7 @@ class DynamicalCore:
         """Global mean pressure of dry air that the fixer keeps [Pa]."""
         self.mass_fix = 0.0
         """Relative change of surface pressure that the fixer made in the last step [1]."""
+        self._level_energy = zeros(k, 1)
 
     # -- state --------------------------------------------------------------------------------
 
@@ -221,6 +222,8 @@ class DynamicalCore:
             self._expose(self._now)
             scaled, fixed = self._dry_mass_terms()
             self.dry_mass = scaled - fixed
+            means = self.mean(*self.equations.energy(self._fields)[:, 0])
+            self._level_energy.copy_(torch.tensor(means, dtype=torch.float64)[:, None])
 
     def _expose(self, spec: Tensor) -> None:
         if self.equations.fused:
@@ -351,8 +354,8 @@ class DynamicalCore:
     def _tendency(
         self, spec: Tensor, forcing: Mapping[str, Tensor], out: Tensor | None = None
     ) -> Tensor:
-        surface = self.surface_geopotential
-        return self.equations.tendency(spec, self._fields, surface, forcing, out)
+        surface, usual = self.surface_geopotential, self._level_energy
+        return self.equations.tendency(spec, self._fields, surface, forcing, out, usual)
 
     def _dry_mass_terms(self, water: float | None = None) -> tuple[float, float]:
         """(part proportional to ps, water above on fixed pressure) of the mean dry pressure [Pa].
@@ -449,6 +452,7 @@ class DynamicalCore:
             "ta": self._ta.numpy(),
             "ps": self._ps.numpy(),
             "omega_p": self.equations.omega_p.numpy(),
+            "level_energy": self._level_energy.numpy(),
             "steps": np.array(self.steps, dtype=np.int64),
             "dry_mass": np.array(self.dry_mass, dtype=np.float64),
             "mass_fix": np.array(self.mass_fix, dtype=np.float64),
@@ -462,7 +466,7 @@ class DynamicalCore:
         return {
             name: spectral if name.startswith(_SPECTRAL) else rows
             for name, array in self.memory().items()
-            if array.ndim
+            if array.ndim and name != "level_energy"
         }
 
     def restore(self, memory: Mapping[str, Array]) -> None:

@@ -134,6 +134,11 @@ class Batch:
         fixed = torch.einsum("mkji,k->mji", q, self._delta_a)
         return (scaled * self.weights).sum((-2, -1)), (fixed * self.weights).sum((-2, -1))
 
+    def level_energy(self, g: GridFields) -> Tensor:
+        """Mean energy of each level [m2 s-2], [K, member]."""
+        energy = self.equations.energy(g)
+        return (energy.double() * self.weights).sum((-2, -1)).to(energy.dtype)
+
     def dry_mass(self, spec: Tensor) -> Tensor:
         """Global mean pressure of dry air [Pa], [member]."""
         scaled, fixed = self.dry_mass_terms(self.equations.to_grid(spec))
@@ -176,6 +181,7 @@ class Ensemble:
         self._grid = torch.zeros(eq.batch_shape, dtype=tr.dtype, device=tr.device)
         self._fields = eq.views(self._grid)
         self._surface = batch.surface()
+        self._level_energy = torch.zeros((eq.levels, members), dtype=tr.dtype, device=tr.device)
         self.steps = 0
         self.dry_mass: list[float] = [0.0] * members
         """Global mean pressure of dry air that the fixer keeps, by member [Pa]."""
@@ -195,6 +201,9 @@ class Ensemble:
             self._batch.equations.to_grid(self._now, self._grid)
             self.steps = 0
             self.dry_mass = [a - b for a, b in self._dry_mass_terms()]
+            energy = self._batch.equations.energy(self._fields)
+            means = [self.core.mean(*energy[:, member]) for member in range(self.members)]
+            self._level_energy.copy_(torch.tensor(means, dtype=torch.float64).T)
 
     def coefficients(self) -> Tensor:
         """Newest coefficients, a copy, [member, T+1, 2, (3+n) K + 1, T+2]."""
@@ -254,7 +263,10 @@ class Ensemble:
         return self._tendency(spec, forcing)
 
     def _tendency(self, spec: Tensor, forcing: Mapping[str, Tensor]) -> Tensor:
-        return self._batch.equations.tendency(spec, self._fields, self._surface, forcing)
+        fields, usual = self._fields, self._level_energy
+        return self._batch.equations.tendency(
+            spec, fields, self._surface, forcing, level_energy=usual
+        )
 
     def _center(self) -> None:
         """Newest state to the grid, with the mass of dry air that each member began with."""

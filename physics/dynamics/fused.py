@@ -48,6 +48,7 @@ def grid_tendency(
     force_v: Array,
     force_t: Array,
     force_q: Array,
+    level_energy: Array,
     upward: Array,
     scratch: Array,
     omega_p: Array,
@@ -69,11 +70,13 @@ def grid_tendency(
         top_alpha: alpha of the top layer when its top is at p = 0, else a negative number.
         force_u, force_v: [m s-2], force_t [K s-1], force_q, of the first tracer [s-1], each
             [K, lat, lon]; a first axis of length 0 means none.
+        level_energy: taken off the energy [m2 s-2], [K, member].
         upward: levels from the lowest to the highest, [K]. (Counting down would keep the inner
             loops scalar, see ``physics.columns.lanes``.)
         scratch: [2, max(K+1, 11), lon].
         omega_p: omega / p [s-1], [K, lat, lon].
-        out: A/cos, B/cos, energy, scalar tendencies, d ln ps/dt, [(4+n) K + 1, lat, lon].
+        out: A/cos, B/cos, energy less that of the level, scalar tendencies, d ln ps/dt,
+            [(4+n) K + 1, lat, lon].
     """
     levels, nlat, nlon = ua.shape
     variables = scalars.shape[0]
@@ -140,6 +143,7 @@ def grid_tendency(
             else:
                 heat[:] = t
             speed, energy = omega_p[k, j], out[2 * levels + k, j]
+            usual = level_energy[k, j * level_energy.shape[1] // nlat]
             for i in range(nlon):
                 inv = inverse[i]
                 weight = (db + c_k * ratio[i] * inv) * (inv * pressure[i])
@@ -147,7 +151,8 @@ def grid_tendency(
                 wind[i] = weight * (u[i] * p_x[i] + v[i] * p_y[i])
             for i in range(nlon):
                 heavy = gas * heat[i]
-                energy[i] = phi[i] + heavy * alpha[i] + half * (u[i] * u[i] + v[i] * v[i])
+                kinetic = half * (u[i] * u[i] + v[i] * v[i])
+                energy[i] = (phi[i] + heavy * alpha[i] - usual) + kinetic
                 phi[i] += heavy * ratio[i]
             for i in range(nlon):
                 released = (ratio[i] * above[i] + alpha[i] * (below[i] - above[i])) * inverse[i]

@@ -1,7 +1,9 @@
 """Pressure and height of every column, from surface pressure, temperature and humidity.
 
-The formulas are those of `vertical`. On the CPU without gradients one compiled pass does it; the
-expressions in torch are its reference, and a test holds it to them.
+The formulas are those of `vertical`, but for a top layer that reaches p = 0: columns are shown the
+height of p/2, where half of its mass is above, alpha = ln 2, not the mean over the layer (decision
+0021). On the CPU without gradients one compiled pass does it; the expressions in torch are its
+reference, and a test holds it to them.
 """
 
 from __future__ import annotations
@@ -86,11 +88,14 @@ class Hydrostatic:
             heavy = heavy * (1.0 + planet.virtual_factor * hus)
         weighted = heavy * layers.log_ratio
         low = vert.sum_below(weighted) + surface
-        full = torch.addcmul(low, heavy, layers.alpha)
+        alpha = layers.alpha
+        if vert.open_top:
+            alpha = torch.cat([torch.full_like(alpha[:1], self._top_alpha), alpha[1:]])
+        full = torch.addcmul(low, heavy, alpha)
         top = 2.0 * full[0] - low[0] if vert.open_top else low[0] + weighted[0]
         filled = {
             "phalf": layers.half_pressure,
-            "pfull": layers.half_pressure[1:] * torch.exp(-layers.alpha),
+            "pfull": layers.half_pressure[1:] * torch.exp(-alpha),
             "zg": full / planet.gravity,
             "zghalf": torch.cat([top[None], low]) / planet.gravity,
         }

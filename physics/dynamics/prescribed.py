@@ -51,6 +51,7 @@ class Numbers:
     Attributes:
         l1, l2, linf: normalized errors of Williamson et al. (1992) [1].
         low, high: least and greatest value at any step [1].
+        beyond: how far these are outside the values that it began with [1].
         drift: relative change of its mass [1].
     """
 
@@ -59,6 +60,7 @@ class Numbers:
     linf: float
     low: float
     high: float
+    beyond: float
     drift: float
 
 
@@ -212,7 +214,13 @@ class Flow:
             drift = self.mass(after) / self.mass(before) - 1.0
             found.append(
                 Numbers(
-                    l1=l1, l2=l2, linf=linf, low=float(low[n]), high=float(high[n]), drift=drift
+                    l1=l1,
+                    l2=l2,
+                    linf=linf,
+                    low=float(low[n]),
+                    high=float(high[n]),
+                    beyond=float(max(before.min() - low[n], high[n] - before.max())),
+                    drift=drift,
                 )
             )
         return found, q
@@ -235,6 +243,20 @@ def deformation(flow: Flow, period: float = 5.0, strength: float = 2.0) -> Wind:
         return scale * u, scale * strength * np.sin(2.0 * lon) * np.cos(flow.lat) * swing
 
     return wind
+
+
+def rotation(flow: Flow, angle: float, period: float = TAU) -> Wind:
+    """Solid rotation of Williamson et al. (1992), case 1, about an axis tilted by `angle` [rad]."""
+    speed = 2.0 * np.pi * flow.radius / period
+    u = np.cos(flow.lat) * np.cos(angle) + np.sin(flow.lat) * np.cos(flow.lon) * np.sin(angle)
+    v = -np.sin(flow.lon) * np.sin(angle) + 0.0 * flow.lat
+    return lambda t: (speed * u, speed * v)
+
+
+def bell(flow: Flow) -> Array:
+    """The cosine bell of the same case, of height 1, [1, lat, lon]."""
+    r = flow.arc(1.5 * np.pi, 0.0)
+    return np.where(r < 1.0 / 3.0, 0.5 * (1.0 + np.cos(3.0 * np.pi * r)), 0.0)[None]
 
 
 def hills(flow: Flow) -> Array:
@@ -316,7 +338,7 @@ def dcmip_grid(nlat: int, levels: int) -> tuple[Flow, Array, Array]:
     return flow, half[:, None, None], 0.5 * (half[1:] + half[:-1])[:, None, None]
 
 
-def deformation_3d(flow: Flow, p: Array) -> Wind:
+def deformation_3d(flow: Flow, p: Array, period: float = TAU) -> Wind:
     """Wind of DCMIP 2012 1-1 at pressures `p` [Pa], [K, 1, 1].
 
     With k = 10 a/tau, P = 0.2 p_top, lambda' = lambda - 2 pi t/tau:
@@ -324,15 +346,15 @@ def deformation_3d(flow: Flow, p: Array) -> Wind:
     + (w0 a/P) cos lambda' cos^2 phi cos(2 pi t/tau) [e^((p_top-p)/P) - e^((p-p0)/P)],
     v = k sin 2lambda' cos phi cos(pi t/tau).
     """
-    strength = 10.0 * EARTH / TAU
+    strength, lift = 10.0 * flow.radius / period, LIFT * TAU / period
     cos, column = np.cos(flow.lat), np.exp((TOP - p) / SCALE) - np.exp((p - SURFACE) / SCALE)
 
     def at(t: float) -> tuple[Array, Array]:
-        lon, swing = flow.lon - 2.0 * np.pi * t / TAU, np.cos(np.pi * t / TAU)
+        lon, swing = flow.lon - 2.0 * np.pi * t / period, np.cos(np.pi * t / period)
         u = strength * np.sin(lon) ** 2 * np.sin(2.0 * flow.lat) * swing
-        u = u + 2.0 * np.pi * EARTH / TAU * cos
-        turn = np.cos(2.0 * np.pi * t / TAU)
-        u = u + LIFT * EARTH / SCALE * np.cos(lon) * cos**2 * turn * column
+        u = u + 2.0 * np.pi * flow.radius / period * cos
+        turn = np.cos(2.0 * np.pi * t / period)
+        u = u + lift * flow.radius / SCALE * np.cos(lon) * cos**2 * turn * column
         return u, strength * np.sin(2.0 * lon) * cos * swing
 
     return at

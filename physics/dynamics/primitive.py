@@ -11,6 +11,11 @@ T'_v = T (1 + (Rv/Rd - 1) q) - T_r:
     dq/dt    = -V . grad q - W(q) + F_q
     dP/dt    = -(1/ps) sum_k div(V_k dp_k)
 
+The transform of KE + Phi errs by its rounding, and Phi(T'_v) is as large as R T' times the heights
+of the air in scale heights, all over the globe. What is the same everywhere pushes nothing, so each
+level's mean at the start (``level_energy``) is taken off before: in float32 an atmosphere at rest
+at 250 K would otherwise begin to move.
+
 On a quadratic grid (nlon >= 3T+1, nlat >= nlon/2) the quadratic products are free of aliasing.
 Sources: Bourke (1974), Mon. Wea. Rev. 102, 687-701; Hoskins, B. J. and A. J. Simmons (1975),
 Q. J. R. Meteorol. Soc. 101, 637-655, doi:10.1002/qj.49710142918; Simmons and Burridge (1981).
@@ -18,7 +23,6 @@ Q. J. R. Meteorol. Soc. 101, 637-655, doi:10.1002/qj.49710142918; Simmons and Bu
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -110,6 +114,7 @@ class PrimitiveEquations:
         self._arrays: tuple[Any, ...] = ()
         self.humidity: Tensor | None = None
         """Specific humidity [1], [K, lat, lon], where it is not one of the spectral tracers."""
+        self._no_energy = torch.zeros((k, members), dtype=transform.dtype, device=transform.device)
         self.omega_p = torch.zeros(
             (k, *self._plane), dtype=transform.dtype, device=transform.device
         )
@@ -240,6 +245,7 @@ class PrimitiveEquations:
         surface_geopotential: Tensor,
         forcing: Mapping[str, Tensor] | None = None,
         out: Tensor | None = None,
+        level_energy: Tensor | None = None,
     ) -> Tensor:
         """d(state)/dt.
 
@@ -250,15 +256,17 @@ class PrimitiveEquations:
             forcing: physics tendencies ``ua va`` [m s-2], ``ta`` [K s-1], ``hus`` [s-1], each
                 [K, lat, lon]; any may be missing.
             out: optional storage of the compiled pass, shape of `spec`.
+            level_energy: about the mean of KE + Phi(T'_v) on each level [m2 s-2], [K, member], for
+                the sake of rounding; any other constant gives the same but for that.
 
         Returns:
             shape of `spec`.
         """
         if not self.fused or torch.is_grad_enabled():
-            rates = self.grid_tendency(g, forcing or {}).view(-1, *self._plane_of_one)
+            rates = self.grid_tendency(g, forcing or {}, level_energy).view(-1, *self._plane_of_one)
             batch = self.transform.analysis(rates, extended=True)
             return self._assemble(spec, batch, surface_geopotential)
-        rates = self._fused_tendency(g, forcing or {}).view(-1, *self._plane_of_one)
+        rates = self._fused_tendency(g, forcing or {}, level_energy).view(-1, *self._plane_of_one)
         if self._analysed is None:
             self._analysed = self.transform.zeros(rates.shape[0])
         batch = self.transform.analysis(rates, self._analysed, extended=True)
@@ -269,12 +277,20 @@ class PrimitiveEquations:
         part = self._fused_tendency if self.fused else self.grid_tendency
         part(g, {})
 
-    def grid_tendency(self, g: GridFields, forcing: Mapping[str, Tensor]) -> Tensor:
+    def energy(self, g: GridFields) -> Tensor:
+        """KE + Phi(T'_v) [m2 s-2], [K, member, lat, lon], in storage that is used again."""
+        part = self._fused_tendency if self.fused else self.grid_tendency
+        found = part(g, {})[2 * self.levels : 3 * self.levels]
+        return found.view(self.levels, self.members, *self._plane_of_one)
+
+    def grid_tendency(
+        self, g: GridFields, forcing: Mapping[str, Tensor], level_energy: Tensor | None = None
+    ) -> Tensor:
         """The grid-point part: what :meth:`tendency` analyses.
 
         Returns:
-            A/cos(lat), B/cos(lat), KE + Phi(T'_v), tendencies of T', tracers and ln ps, shape
-            [(4+n) K + 1, lat, lon].
+            A/cos(lat), B/cos(lat), KE + Phi(T'_v) less `level_energy`, tendencies of T', tracers
+            and ln ps, shape [(4+n) K + 1, lat, lon].
         """
         vert, k, n = self.vertical, self.levels, self.tracers
         ps = self.surface_pressure(g.ln_ps)
@@ -297,6 +313,9 @@ class PrimitiveEquations:
         north = -spin * g.ua - push * g.north[-1] - vertical_uv[1]
 
         energy = vert.sum_below(heavy * layers.log_ratio) + heavy * layers.alpha
+        shape = (k, self.members, *self._plane_of_one)
+        usual = self._no_energy if level_energy is None else level_energy
+        energy = (energy.view(shape) - usual[..., None, None]).view(k, *self._plane)
         energy = energy + 0.5 * (g.ua * g.ua + g.va * g.va)
 
         above = torch.cat([torch.zeros_like(partial[:1]), partial[:-1]])
@@ -328,7 +347,9 @@ class PrimitiveEquations:
             ]
         )
 
-    def _fused_tendency(self, g: GridFields, forcing: Mapping[str, Tensor]) -> Tensor:
+    def _fused_tendency(
+        self, g: GridFields, forcing: Mapping[str, Tensor], level_energy: Tensor | None = None
+    ) -> Tensor:
         """:meth:`grid_tendency` in one compiled pass, into storage that is used again."""
         if self._pass is None:
             self._pass = self._constants_of_pass()
@@ -340,6 +361,7 @@ class PrimitiveEquations:
         ]
         if not self.tracers:
             forces[3] = none
+        forces.append((self._no_energy if level_energy is None else level_energy).numpy())
         fused.grid_tendency(*self._arrays, *self._pass[0], *forces, *self._pass[1])
         return self._batch_out
 
@@ -362,7 +384,7 @@ class PrimitiveEquations:
             real(planet.virtual_factor),
             real(self.t_ref),
             real(planet.reference_pressure),
-            real(math.log(2.0) if vert.open_top else -1.0),
+            real(1.0 if vert.open_top else -1.0),
         )
         storage = (
             np.arange(k)[::-1].copy(),

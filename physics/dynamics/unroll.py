@@ -59,8 +59,8 @@ def unroll(
             f"{tuple(spec.shape)}"
         )
     batch = batch_of(core, spec.shape[0] if leading else 1)
-    march = _March(batch, forcing, leading=leading)
     now = batch.inward(spec) if leading else spec
+    march = _March(batch, now, forcing, leading=leading)
     target = batch.dry_mass(now) if core.fix_mass else spec.new_zeros(())
     states: States = (now,) if batch.sil3 else (now, now, now)
     for step in range(steps):
@@ -82,9 +82,13 @@ def unroll(
 class _March:
     """One step as a function of its states."""
 
-    def __init__(self, batch: Batch, forcing: Forcing | None, *, leading: bool) -> None:
+    def __init__(
+        self, batch: Batch, start: Tensor, forcing: Forcing | None, *, leading: bool
+    ) -> None:
         self.batch, self.forcing, self.leading = batch, forcing, leading
         self.dt, self.surface = batch.core.dt, batch.surface()
+        with torch.no_grad():
+            self.level_energy = batch.level_energy(batch.equations.to_grid(start))
 
     def force(self, g: GridFields) -> Mapping[str, Tensor]:
         if self.forcing is None:
@@ -94,7 +98,9 @@ class _March:
         return self.batch.rates_inward(self.forcing(self.batch.fields_of_members(g)))
 
     def tendency(self, spec: Tensor, g: GridFields, force: Mapping[str, Tensor]) -> Tensor:
-        return self.batch.equations.tendency(spec, g, self.surface, force)
+        return self.batch.equations.tendency(
+            spec, g, self.surface, force, level_energy=self.level_energy
+        )
 
     def first(self, target: Tensor, before: Tensor, now: Tensor, seen: Tensor) -> States:
         """Euler to the middle, then across; `before` and `seen` are the same state."""

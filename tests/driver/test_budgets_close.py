@@ -112,13 +112,15 @@ def flip_tile(name: str, field: str) -> Callable[[Assembly], None]:
     """A flux of one type of surface that is not what the air felt."""
 
     def tamper(model: Assembly) -> None:
-        sums = model.couplings[name].sums
-        add = sums.add
+        coupling = model.couplings[name]
+        collect, array = coupling.collect, model.suite.pool[field]
+        sums = coupling.sums.memory()[f"{field}.sum"]
 
-        def wrong(arrays: Any, dt: float) -> None:
-            add({n: -a if n == field else a for n, a in arrays.items()}, dt)
+        def wrong(dt: float) -> None:
+            collect(dt)
+            sums[...] -= 2.0 * dt * array.reshape(sums.shape)
 
-        sums.add = wrong  # type: ignore[method-assign]
+        coupling.collect = wrong  # type: ignore[method-assign]
 
     return tamper
 

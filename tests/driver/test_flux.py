@@ -3,7 +3,12 @@
 import numpy as np
 import pytest
 
-from coupler.driver.flux import add_scaled, dissipative_heating, flux_tendency
+from coupler.driver.flux import (
+    add_scaled,
+    dissipative_heating,
+    flux_pair_tendency,
+    flux_tendency,
+)
 from coupler.interface.errors import ContractError
 
 G = 9.80665
@@ -131,3 +136,30 @@ def test_a_scaled_sum_in_single_precision_is_rounded_once():
     exact = target.astype(float) + 1800.0 / 7.0 * increment.astype(float)
     add_scaled(target, increment, 1800.0 / 7.0)
     np.testing.assert_array_equal(target, exact.astype(np.float32))
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("top", ["escape", "dump", "zero"])
+def test_column_sums_made_on_the_way_are_those_of_what_is_stored(dtype, top):
+    flux, phalf = column_state(dtype)
+    out, escaped, sums = np.empty((NLEV, NCOL), dtype), np.empty(NCOL), np.full((2, NCOL), np.nan)
+    policy = {"scale": G, "top": top, "dump_above": 400.0}
+    flux_tendency(flux, phalf, out=out, escaped=escaped, sums=sums, **policy)
+    force = out.astype(float) * np.diff(phalf.astype(float), axis=0)
+    # a few additions of float64, in another order
+    np.testing.assert_allclose(sums[0], force.sum(0), rtol=0, atol=1e-13 * np.abs(force).max())
+    np.testing.assert_allclose(sums[1], np.abs(force).sum(0), rtol=1e-13)
+    np.testing.assert_array_equal(out, divergence(flux, phalf, top)[0])
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_two_fluxes_in_one_pass_give_the_sum_of_their_tendencies(dtype):
+    (flux, phalf), (other, _) = column_state(dtype), column_state(dtype, seed=2)
+    out, gone = np.full((NLEV, NCOL), np.nan, dtype), (np.empty(NCOL), np.empty(NCOL))
+    flux_pair_tendency(flux, other, phalf, scale=G, out=out, escaped=gone)
+    one, left = divergence(flux, phalf, "escape")
+    two, right = divergence(other, phalf, "escape")
+    # the sum of two rounded numbers
+    tolerance = 3 * np.finfo(dtype).eps * (np.abs(one) + np.abs(two))
+    assert np.all(np.abs(out - (one + two)) <= tolerance)
+    np.testing.assert_array_equal(gone, (left, right))

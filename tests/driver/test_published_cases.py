@@ -4,8 +4,10 @@ import re
 import shlex
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
+from gates.dry import dcmip_levels
 
 from coupler import Simulation
 from coupler.cli import main
@@ -35,12 +37,16 @@ def without_days(arguments):
 @pytest.mark.parametrize("case", CASES, ids=lambda path: path.stem)
 def test_a_published_case_runs_and_its_pictures_are_drawn(case, tmp_path):
     scheme = yaml.safe_load(case.read_text())["atmosphere"]
-    layer = "levels" not in scheme
-    small = {"atmosphere.truncation": 10, "output.interval": 0.125}
-    small |= {"days": 0.25} if layer else {"days": 0.375, "atmosphere.dt": 2700}
-    if not layer:
-        levels = scheme["levels"].rstrip("0123456789")
-        small["atmosphere.levels"] = levels + ("20" if levels == "stratosphere" else "7")
+    small = {"atmosphere.truncation": 10, "output.interval": 0.125, "days": 0.25}
+    if scheme["scheme"].startswith("prescribed"):
+        small |= {"atmosphere.dt": 5400, "atmosphere.latitudes": 16, "restart.interval": 1}
+        del small["atmosphere.truncation"]
+    elif "levels" in scheme:
+        small |= {"days": 0.375, "atmosphere.dt": 2700}
+        levels = scheme["levels"]
+        if isinstance(levels, str):
+            levels = levels.rstrip("0123456789")
+            small["atmosphere.levels"] = levels + ("20" if levels == "stratosphere" else "7")
     run = tmp_path / "run"
     Simulation.from_case(case, set=small, out=run).run(quiet=True)
     commands = pictures(case)
@@ -55,4 +61,13 @@ def test_the_commands_of_a_description_are_found():
     found = pictures(FOLDER / "jablonowski_williamson_2006_t42.yaml")
     assert found[0][:2] == ["--kind", "pressure"]
     assert without_days(found[0]) == ["--kind", "pressure"]
-    assert len(CASES) >= 14
+    assert len(CASES) >= 20
+
+
+def test_the_levels_of_dcmip_2012_2_0_0_are_equal_steps_of_height():
+    given = yaml.safe_load((FOLDER / "dcmip_2012_2_0_0_t85.yaml").read_text())
+    levels = dcmip_levels(30)
+    for name, wanted in (("a", levels.a), ("b", levels.b)):
+        found = np.array(given["atmosphere"]["levels"][name])
+        assert np.abs(found - wanted).max() < (1e-4 if name == "a" else 1e-8)  # digits written
+    assert abs(levels.a[0] - 20544.0) < 10.0  # as printed, from rounded constants

@@ -24,7 +24,8 @@ from tiny import (
 
 from coupler import Simulation
 from coupler.cli import main
-from coupler.interface.errors import ConfigError
+from coupler.driver.watch import BLEW_UP
+from coupler.interface.errors import ConfigError, UnstableError
 from coupler.output import restart
 
 HOUR = 1.0 / 24.0
@@ -181,6 +182,31 @@ def test_a_blow_up_names_who_what_where_and_when_and_leaves_a_restart_from_befor
     run(tmp_path / "clean", raw)
     for file in ("atmosphere.nc", "budgets.nc"):
         assert_same(contents(out / file), contents(tmp_path / "clean" / file))
+
+
+def test_a_step_that_was_too_long_is_named_with_level_and_courant_number(tmp_path: Path) -> None:
+    raw = changed(
+        DRY,
+        {
+            "days": 20,
+            "atmosphere.dt": "240 min",
+            "atmosphere.initial": "baroclinic_wave",
+            "output.interval": "4 h",
+        },
+    )
+    with pytest.raises(UnstableError) as caught:
+        run(tmp_path / "out", raw)
+    first, second, third = (str(problem) for problem in caught.value.problems)
+    assert first.startswith(BLEW_UP) and "component atmosphere (dynamics)" in first
+    found = re.fullmatch(
+        r"Courant number of the last state that was finite: level ([0-4]); expected dt T \|V\| / a "
+        r"below 1; found (\d+\.\d\d): (\d+) m/s near \d00 hPa, atmosphere\.dt = 14400 s, T10",
+        second,
+    )
+    assert found is not None, second
+    assert float(found[2]) > 1.0
+    assert abs(float(found[3]) * 14400.0 * 10.0 / 6.371e6 / float(found[2]) - 1.0) < 0.02
+    assert third.startswith("the state before it was kept")
 
 
 def test_a_scheme_that_raises_is_named_and_leaves_a_restart(tmp_path: Path) -> None:

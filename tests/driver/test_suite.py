@@ -366,3 +366,71 @@ def test_between_calls_held_fluxes_close_on_the_layers_of_the_present_step(made:
     assert np.all(np.abs(residual) <= tolerance * absolute)
     # the control: the tendency of the last call is another one
     assert np.abs(first - bound.rate["ua"]).max() > 5e-3 * np.abs(first).max()
+
+
+class Look(Diagnostic):
+    """Keeps what it saw."""
+
+    process, scheme = "look", "look"
+    inputs = reads("ta")
+    diagnostics = gives("tas")
+
+    def compute(self, x: Arrays, diag: Arrays, now: Now) -> None:
+        self.saw = x.ta.copy()
+
+
+def test_a_scheme_that_is_called_rarely_sees_all_that_was_done_before_it(made: Made) -> None:
+    look = Look()
+    made.add(Warm())
+    made.add(Warmer())
+    made.add(look, every=3)
+    made.add(Warm())
+    for step in range(5):
+        made.columns["ta"][...] = 200.0 + step
+        made.suite.run(made.now(step))
+        # 1 K and 3 K of the schemes before it, in the last step in which it was called
+        np.testing.assert_allclose(look.saw, 204.0 + step // 3 * 3, rtol=1e-6)
+    np.testing.assert_allclose(made.suite.after()["ta"], 209.0, rtol=1e-6)
+    np.testing.assert_array_equal(made.columns["ta"], 204.0)
+
+
+class Lid(Tendency):
+    """Doubles the temperature of the two uppermost levels within 100 s."""
+
+    process, scheme = "sponge", "lid"
+    inputs = reads("ta")
+    tendencies = tendencies_of("ta")
+
+    def setup(self, host: Host) -> None:
+        self.reach = 2
+
+    def compute(self, x: Arrays, tend: Arrays, flux: Arrays, diag: Arrays, now: Now) -> None:
+        tend.ta[: self.reach] += x.ta[: self.reach] / now.dt
+
+
+def test_a_scheme_that_reaches_down_some_levels_leaves_the_others_to_the_next(made: Made) -> None:
+    look = Look()
+    for component in (Warm(), Lid(), Warm(), look):
+        if isinstance(component, Lid):
+            component.setup(made.suite.host)
+        made.add(component)
+    for step in range(2):
+        total = made.suite.run(made.now(step))
+        np.testing.assert_allclose(look.saw[:2], 403.0, rtol=1e-6)  # 201 K doubled, and 1 K
+        np.testing.assert_allclose(look.saw[2:], 202.0, rtol=1e-6)
+        np.testing.assert_allclose(total["ta"].reshape(K, -1)[2:], 0.02, rtol=1e-6)
+        np.testing.assert_allclose(total["ta"].reshape(K, -1)[:2], 2.03, rtol=1e-6)
+
+
+def test_where_the_time_went_is_told_by_scheme(made: Made) -> None:
+    clock = iter(range(1000))
+    spent = made.suite._spent
+    spent.clock = lambda: float(next(clock))
+    spent.to("loop")
+    made.add(Warm())
+    made.suite.run(made.now())
+    spent.leave()
+    seconds = spent.seconds()
+    # Every look at this clock takes a second: to the scheme, from it, and away.
+    assert seconds["radiation=warm"] == 1.0
+    assert seconds["loop"] == 2.0

@@ -1,5 +1,6 @@
 """Sources of angular momentum: physics, mountains, and nothing else worth mentioning."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +58,55 @@ def test_a_torque_of_physics_of_known_size_is_counted(stepper):
     # The flow answers with pressure changes of 1e-5.
     assert abs(torques.sums[0] / expected - 1.0) < 1e-4
     assert torques.sums[1] == 0.0
+
+
+def rate_of_change(core, alpha_top=None):
+    """d(angular momentum)/dt [kg s-2] of a state at this instant, and the size of its parts."""
+    eq, tr, planet = core.equations, core.transform, core.planet
+    layers = eq.vertical.layers
+
+    def other(ps):
+        found = layers(ps)
+        return replace(found, alpha=torch.cat([0.0 * found.alpha[:1] + alpha_top, found.alpha[1:]]))
+
+    with torch.no_grad():
+        g = eq.to_grid(core._now)
+        if alpha_top is not None:
+            eq.vertical.layers = other
+        rates = eq.grid_tendency(g, {})
+        if alpha_top is not None:
+            del eq.vertical.layers
+        k = eq.levels
+        waves = torch.fft.rfft(rates[2 * k : 3 * k])
+        slope = torch.fft.irfft(1j * torch.arange(waves.shape[-1]) * waves, n=tr.nlon)
+        slope = slope * tr.secant / planet.radius
+        push = planet.gas_constant_dry * eq.t_ref * g.east[-1]
+        arm = torch.tensor(tr.cos_lat * planet.radius)[:, None]
+        wind = rates[:k] / tr.secant - slope - push
+        ps = eq.surface_pressure(g.ln_ps)
+        share = torch.tensor(np.diff(core.levels.b))[:, None, None]
+        spin = (g.ua + planet.rotation_rate * arm) * rates[-1]
+        parts = [(share * x * ps * arm).sum(0) / planet.gravity for x in (wind, spin)]
+        return sum(core.mean(*parts)), core.mean(parts[0].abs())[0]
+
+
+def test_the_equations_on_sigma_levels_turn_nothing_and_a_top_layer_with_ln_2_does():
+    core = over_mountain(
+        13, HybridLevels.sigma(7), 1200.0, mountain=lambda core: 0.0 * broad_mountain(core),
+        planet=Planet(), dtype=torch.float64,
+    )  # fmt: skip
+    generator = torch.Generator().manual_seed(5)
+    noise = torch.randn(core._now.shape, generator=generator, dtype=torch.float64)
+    scale = torch.ones(22, dtype=torch.float64)
+    scale[:14], scale[14:21], scale[21:] = 2e-6, 3.0, 3e-3
+    noise = noise * core.transform.inside * scale[:, None]
+    noise[0, 1] = 0.0
+    noise[0, :, :14, 0] = 0.0
+    core.start(core._now + noise)
+    torque, size = rate_of_change(core)
+    wrong, _ = rate_of_change(core, alpha_top=np.log(2.0))
+    assert abs(torque) < 1e-4 * size  # quadrature of products of three and four fields
+    assert abs(wrong) > 20.0 * abs(torque)
 
 
 def spurious(tmp_path: Path, **changes: object) -> float:

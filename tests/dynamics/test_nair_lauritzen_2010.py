@@ -8,21 +8,16 @@ import numpy as np
 import pytest
 
 from coupler.interface.errors import UnstableError
-from physics.dynamics.prescribed import DAY, EARTH, Flow, deformation, hills, nair_lauritzen
+from physics.dynamics.prescribed import (
+    DAY,
+    Flow,
+    bell,
+    deformation,
+    hills,
+    nair_lauritzen,
+    rotation,
+)
 from physics.dynamics.transport import GridTransport
-
-
-def bell(flow):
-    """The cosine bell of Williamson et al. (1992), height 1, [1, lat, lon]."""
-    r = flow.arc(1.5 * np.pi, 0.0)
-    return np.where(r < 1.0 / 3.0, 0.5 * (1.0 + np.cos(3.0 * np.pi * r)), 0.0)[None]
-
-
-def rotation(flow, angle):
-    speed = 2.0 * np.pi * EARTH / (12.0 * DAY)
-    u = np.cos(flow.lat) * np.cos(angle) + np.sin(flow.lat) * np.cos(flow.lon) * np.sin(angle)
-    v = -np.sin(flow.lon) * np.sin(angle) + 0.0 * flow.lat
-    return lambda t: (speed * u, speed * v)
 
 
 def returned(nlat, steps, dtype=np.float64):

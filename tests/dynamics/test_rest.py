@@ -112,3 +112,30 @@ def test_height_pressure_and_geopotential_are_those_of_an_isothermal_column():
     assert np.allclose(x["zg"], -scale * np.log(x["pfull"] / 1e5), rtol=0, atol=1e-8)
     assert np.all(np.diff(x["zghalf"], axis=0) < 0.0)
     assert np.all(np.diff(x["phalf"], axis=0) > 0.0)
+
+
+def test_what_is_the_same_all_over_a_level_pushes_nothing_in_float32():
+    """The control: without the level's energy taken off, rounding of 1e5 m2/s2 pushes the air."""
+    core = DynamicalCore(
+        truncation=21, levels=HybridLevels.named("hybrid9"), planet=Planet(), dt=1800.0,
+        dtype=torch.float32,
+    )  # fmt: skip
+    eq, usual = core.equations, core._level_energy
+    spec = torch.zeros_like(core._now)
+    spec[0, 0, eq.temperature_slice, 0] = -50.0
+    core.start(spec)
+
+    def push(level_energy):
+        with torch.no_grad():
+            g = eq.to_grid(core._now)
+            rate = eq.tendency(core._now, g, core.surface_geopotential, level_energy=level_energy)
+        return float(rate[:, :, eq.divergence_slice].abs().max())
+
+    assert float(usual.abs().max()) > 5e4
+    assert push(usual) < 0.01 * push(None)
+    with torch.no_grad():
+        eager = eq.grid_tendency(eq.to_grid(core._now), {}, usual)
+        compiled = eq._fused_tendency(eq.to_grid(core._now), {}, usual)
+    energies = slice(2 * core.levels.nlev, 3 * core.levels.nlev)
+    # The rounding of 1e5 m2/s2, a few times.
+    assert float((eager - compiled)[energies].abs().max()) < 0.1

@@ -87,7 +87,9 @@ def test_a_write_that_failed_is_made_again(tmp_path, monkeypatch):
     add(file, 0)
     add(file, 1)
     with monkeypatch.context() as broken:
-        broken.setattr(file, "_write_waiting", lambda: (_ for _ in ()).throw(OSError("disk full")))
+        broken.setattr(
+            file, "_write_waiting", lambda _: (_ for _ in ()).throw(OSError("disk full"))
+        )
         with pytest.raises(OSError, match="disk full"):
             file.flush()
     file.flush()
@@ -128,7 +130,7 @@ def test_a_full_disk_is_seen_before_a_file_is_touched(tmp_path, monkeypatch):
 def test_what_the_library_cannot_write_is_an_error_of_that_file(tmp_path, monkeypatch):
     file = output(tmp_path / "a.nc", 0.0)
 
-    def broken(self):
+    def broken(self, count):
         raise RuntimeError("NetCDF: HDF error")
 
     monkeypatch.setattr(OutputFile, "_write_waiting", broken)

@@ -80,6 +80,15 @@ def test_only_the_newest_files_are_kept_in_the_order_of_steps(tmp_path):
     assert newest_good(tmp_path).moment.step == 1_000_000_001
 
 
+def test_young_files_are_kept_beyond_their_number(tmp_path):
+    for step in (10, 20, 30, 40):
+        write(tmp_path, memories(), moment(step), keep=9)
+    write(tmp_path, memories(), moment(50), keep=2, young=25)
+    assert sorted(read(p).moment.step for p in tmp_path.iterdir()) == [30, 40, 50]
+    write(tmp_path, memories(), moment(60), keep=2, young=60)
+    assert sorted(read(p).moment.step for p in tmp_path.iterdir()) == [50, 60]
+
+
 @pytest.mark.parametrize("share", [0.0, 0.001, 0.5, 0.999])
 def test_a_truncated_file_is_passed_over_and_that_is_said(tmp_path, caplog, share):
     write(tmp_path, memories(1), moment(10))

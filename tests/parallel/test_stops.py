@@ -19,7 +19,7 @@ from tiny import COUPLED, changed, write_small_bundle
 from ways import Way, another, go
 
 from coupler.interface.grid import HybridLevels
-from coupler.output import restart
+from coupler.output import background, restart
 
 STEPS, STEP = 36, 1200.0 / 86400.0
 """Of `COUPLED`: number, and length [day]."""
@@ -84,6 +84,19 @@ def stopped(raw: dict[str, Any], undisturbed: Path, out: Path, stops: list[int],
     output = [name for name in wanted if ".nc/" in name]
     assert {n.partition("/")[0] for n in output} == {"atmosphere.nc", "surface.nc", "budgets.nc"}
     assert [n for n in output if written[n].tobytes() != wanted[n].tobytes()] == [], told
+
+
+def test_restarts_that_are_written_while_the_model_goes_on_are_those_of_one_rank(
+    tmp_path: Path, undisturbed: tuple[dict[str, Any], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Array by array, where little may wait for the disk; a step is over before they are there."""
+    raw, folder = undisturbed
+    monkeypatch.setattr(background, "_ROOM", 1)
+    often = {"restart": {"interval": "80 min", "keep": 9}}
+    out = go(tmp_path / "run", changed(raw, often), Way(3, "inline"), days=9 * STEP)
+    names = sorted(path.name for path in (out / "restart").iterdir())
+    assert names == [f"restart_{step:09d}.safetensors" for step in (4, 8, 9)]
+    assert [different_at(step, out, folder) for step in (4, 8, 9)] == [[], [], []]
 
 
 @pytest.mark.parametrize("stop", [3, 14])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from gates import (
@@ -19,7 +20,7 @@ from gates import (
     wave,
 )
 from gates.longrun import Work
-from gates.store import FOLDER, Result
+from gates.store import FOLDER, Result, fingerprint
 
 _TRANSFORM = ("physics/dynamics/transform.py", "physics/dynamics/legendre.py",
               "physics/dynamics/fused_spectral.py")  # fmt: skip
@@ -123,7 +124,7 @@ GATES: dict[str, Gate] = {
     ),
     "spectrum": Gate(
         title="Spectrum of kinetic energy", call=spectrum.spectrum,
-        text=spectrum.spectrum.__doc__ or "", needs=("held_suarez",),
+        text=spectrum.spectrum.__doc__ or "",
         sources=(*_FORCED, held_suarez.CASE, "tools/gates/spectrum.py"),
     ),
     "polvani_kushner": Gate(
@@ -138,3 +139,11 @@ GATES: dict[str, Gate] = {
         sources=("cases/earth_t31.yaml", "tools/gates/endurance.py"),
     ),
 }  # fmt: skip
+
+
+def state_of(name: str, folder: Path = FOLDER) -> str:
+    """``stored``, ``stale`` or ``missing``."""
+    found = Result.load(folder, name)
+    if found is None:
+        return "missing"
+    return "stored" if found.sources == fingerprint(GATES[name].sources) else "stale"

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
-from gates.catalogue import GATES
+from coupler.driver.info import versions
+from gates.catalogue import GATES, state_of
 from gates.store import ROOT, Result
 
+STATE = "page.json"
+"""Beside the results: of which commit the page is, and which results are of other code."""
 PAGE = ROOT / "docs" / "results" / "dynamical-core.md"
 HEADER = """\
 # Test cases of the dynamical core
@@ -16,12 +21,17 @@ Made by `python tools/dynamical_core_results.py`; the numbers lie beside it in
 seconds that each took on one core of a shared machine. `--only NAME` runs one again.
 
 "Reference" is what the paper prints or, for most, what an independent spectral model gave at the
-same truncation.
+same truncation. "Older" under code: what the gate depends on has changed between its run and the
+commit at which this page was made{commit}; the number is that of the commit named with it.
 """
 
 
 def assemble(page: Path, folder: Path) -> int:
     """Writes the page and returns how many gates are missed."""
+    older = [name for name in GATES if state_of(name, folder) == "stale"]
+    state = {"commit": versions().get("commit", ""), "older": older}
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / STATE).write_text(json.dumps(state, indent=1) + "\n", encoding="utf-8")
     text, missed = render(folder)
     page.parent.mkdir(parents=True, exist_ok=True)
     page.write_text(text, encoding="utf-8")
@@ -31,7 +41,10 @@ def assemble(page: Path, folder: Path) -> int:
 def render(folder: Path) -> tuple[str, int]:
     """The page's text and how many numbers are not where they have to be."""
     found = {name: Result.load(folder, name) for name in GATES}
-    parts = [HEADER, _summary(found)]
+    path = folder / STATE
+    state = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    commit = f" (`{state['commit']}`)" if state.get("commit") else ""
+    parts = [HEADER.format(commit=commit), _summary(found, state.get("older", []))]
     for name, result in found.items():
         if result is not None:
             parts.append(_section(GATES[name].title, result))
@@ -44,18 +57,19 @@ def _anchor(title: str) -> str:
     return kept.replace(" ", "-")
 
 
-def _summary(found: dict[str, Result | None]) -> str:
-    lines = ["| gate | met | seconds |", "|---|---|---|"]
+def _summary(found: dict[str, Result | None], older: list[Any]) -> str:
+    lines = ["| gate | met | code | seconds |", "|---|---|---|---|"]
     for name, result in found.items():
         title = GATES[name].title
         if result is None:
-            lines.append(f"| {title} | not run yet | |")
+            lines.append(f"| {title} | not run yet | | |")
             continue
         met = len(result.rows) - len(result.missed)
         score = f"{met} of {len(result.rows)}" if result.rows else "no gate"
         if result.missed:
             score = f"**{score}**"
-        lines.append(f"| [{title}](#{_anchor(title)}) | {score} | {result.seconds:.0f} |")
+        code = "older" if name in older else "this"
+        lines.append(f"| [{title}](#{_anchor(title)}) | {score} | {code} | {result.seconds:.0f} |")
     return "\n".join(lines) + "\n"
 
 
