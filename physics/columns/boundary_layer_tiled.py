@@ -215,8 +215,8 @@ def mix_tiles(
             for k in range(types):
                 of_tile[0, k, column] = tile[1, k, j] * (tile[3, k, j] - s_new)
                 of_tile[1, k, column] = tile[2, k, j] * (tile[4, k, j] - q_new)
-                of_tile[2, k, column] = -tile[0, k, j] * (u[last, j] + work[10, last, j] * dt)
-                of_tile[3, k, column] = -tile[0, k, j] * (v[last, j] + work[11, last, j] * dt)
+                of_tile[2, k, column] = tile[0, k, j] * (u[last, j] + work[10, last, j] * dt)
+                of_tile[3, k, column] = tile[0, k, j] * (v[last, j] + work[11, last, j] * dt)
 
 
 @scheme("boundary_layer", "tiled")

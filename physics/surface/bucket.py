@@ -174,7 +174,10 @@ class Bucket(Model):
     def step(self, received: Arrays, now: Now) -> None:
         p = self.p
         wet_and_dry(
-            *(a.reshape(-1) for a in (self._ground, self._water, self._snow, self._cover)),
+            self._ground.reshape(-1),
+            self._water.reshape(-1),
+            self._snow.reshape(-1),
+            self._cover.reshape(-1),
             received.hfds_land.reshape(-1),
             received.hfds_snow.reshape(-1),
             received.evspsbl_land.reshape(-1),

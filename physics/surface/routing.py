@@ -104,8 +104,8 @@ def downstream_order(receiver: Array, land: Array, grid: Grid) -> Array:
 
 def lengths(receiver: Array, grid: Grid, radius: float) -> Array:
     """Great-circle distance from each cell to the one it drains into [m], shape [lat, lon]."""
-    lat, lon = np.meshgrid(np.radians(grid.lat), np.radians(grid.lon), indexing="ij")
-    lat, lon, to = lat.reshape(-1), lon.reshape(-1), receiver.reshape(-1)
+    rows, columns = np.meshgrid(np.radians(grid.lat), np.radians(grid.lon), indexing="ij")
+    lat, lon, to = rows.reshape(-1), columns.reshape(-1), receiver.reshape(-1)
     below = np.where(to >= 0, to, np.arange(to.size))
     half = np.sin(0.5 * (lat - lat[below])) ** 2
     half += np.cos(lat) * np.cos(lat[below]) * np.sin(0.5 * (lon - lon[below])) ** 2

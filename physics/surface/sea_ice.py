@@ -233,7 +233,11 @@ class SemtnerIce(Model):
         sea = np.where(self._sea > 0.0, self._sea, 1.0)
         np.divide(received.hfsi, sea, out=self._per_sea)
         freeze_and_melt(
-            *(a.reshape(-1) for a in (self._cover, self._ice, self._snow, self._skin, self._sea)),
+            self._cover.reshape(-1),
+            self._ice.reshape(-1),
+            self._snow.reshape(-1),
+            self._skin.reshape(-1),
+            self._sea.reshape(-1),
             received.hfds_ice.reshape(-1),
             received.evspsbl_ice.reshape(-1),
             received.pr.reshape(-1),

@@ -128,7 +128,7 @@ class SlabOcean(Model):
                 f"{self.grid.lon[column]:g} E, {int(bad.sum())} cells",
                 remedy="depths are positive downward; fill the file under the coast, or shorten dt",
             )
-        return np.where(self._wet, mean, self.p.depth)
+        return np.asarray(np.where(self._wet, mean, self.p.depth))
 
     def _climatology(self, site: Site) -> Array | None:
         p, tos = self.p, months(site, "tos", self.grid.shape)
