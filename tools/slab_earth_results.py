@@ -180,8 +180,8 @@ def page(run: Path, out: Path, skip: float) -> None:
             for n in ("north", "south")
         ),
         "",
-        "Observed extents (Parkinson 2014, doi:10.1002/2014GL060503): the north from 6 in September",
-        "to 15 in March, the south from 3 in February to 18 in September.",
+        "Observed extents (Parkinson 2014, doi:10.1002/2014GL060503): the north from 6 in",
+        "September to 15 in March, the south from 3 in February to 18 in September.",
         "",
         "![Seasons](slab-earth-seasons.png)",
         "",
