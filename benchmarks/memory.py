@@ -1,6 +1,6 @@
-"""Resident memory of a dry run beyond that of the imports: ``python benchmarks/memory.py``.
+"""Resident memory of a dry run beyond that of the imports: ``python -m benchmarks.memory``.
 
-    python benchmarks/memory.py [--truncation 85] [--layers 25] [--steps 20]
+    python -m benchmarks.memory [--truncation 85] [--layers 25] [--steps 20]
 
 Prints MiB: after the imports, after setting up, at the highest, and how much grew over the last
 half of the steps. The case is the dry Held-Suarez one of ``peers.py``, with driver and physics.
@@ -13,7 +13,7 @@ import resource
 import tempfile
 from pathlib import Path
 
-from peers import case
+from benchmarks.peers import case
 
 
 def resident() -> float:

@@ -1,17 +1,17 @@
 """Dry Held-Suarez steps of Isthmus against the public `dinosaur` (JAX), one after the other.
 
-    python benchmarks/peers.py --install        a folder with the peer's environment, made once
-    python benchmarks/peers.py [--setups T42L25] [--schemes leapfrog sil3] [--rounds 11]
+    python -m benchmarks.peers [--setups T42L25] [--schemes leapfrog sil3] [--rounds 7]
 
-Each set-up has the same grid, levels and time step in both, float32, on the same two cores: the
-peer with its threads, Isthmus as two ranks of one thread each (or ``--ranks 1``). Both processes
-are started and warmed up, and then take a block of steps in turn (A B C A B C ...); what counts is
-the ratio of the medians of the blocks. What a step of the peer does is dynamics and forcing:
-``ours`` is the same, the core with the two schemes of the case; ``coupled`` is the whole step of
-the coupler around it, with its checks, budgets, heights and clock. ``start`` is the time from the
-start of the process to the end of its first step, ``compile`` the peer's share of it that is
-compilation; kernels of Isthmus are compiled once after installation and cached, which is not
-counted.
+The first call installs the peer into an environment of its own (``--install`` makes it again); the
+table then takes about five minutes on an idle machine. Each set-up has the same grid, levels and
+time step in both, float32, on the same two cores: the peer with its threads, Isthmus as two ranks
+of one thread each (or ``--ranks 1``). All processes are started and warmed up, and then take a
+block of steps in turn (A B C A B C ...), the others asleep; what counts is the ratio of the medians
+of the blocks. What a step of the peer does is dynamics and forcing: ``ours`` is the same, the core
+with the two schemes of the case; ``coupled`` is the whole step of the coupler around it, with its
+checks, budgets, heights and clock. ``start`` is the time from the start of the process to the end
+of its first step, ``compile`` the peer's share of it that is compilation; kernels of Isthmus are
+compiled once after installation and cached, which is not counted.
 
 On a machine that does other things too, the ratios of neighbouring blocks are printed with their
 quartiles; a table to be quoted wants an idle one.
@@ -40,10 +40,13 @@ HOME = Path.home() / ".cache" / "isthmus" / "peers"
 PEER = "dinosaur==1.5.1"
 MPIEXEC = shutil.which("mpiexec", path=str(Path(sys.executable).parent)) or shutil.which("mpiexec")
 SETUPS = {"T31L8": (31, 8, 30.0), "T42L25": (42, 25, 20.0), "T85L25": (85, 25, 10.0)}
+STEPS = {"T31L8": 48, "T42L25": 12, "T85L25": 6}
+"""Of a block."""
 
 
 def install(home: Path) -> None:
     """Makes the peer's environment: JAX and torch side by side in one only cost memory."""
+    print(f"installing {PEER} into {home}, once", flush=True)
     subprocess.run([sys.executable, "-m", "venv", str(home)], check=True)
     subprocess.run([str(home / "bin" / "pip"), "install", "--quiet", PEER], check=True)
 
@@ -91,6 +94,17 @@ def forced_core(model: Any) -> Callable[[], None]:
     return step
 
 
+def told(world: Any, steps: int) -> int:
+    """What rank 0 was asked for, on every rank; those that wait leave the cores to the peer."""
+    if world.rank == 0:
+        for rank in range(1, world.size):
+            world.send(steps, rank)
+        return steps
+    while not world.Iprobe(0):
+        time.sleep(5e-4)
+    return int(world.recv(None, 0))
+
+
 def steps_of_isthmus(name: str) -> None:
     """The child process: steps on demand, as ``peer_dinosaur.py`` takes them.
 
@@ -120,9 +134,8 @@ def steps_of_isthmus(name: str) -> None:
             ready = {"versions": versions, "start": time.perf_counter() - STARTED, "compile": 0.0}
             print(json.dumps(ready), flush=True)
         while True:
-            line = sys.stdin.readline() if first else ""
-            steps = int(line or 0)
-            steps = steps if world is None else world.bcast(steps)
+            steps = int(sys.stdin.readline() or 0) if first else 0
+            steps = steps if world is None else told(world, steps)
             if not steps:
                 return
             begin = time.perf_counter()
@@ -193,17 +206,16 @@ def theirs(name: str, scheme: str, home: Path) -> Child:
     return Child.started(command, {})
 
 
-def compare(name: str, scheme: str, options: argparse.Namespace) -> dict[str, str]:
+def compare(name: str, one: Child, scheme: str, options: argparse.Namespace) -> dict[str, str]:
     """One row of the table."""
-    one, other = ours(name, options.ranks), theirs(name, scheme, options.home)
-    turns = (one, options.steps), (other, options.steps), (one, -options.steps)
+    other, steps = theirs(name, scheme, options.home), options.steps or STEPS[name]
+    turns = (one, steps), (other, steps), (one, -steps)
     times: tuple[list[float], ...] = [], [], []
     for turn in range(options.rounds + 1):
-        for (child, steps), found in zip(turns, times, strict=True):
-            milliseconds = child.step(steps)
+        for (child, number), found in zip(turns, times, strict=True):
+            milliseconds = child.step(number)
             if turn:
                 found.append(milliseconds)
-    one.end()
     other.end()
     medians = [statistics.median(t) for t in times]
     ratios = [b / a for a, b in zip(*times[:2], strict=True)]
@@ -243,31 +255,31 @@ def main() -> None:
         "--schemes", nargs="+", choices=("leapfrog", "sil3"), default=["leapfrog", "sil3"]
     )
     parser.add_argument("--ranks", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=11)
-    parser.add_argument("--steps", type=int, default=24, help="steps of one block")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--steps", type=int, help="steps of one block, a multiple of 6")
     parser.add_argument("--child", choices=SETUPS, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
         steps_of_isthmus(options.child)
         return
-    if options.install:
-        install(options.home)
-    if not (options.home / "bin" / "python").exists():
-        parser.error(f"no peer in {options.home}: run with --install once")
     if options.ranks > 1 and MPIEXEC is None:
         parser.error("no mpiexec for --ranks 2; use --ranks 1")
+    if options.install or not (options.home / "bin" / "python").exists():
+        install(options.home)
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:2])
     print(f"{machine()}; {options.ranks} rank(s) of Isthmus, two cores for both\n")
     rows = []
     for name in options.setups:
+        one = ours(name, options.ranks)
         for scheme in options.schemes:
-            row = compare(name, scheme, options)
+            row = compare(name, one, scheme, options)
             versions = row.pop("versions")
             if not rows:
                 print("| " + " | ".join(row) + " |\n|" + "---|" * len(row))
             print("| " + " | ".join(row.values()) + " |", flush=True)
             rows.append(row)
+        one.end()
     print(f"\nversions: {versions}; load after: {os.getloadavg()[0]:.1f}")
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import coupler
+from coupler.compare import comparing
 from coupler.driver import bundles
 from coupler.input import fetch
 from coupler.interface.errors import ConfigError, CouplerError, UnstableError
@@ -157,18 +158,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     bundles.add_arguments(commands)
 
-    compare = commands.add_parser("compare", help="this run against that one")
-    kinds = compare.add_subparsers(dest="kind", required=True, metavar="KIND")
-    runs = kinds.add_parser("runs", help="two finished runs: table of differences and a report")
-    runs.add_argument("first", type=Path, help="folder of a run")
-    runs.add_argument("second", type=Path, help="folder of another run")
-    runs.add_argument("--report", type=Path, default=Path("report.html"))
-    runs.add_argument(
-        "--skip-days", type=float, default=0.0, help="days at the start of both to leave out"
+    comparing.add_arguments(commands)
+    plot = commands.add_parser("plot", help="a picture of one run, or a look at one variable")
+    plot.add_argument("run", type=Path, help="folder of a run, or a netCDF file or zarr store")
+    plot.add_argument(
+        "variable", nargs="?", help="show this field: in the terminal, or as a picture with --out"
     )
-
-    plot = commands.add_parser("plot", help="a picture of one run")
-    plot.add_argument("run", type=Path, help="folder of a run")
     plot.add_argument(
         "--kind",
         default="sections",
@@ -178,7 +173,7 @@ def _parser() -> argparse.ArgumentParser:
         "of an atmosphere; tracer: maps of the tracer --name",
     )
     plot.add_argument("--name", default="", help="of a tracer")
-    plot.add_argument("--out", type=Path, default=Path("plot.png"), metavar="FILE.png")
+    plot.add_argument("--out", type=Path, metavar="FILE.png", help="default: plot.png")
     plot.add_argument("--skip-days", type=float, default=0.0, help="days at the start to leave out")
     plot.add_argument("--days", type=float, nargs="+", default=[], help="of maps (default: three)")
     plot.add_argument("--level", type=float, metavar="HPA", help="pressure of maps [hPa]")
@@ -414,28 +409,32 @@ def _evaluate(args: argparse.Namespace) -> int:
     return 0
 
 
-def _compare(args: argparse.Namespace) -> int:
-    from coupler.compare.report import compare_runs
-
-    compare_runs(args.first, args.second, args.report, spinup_days=args.skip_days)
-    print(f"report written to {args.report}")
-    return 0
-
-
 def _plot(args: argparse.Namespace) -> int:
+    level = None if args.level is None else 100.0 * args.level
+    if args.variable is not None:
+        from coupler.diagnostics import look
+
+        seen = look.view(args.run, args.variable, level=level, skip_days=args.skip_days)
+        if args.out is None:
+            print(look.in_terminal(seen))
+        else:
+            look.picture(seen, args.out)
+            print(f"picture written to {args.out}")
+        return 0
     from coupler.diagnostics.plots import plot
 
+    out = args.out or Path("plot.png")
     plot(
         args.run,
         args.kind,
-        args.out,
+        out,
         skip_days=args.skip_days,
         observed=args.observed,
         days=args.days,
-        level=None if args.level is None else 100.0 * args.level,
+        level=level,
         name=args.name,
     )
-    print(f"picture written to {args.out}")
+    print(f"picture written to {out}")
     return 0
 
 
@@ -486,7 +485,7 @@ _COMMANDS = {
     "replay": _replay,
     "evaluate": _evaluate,
     "bundle": bundles.run,
-    "compare": _compare,
+    "compare": comparing.run,
     "plot": _plot,
     "serve": _serve,
     "bridge": _bridge,

@@ -35,6 +35,7 @@ from coupler.interface.errors import BadValue, ConfigError, Problem, nearest
 from coupler.interface.units import Unit
 from coupler.where import BESIDE, Place
 
+_WORD = r"^[A-Za-z][A-Za-z0-9_]*$"
 _NUMBER, _RAMP = "a number", "a ramp"
 """Tags of the two forms of a weight; they show up in the locations of pydantic's errors."""
 
@@ -142,6 +143,9 @@ class SchemeChoice(ModelChoice):
     """For the fluxes of all schemes of the process; default: what each scheme declares."""
     reference: ModelChoice | None = None
     """The scheme that acts in ``shadow``, shares in ``blend`` and is an emulator's fallback."""
+    beside: dict[Annotated[str, Field(pattern=_WORD)], ModelChoice] = {}
+    """Schemes that are called after it on the same input and never applied, by the name that is
+    added to their output: several candidates in the shadow of one run."""
     lag: Literal[0, 1] = 0
     """Calls by which what is applied is behind. With 1 a scheme in another process computes while
     the rest of the model goes on; the numbers are the same wherever it runs."""
@@ -299,8 +303,8 @@ def with_changes(
 def _swapped(old: Any, scheme: str) -> dict[str, Any]:
     if not isinstance(old, Mapping):
         return {"scheme": scheme, "reference": {"scheme": old}}
-    new = {k: v for k, v in old.items() if k in ("mode", "interval", "weight", "top", "lag")}
     own = set(SchemeChoice.model_fields) - {"scheme", "parameters"}
+    new = {k: v for k, v in old.items() if k in own - {"reference"}}
     reference = {k: v for k, v in old.items() if k not in own}
     return {"scheme": scheme, **new, "reference": reference}
 
@@ -372,18 +376,12 @@ def _prune(data: Any, loc: Sequence[str | int]) -> None:
 
 
 _IN_WORDS = {
-    "int_type": "a whole number",
-    "int_parsing": "a whole number",
-    "int_from_float": "a whole number",
-    "float_type": "a number",
-    "float_parsing": "a number",
+    **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "a whole number"),
+    **dict.fromkeys(("float_type", "float_parsing"), "a number"),
     "finite_number": "a finite number",
-    "bool_type": "true or false",
-    "bool_parsing": "true or false",
+    **dict.fromkeys(("bool_type", "bool_parsing"), "true or false"),
     "list_type": "a list",
-    "dict_type": "a mapping of keys",
-    "model_type": "a mapping of keys",
-    "model_attributes_type": "a mapping of keys",
+    **dict.fromkeys(("dict_type", "model_type", "model_attributes_type"), "a mapping of keys"),
 }
 """What pydantic's kinds of error expect, in a user's words; it words others well itself."""
 

@@ -14,17 +14,30 @@ Everything at and below the source is zero in r, M and m. The source level is th
 a pressure above `launch_pressure`; with ``cos_lat`` it sinks towards the poles. Waves also break
 before the wind reaches them, the sooner the thinner the air: at |c - u| of about
 ``saturation (p_source/p)^(1/3)``. So M and m are taken of r plus and minus that speed.
+
+Even features are the spread M - m, which every wind component has its own of, and those common to
+all components. Columns are dealt out in tiles of `TILE`, each filled by one pass over the levels;
+the last tile is filled up with zeros.
 """
 
 from __future__ import annotations
 
 from typing import Literal
 
+import numba
+import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor
 
+from coupler.interface.component import Array
+from coupler.interface.jit import njit
 from emulators.schema import Data, Levels
+
+TILE = 256
+"""Columns of a matrix product. Always the same number: matrix kernels choose their order of
+summation by size, so a column's flux would otherwise depend on how many others there are, and
+hence on the number of ranks."""
 
 
 class FeatureConfig(Data):
@@ -44,8 +57,12 @@ class FeatureConfig(Data):
         return 2 * nlev + 1
 
     def even(self, nlev: int) -> int:
-        """Number of even features."""
-        return 2 * nlev + 1 + 2 * self.harmonics
+        """Number of even features: the spread at each level, then the common ones."""
+        return nlev + self.common(nlev)
+
+    def common(self, nlev: int) -> int:
+        """Number of even features that all components share."""
+        return nlev + 1 + 2 * self.harmonics
 
 
 def nominal_full_pressure(levels: Levels) -> Tensor:
@@ -77,32 +94,50 @@ def launch_level(lat: Tensor, pressure: Tensor, levels: Levels, config: FeatureC
     """
     nlev = levels.nlev
     if config.launch == "pressure":
-        return (pressure <= config.launch_pressure).sum(dim=0).clamp(1, nlev - 1)
+        found = np.empty(pressure.shape[1], np.int64)
+        count_above(pressure.numpy(), config.launch_pressure, nlev - 1, found)
+        return torch.from_numpy(found)
     above = int((nominal_full_pressure(levels) <= config.launch_pressure).sum())
     height = (nlev - above) * torch.cos(torch.deg2rad(lat.double()))
     return (nlev + 1 - (height + 0.5)).to(torch.int64).clamp(2, nlev - 1) - 1
 
 
-@torch.no_grad()
-def column_features(
-    *,
-    winds: tuple[Tensor, ...],
-    temperature: Tensor,
-    lowest_pressure: Tensor,
-    lat: Tensor,
-    launch: Tensor,
-    saturation: Tensor,
-    wind_scale: Tensor,
-    temperature_mean: Tensor,
-    temperature_scale: Tensor,
-    log_pressure: tuple[float, float],
-    config: FeatureConfig,
-    odd: Tensor,
-    even: Tensor,
+@njit(parallel=True)
+def count_above(pressure: Array, limit: float, most: int, found: Array) -> None:
+    """Number of levels with at most `limit` [Pa], from 1 to `most`, in `found`, shape [column]."""
+    nlev, ncol = pressure.shape
+    for tile in numba.prange((ncol + TILE - 1) // TILE):
+        start, stop = tile * TILE, min(tile * TILE + TILE, ncol)
+        found[start:stop] = 0
+        for k in range(nlev):
+            for i in range(start, stop):
+                found[i] += pressure[k, i] <= limit
+        for i in range(start, stop):
+            found[i] = min(max(found[i], 1), most)
+
+
+@njit(parallel=True)
+def fill_features(
+    first: int,
+    winds: tuple[Array, ...],
+    temperature: Array,
+    lowest_pressure: Array,
+    lat: Array,
+    launch: Array,
+    saturation: Array,
+    wind_scale: Array,
+    temperature_mean: Array,
+    temperature_scale: Array,
+    log_mean: float,
+    log_scale: float,
+    odd: Array,
+    spread: Array,
+    common: Array,
 ) -> None:
-    """Fills `odd` and `even`; wind components lie end to end along the columns.
+    """Fills `odd`, `spread` and `common`, float32, from columns in the precision of the host.
 
     Args:
+        first: the tile of columns that the first one of `odd` is.
         winds: components [m s-1], each shape [level, column].
         temperature: [K], shape [level, column].
         lowest_pressure: pressure of the lowest level [Pa], shape [column].
@@ -112,48 +147,72 @@ def column_features(
         wind_scale: one scale for all components [m s-1], shape [level].
         temperature_mean: [K], shape [level].
         temperature_scale: [K], shape [level].
-        log_pressure: mean and scale of ln of `lowest_pressure`.
-        config: which features.
-        odd: filled, shape [2 level + 1, components x column (or more)].
-        even: filled, shape [2 level + 1 + 2 harmonics, components x column (or more)].
+        log_mean: of ln of `lowest_pressure`.
+        log_scale: of ln of `lowest_pressure`.
+        odd: filled, shape [tile, component, 2 level + 1, TILE].
+        spread: filled, shape [tile, component, level, TILE].
+        common: filled, shape [tile, level + 1 + 2 harmonics, TILE].
     """
     nlev, ncol = temperature.shape
-    parts = [slice(i * ncol, (i + 1) * ncol) for i in range(len(winds))]
-    everything = slice(0, ncol * len(winds))
-    scale = wind_scale[:, None]
-    below = torch.arange(nlev)[:, None] >= launch[None, :]
+    zero, one = np.float32(0.0), np.float32(1.0)
+    mean_scale = np.float32(wind_scale.mean())
+    harmonics = (common.shape[1] - nlev - 1) // 2
+    for tile in numba.prange(odd.shape[0]):
+        start = (first + tile) * TILE
+        n = min(TILE, ncol - start)
+        high, low = np.empty(n, np.float32), np.empty(n, np.float32)
+        source = np.empty(n, temperature.dtype)
+        for c in range(len(winds)):
+            wind, o, even = winds[c], odd[tile, c], spread[tile, c]
+            for j in range(n):
+                source[j] = wind[launch[start + j], start + j]
+                o[2 * nlev, j] = np.float32(source[j]) / mean_scale
+                high[j], low[j] = zero, zero
+            for k in range(nlev - 1, -1, -1):
+                speed, per_scale = saturation[k], one / wind_scale[k]
+                for j in range(n):
+                    r, offset = np.float32(wind[k, start + j] - source[j]), speed
+                    if k >= launch[start + j]:
+                        # Nothing breaks at or below the source.
+                        r, offset = zero, zero
+                    high[j] = max(high[j], r + offset)
+                    low[j] = min(low[j], r - offset)
+                    o[k, j] = r * per_scale
+                    o[nlev + k, j] = (high[j] + low[j]) * per_scale
+                    even[k, j] = (high[j] - low[j]) * per_scale
+            o[:, n:] = zero
+            even[:, n:] = zero
+        shared = common[tile]
+        for k in range(nlev):
+            mean, per_scale = temperature_mean[k], one / temperature_scale[k]
+            for j in range(n):
+                shared[k, j] = np.float32(temperature[k, start + j] - mean) * per_scale
+        for j in range(n):
+            shared[nlev, j] = (np.log(lowest_pressure[start + j]) - log_mean) / log_scale
+            angle = np.radians(np.float64(lat[start + j]))
+            s1, c1 = np.sin(angle), np.cos(angle)
+            s, co = s1, c1
+            for m in range(harmonics):
+                shared[nlev + 1 + 2 * m, j], shared[nlev + 2 + 2 * m, j] = s, co
+                s, co = s * c1 + co * s1, co * c1 - s * s1
+        shared[:, n:] = zero
 
-    relative = odd[:nlev]
-    source = odd[2 * nlev]
-    for wind, part in zip(winds, parts, strict=True):
-        at_source = wind.gather(0, launch[None, :])
-        torch.sub(wind, at_source, out=relative[:, part])
-        relative[:, part].masked_fill_(below, 0.0)
-        source[part] = at_source[0]
-    source.mul_(1.0 / float(wind_scale.mean()))
-    high = torch.zeros_like(relative[0, everything])
-    low, row = torch.zeros_like(high), torch.empty_like(high)
-    # Nothing breaks at or below the source: there r = 0 and the speed is left out.
-    offset = (saturation[:, None] * ~below).repeat(1, len(winds))
-    for k in reversed(range(nlev)):
-        torch.add(relative[k, everything], offset[k], out=row)
-        torch.maximum(high, row, out=high)
-        torch.sub(relative[k, everything], offset[k], out=row)
-        torch.minimum(low, row, out=low)
-        torch.add(high, low, out=odd[nlev + k, everything])
-        torch.sub(high, low, out=even[k, everything])
-    odd[:nlev, everything].div_(scale)
-    odd[nlev : 2 * nlev, everything].div_(scale)
-    even[:nlev, everything].div_(scale)
 
-    first = parts[0]
-    torch.sub(temperature, temperature_mean[:, None], out=even[nlev : 2 * nlev, first])
-    even[nlev : 2 * nlev, first].div_(temperature_scale[:, None])
-    mean, std = log_pressure
-    even[2 * nlev, first] = (lowest_pressure.log() - mean) / std
-    angle = torch.deg2rad(lat)
-    for m in range(1, config.harmonics + 1):
-        torch.sin(m * angle, out=even[2 * nlev + 2 * m - 1, first])
-        torch.cos(m * angle, out=even[2 * nlev + 2 * m, first])
-    for part in parts[1:]:
-        even[nlev:, part] = even[nlev:, first]
+@njit(parallel=True)
+def from_tiles(y: Array, scale: Array, fluxes: tuple[Array, ...]) -> None:
+    """``flux = scale y`` back in the order of columns.
+
+    Args:
+        y: shape [tile, component, interface, TILE].
+        scale: shape [interface].
+        fluxes: filled, one of each component, shape [interface, column].
+    """
+    nhalf, ncol = fluxes[0].shape
+    for tile in numba.prange(y.shape[0]):
+        start = tile * TILE
+        n = min(TILE, ncol - start)
+        for c in range(len(fluxes)):
+            flux, part = fluxes[c], y[tile, c]
+            for k in range(nhalf):
+                for j in range(n):
+                    flux[k, start + j] = scale[k] * part[k, j]

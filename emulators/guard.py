@@ -20,6 +20,7 @@ is left may still push a thin layer too hard: `limited` hands the excess down.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,6 +31,7 @@ from coupler.interface.errors import ContractError, Problem, UnstableError
 from emulators.domain import Domain
 from emulators.normalization import transformed
 from emulators.schema import BundleSpec, Channel
+from emulators.watching import largest, widen_distance
 
 COUNTS = (
     "calls",
@@ -82,7 +84,7 @@ class Guard:
         dtype = torch.from_numpy(np.zeros(0, host.dtype)).dtype
         # An angle has no domain to leave; the globe is its range.
         self._watched = [c for c in spec.inputs if c.dims != "column"]
-        self._domain = {c.name: _domain(c, dtype) for c in self._watched}
+        self._domain = {c.name: _domain(c, host.dtype) for c in self._watched}
         self._normal = {c.name: _normal(c, dtype) for c in self._watched}
         self._cloud: Domain | None = None
         if spec.guard.mahalanobis_margin is not None:
@@ -94,7 +96,7 @@ class Guard:
                     remedy="retrain it, or leave mahalanobis_margin out of its guard",
                 )
             self._cloud = Domain(spec, domain, host.ncol)
-        self._scratch = torch.zeros(2, spec.levels.nlev + 1, host.ncol, dtype=dtype)
+        self._size = torch.zeros(host.ncol, dtype=dtype)
         self._worst = torch.zeros(host.ncol, dtype=dtype)
         if fallback is not None:
             fallback.setup(host)
@@ -105,12 +107,7 @@ class Guard:
         """Largest distance of each column from the domain, in training ranges, shape [column]."""
         worst = self._worst.fill_(-torch.inf)
         for name, (low, high, per_range) in self._domain.items():
-            x = inputs[name]
-            above, below = self._scratch[0, : x.shape[0]], self._scratch[1, : x.shape[0]]
-            torch.sub(x, high, out=above)
-            torch.sub(low, x, out=below)
-            torch.maximum(above, below, out=above).mul_(per_range)
-            torch.maximum(worst, above.amax(dim=0), out=worst)  # NaN stays NaN
+            widen_distance(inputs[name].numpy(), low, high, per_range, worst.numpy())
         return worst
 
     def watch(
@@ -138,8 +135,8 @@ class Guard:
         wild = torch.from_numpy(self._not_finite)
         large = torch.zeros_like(wild)
         for output in self.spec.outputs:
-            flux = fluxes[output.name]
-            size = torch.linalg.vector_norm(flux, ord=torch.inf, dim=0)  # NaN stays NaN
+            size = self._size
+            largest(fluxes[output.name].numpy(), size.numpy())
             wild |= ~torch.isfinite(size)
             large |= size > output.bound
         large &= ~wild
@@ -221,13 +218,13 @@ class Guard:
             Momentum flux that went to lower layers, largest over interfaces and outputs [Pa],
             shape [column].
         """
-        largest = self.spec.guard.largest_drag
+        most = self.spec.guard.largest_drag
         moved = torch.zeros_like(self._worst)
-        if largest is None:
+        if most is None:
             return moved
         mass = torch.from_numpy(half_pressure).diff(dim=0).div_(self._gravity)
         for output in self.spec.outputs:
-            change = limited(fluxes[output.name], largest * mass)
+            change = limited(fluxes[output.name], most * mass)
             torch.maximum(moved, change, out=moved)
         self.counts[COUNTS.index("limited")] += int(torch.count_nonzero(moved))
         return moved
@@ -263,12 +260,11 @@ class Guard:
         return own
 
 
-def _domain(channel: Channel, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
-    low = torch.tensor(channel.minimum, dtype=torch.float64)[:, None]
-    high = torch.tensor(channel.maximum, dtype=torch.float64)[:, None]
-    size = torch.maximum(low.abs(), high.abs())
-    span = torch.maximum(high - low, NARROW * size).clamp_min(1e-30)
-    return low.to(dtype), high.to(dtype), (1.0 / span).to(dtype)
+def _domain(channel: Channel, dtype: np.dtype[Any]) -> tuple[Array, Array, Array]:
+    low, high = np.array(channel.minimum), np.array(channel.maximum)
+    size = np.maximum(np.abs(low), np.abs(high))
+    span = np.maximum(np.maximum(high - low, NARROW * size), 1e-30)
+    return low.astype(dtype), high.astype(dtype), (1.0 / span).astype(dtype)
 
 
 def _normal(channel: Channel, dtype: torch.dtype) -> tuple[Tensor, Tensor]:

@@ -61,6 +61,9 @@ class Climate:
     air: dict[str, F64]
     """Global means of column integrals, shape [time]: ``thermal`` and ``kinetic`` energy [J m-2],
     ``water`` vapour [kg m-2]."""
+    calendar: str = ""
+    units: dict[str, str] = field(default_factory=dict)
+    """Of the fields, as the file says."""
     budgets: dict[str, tuple[float, float, str]] = field(default_factory=dict)
     """Of ``budgets.nc``: first and last value, and unit."""
     record: dict[str, Any] = field(default_factory=dict)

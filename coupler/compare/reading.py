@@ -28,6 +28,7 @@ import yaml
 from coupler.compare.climate import F64, Band, Climate
 from coupler.interface.constants import SECONDS_PER_DAY, Planet
 from coupler.interface.errors import DataError, Problem
+from coupler.output.library import lazy
 
 SECTIONS = ("ua", "va", "ta", "hus", "zg", "utendnogw", "vtendnogw", "utendogw", "vtendogw")
 """Fields [time, lev, lat, lon] that a comparison looks at, where a run has them."""
@@ -98,7 +99,7 @@ def _open(path: Path) -> xr.Dataset:
             "no such file", str(path), remedy="give the folder of a run that has finished"
         )
     try:
-        return xr.open_dataset(path, decode_times=xr.coders.CFDatetimeCoder(use_cftime=True))
+        return lazy(path)
     except (OSError, ValueError) as error:
         raise DataError.of(
             "not a readable netCDF file",
@@ -185,6 +186,8 @@ def read_climate(folder: Path, title: str = "", *, spinup_days: float = 0.0) -> 
             name: _zonal_mean(data[name], first)[..., up] for name in SECTIONS if name in data
         }
         level = str(data["ua"].dims[1])
+        calendar = str(getattr(data["time"].values[0], "calendar", ""))
+        units = {n: str(data[n].attrs.get("units", "")) for n in (*SECTIONS, *BANDS) if n in data}
         p, dp = _pressure(data, level, np.average(ps, axis=0, weights=length))
         squares = [
             _zonal_mean(data[name], first, square=True)[..., up]
@@ -223,7 +226,9 @@ def read_climate(folder: Path, title: str = "", *, spinup_days: float = 0.0) -> 
         sections=sections,
         bands=bands,
         air=air,
-        budgets=_budgets(folder / "budgets.nc"),
+        calendar=calendar,
+        units=units,
+        budgets=budgets_of(folder / "budgets.nc"),
         record=_yaml_or_json(folder / "run.json"),
         case=case,
     )
@@ -241,7 +246,7 @@ def _bands(data: xr.Dataset, first: int) -> dict[str, Band]:
     return found
 
 
-def _budgets(path: Path) -> dict[str, tuple[float, float, str]]:
+def budgets_of(path: Path) -> dict[str, tuple[float, float, str]]:
     """First and last value of every series in a file of budgets, where there is one."""
     if not path.is_file():
         return {}

@@ -112,6 +112,7 @@ def compare_runs(
     titles: tuple[str, str] | None = None,
     *,
     spinup_days: float = 0.0,
+    anyway: bool = False,
     console: Console | None = None,
 ) -> Comparison:
     """Compares two finished runs, prints the table and writes the report.
@@ -122,6 +123,7 @@ def compare_runs(
         report: the HTML file to write; it appears whole or not at all.
         titles: names of the runs in tables and pictures; by default those of their folders.
         spinup_days: days at the start of both runs to leave out.
+        anyway: compare runs with other calendars, starts or units than each other, too.
         console: where the table is printed.
 
     Raises:
@@ -129,7 +131,7 @@ def compare_runs(
 
     Of runs of different length the days that both have are compared.
     """
-    first, second = _read(a, b, titles or _names(a, b), spinup_days)
+    first, second = _read(a, b, titles or _names(a, b), spinup_days, anyway)
     comparison = Comparison(
         a=first,
         b=second,
@@ -158,7 +160,9 @@ def _names(a: Path, b: Path) -> tuple[str, str]:
     return (x, y) if x != y else (f"{x} (first)", f"{y} (second)")
 
 
-def _read(a: Path, b: Path, titles: tuple[str, str], spinup: float) -> tuple[Climate, Climate]:
+def _read(
+    a: Path, b: Path, titles: tuple[str, str], spinup: float, anyway: bool
+) -> tuple[Climate, Climate]:
     found: list[Climate] = []
     problems: list[Problem] = []
     for folder, title in zip((a, b), titles, strict=True):
@@ -169,6 +173,23 @@ def _read(a: Path, b: Path, titles: tuple[str, str], spinup: float) -> tuple[Cli
     if problems:
         raise DataError(*problems)
     first, second = found
+    apart = [
+        Problem(
+            what=f"two {what} that do not go together",
+            name=f"{a} and {b}",
+            expected=x,
+            found=y,
+            remedy="compare runs that share it, or say --anyway",
+        )
+        for what, x, y in (
+            ("calendars", first.calendar, second.calendar),
+            ("starts", first.start, second.start),
+            *((f"units of {n}", u, second.units.get(n, u)) for n, u in first.units.items()),
+        )
+        if x != y
+    ]
+    if apart and not anyway:
+        raise DataError(*apart)
     if first.p.shape != second.p.shape or not (abs(first.lat - second.lat) < 1e-3).all():
         raise DataError.of(
             "two runs on different grids",

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from coupler.compare.pictures import linear_levels
 from coupler.interface.constants import SECONDS_PER_DAY
 from coupler.interface.errors import DataError
+from coupler.output.library import lazy
 
 F64 = NDArray[np.float64]
 
@@ -81,8 +82,7 @@ def map_figure(
         raise DataError.of(
             "no such file", str(path), remedy="give the folder of a run that has finished"
         )
-    coder = xr.coders.CFDatetimeCoder(use_cftime=True)
-    with xr.open_dataset(path, decode_times=coder) as data:
+    with lazy(path) as data:
         if kind.name not in data or not data.sizes.get("time"):
             raise DataError.of(
                 "missing variable",

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import BoundaryNorm
@@ -40,6 +39,7 @@ from coupler.diagnostics.maps import (
 from coupler.diagnostics.qbo import MONTH, Oscillation, oscillation, read_singapore
 from coupler.interface.constants import SECONDS_PER_DAY
 from coupler.interface.errors import CouplerError, DataError, nearest
+from coupler.output.library import lazy
 
 F64 = NDArray[np.float64]
 
@@ -96,8 +96,7 @@ def read_time_height(folder: Path, *, skip_days: float = 0.0) -> TimeHeight:
         raise DataError.of(
             "no such file", str(path), remedy="give the folder of a run that has finished"
         )
-    coder = xr.coders.CFDatetimeCoder(use_cftime=True)
-    with xr.open_dataset(path, decode_times=coder) as data:
+    with lazy(path) as data:
         if "ua" not in data or not data.sizes.get("time"):
             raise DataError.of(
                 "missing variable",

@@ -301,6 +301,8 @@ def _plan(draft: _Draft, process: str, choice: SchemeChoice) -> None:
         other = _add_plan(draft, process, choice.reference, plain=not acts, called=not acts)
         if own is not None and hasattr(own, "fallback"):
             own.fallback = other
+    for name, other_choice in choice.beside.items():
+        _add_plan(draft, process, other_choice, plain=False, called=True, label=name)
 
 
 def _add_plan(
@@ -311,6 +313,7 @@ def _add_plan(
     plain: bool,
     called: bool,
     weights: bool = True,
+    label: str = "",
 ) -> Component | None:
     component = draft.build(process, choice, weights=weights)
     if component is None:
@@ -324,7 +327,11 @@ def _add_plan(
             )
         )
         return None
-    label = _label(choice.scheme, draft.base)
+    if label and (process, label) in draft.components:
+        where = f"{process}.beside.{label}"
+        remedy = "choose another: a scheme of the process has it already"
+        draft.problems.append(Problem(what="a name for two schemes", name=where, remedy=remedy))
+    label = label or _label(choice.scheme, draft.base)
     if (process, label) in draft.components:
         label += "_reference"
     draft.components[process, label] = component
@@ -469,7 +476,9 @@ def _bind_schemes(draft: _Draft, suite: Suite, host: Host, dt: float, elsewhere:
             bounds.append(bound)
             if plan.plain:
                 suite.pool.update(bound.diag.items())
-            if choice.mode == "blend":
+            if plan.label in choice.beside:
+                weights.append(0.0)
+            elif choice.mode == "blend":
                 weight = choice.weight
                 weights.append(_complement(weight) if weights else weight)
             else:

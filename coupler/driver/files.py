@@ -127,7 +127,7 @@ class Files:
             self._series = SeriesFile(path, since, start.calendar, self._attrs, **how)
         self._written.append(self._series)
 
-    def open_record(self, process: str, columns: int) -> None:
+    def open_record(self, process: str, columns: int | None) -> None:
         """Stores from now on what the scheme of a process sees and gives, at `columns` columns."""
         record = open_recording(
             self._model,
@@ -165,7 +165,7 @@ class Files:
             means.write(t0, t1)
         state = dict(numbers)
         globe = self._model.atmosphere.grid
-        numbers |= area_means(self._means["atmosphere"].whole, self._live, globe)
+        numbers |= area_means(self._means["atmosphere"].flat, self._live, globe)
         for name, value in self.residuals.close(state, numbers, t1 - t0).items():
             numbers[name] = (value, *RESIDUALS[name])
         self._series.append(t1 / 86400.0, numbers | more)

@@ -20,7 +20,7 @@ def open_recording(
     path: Path,
     attrs: Mapping[str, str],
     *,
-    columns: int,
+    columns: int | None,
     resume_at: float | None,
     patience: float,
     background: Background | None = None,
@@ -32,7 +32,7 @@ def open_recording(
         process: whose scheme is recorded.
         path: of the file.
         attrs: global attributes.
-        columns: stored at each call.
+        columns: stored at each call; None: all.
         resume_at: time up to which an existing file is kept [s]; None makes a new one.
         patience, background: see `PatientFile`.
     """
@@ -47,7 +47,7 @@ def open_recording(
         list(fields.values()),
         model.atmosphere.levels,
         model.atmosphere.grid.ncol,
-        columns=columns,
+        columns=model.atmosphere.grid.ncol if columns is None else columns,
         seed=seed,
         time_units=f"days since {start.strftime('%Y-%m-%d %H:%M:%S')}",
         calendar=start.calendar,

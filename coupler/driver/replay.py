@@ -8,6 +8,7 @@ is the exception: that may depend on calls which are not in the file.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,11 +21,13 @@ import yaml
 
 from coupler.config import Case, ModelChoice, validate
 from coupler.driver.discovery import discover, find_scheme
-from coupler.interface.component import Array, Arrays, Host, Now, Tendency
+from coupler.driver.flux import flux_tendency
+from coupler.interface.component import Array, Arrays, Component, Host, Now, Tendency
 from coupler.interface.constants import SECONDS_PER_DAY, Planet
 from coupler.interface.errors import ConfigError, DataError
 from coupler.interface.fields import tendency_field
 from coupler.interface.grid import Grid, HybridLevels
+from coupler.interface.units import conversion
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +105,10 @@ class RecordedScheme:
             )
             self._dtype = np.result_type(self._file["lat"].dtype, self._file["lon"].dtype)
             self.calls: int = self._file.dimensions["time"].size
+            units = {v.name: str(getattr(v, "units", "1")) for v in variables}
+            self._units = {n: units[n] for n in self._names}
+            self._classes: dict[str, type[Component]] = {}
+            self.process, self.days = self._process, np.asarray(self._file["time"][:])
 
     @contextmanager
     def _readable(self) -> Iterator[None]:
@@ -142,15 +149,102 @@ class RecordedScheme:
             for name, values in (changed or {}).items():
                 read[name] = np.ascontiguousarray(values, self._dtype)
             component = _built(self._process, self._choice, self._case, self._base)
-            host = Host(
-                grid=Grid.column(count=read["lat"].size),
-                levels=self._levels,
-                planet=Planet(**self._case.planet),
-                dtype=self._dtype,
-                seed=self._case.seed,
-                static={n: read[n] for n in ("lat", "lon")},
+            return _called(component, self._host(read), read, self._file, call), held
+
+    def answer(self, call: int, scheme: str | None = None) -> Answer:
+        """What a scheme would have changed at a recorded call, and what it was given.
+
+        Args:
+            call: number of the call.
+            scheme: any scheme or bundle of the process, alone, without a fallback; None for what
+                the recorded one gave in the run.
+
+        Raises:
+            DataError: when the recording lacks what the scheme reads.
+        """
+        chosen = self._choice if scheme is None else ModelChoice(scheme=scheme)
+        with self._readable():
+            names = self._names
+            held = {n: np.ascontiguousarray(self._file[n][call]) for n in names if n != "index"}
+            if chosen.scheme not in self._classes:
+                self._classes[chosen.scheme] = find_scheme(
+                    self._process, chosen.scheme, self._base, chosen.parameters
+                )
+            cls = self._classes[chosen.scheme]
+            component = cls(cls.Parameters.model_validate(chosen.parameters))
+            assert isinstance(component, Tendency)
+            host = self._host(held)
+            seconds, given = 0.0, held
+            if scheme is not None:
+                read = self._converted(component, held)
+                began = time.perf_counter()
+                given = _called(component, host, read, self._file, call)
+                seconds = time.perf_counter() - began
+        half = held.get("phalf")
+        if half is None:
+            ps = held.get("ps", np.full(held["lat"].shape, 1.0e5, self._dtype))
+            half = np.ascontiguousarray(self._levels.half_pressure(ps), self._dtype)
+        rates = {}
+        for of in component.tendencies:
+            rates[of] = given[tendency_field(self._process, of).name].copy()
+        for f in component.fluxes:
+            rate = host.empty("level", "column")
+            capacity = host.planet.cp_dry if f.of == "ta" else 1.0
+            flux_tendency(
+                given[f.name], half, scale=host.planet.gravity / capacity, top=f.top,
+                dump_above=f.dump_above, out=rate, escaped=np.zeros(half.shape[-1]),
+            )  # fmt: skip
+            rates[f.of] = rates[f.of] + rate if f.of in rates else rate
+        return Answer(
+            rates=rates, half_pressure=half, held=held, seconds=seconds, counts=component.counts()
+            if scheme is not None else {},
+        )  # fmt: skip
+
+    def _host(self, held: Mapping[str, Array]) -> Host:
+        return Host(
+            grid=Grid.column(count=held["lat"].size),
+            levels=self._levels,
+            planet=Planet(**self._case.planet),
+            dtype=self._dtype,
+            seed=self._case.seed,
+            static={n: held[n] for n in ("lat", "lon")},
+        )
+
+    def _converted(self, component: Tendency, held: Mapping[str, Array]) -> dict[str, Array]:
+        """What a scheme reads, in its own units."""
+        read, absent = dict(held), []
+        for port in component.inputs:
+            if port.name not in held:
+                absent += [] if port.optional else [port.name]
+                continue
+            factor, offset = conversion(self._units[port.name], port.units)
+            if (factor, offset) != (1.0, 0.0):
+                read[port.name] = (held[port.name] * factor + offset).astype(self._dtype)
+        if absent:
+            raise DataError.of(
+                "a recording without what the scheme reads",
+                str(self.path),
+                expected=f"{', '.join(absent)} for {type(component).scheme}",
+                found=", ".join(held),
+                remedy="record a run in which a scheme reads it",
             )
-            return _called(component, host, read, self._file, call), held
+        return read
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Answer:
+    """What a scheme gave at one call of a recording."""
+
+    rates: dict[str, Array]
+    """Tendency of the state, fluxes divided among the layers [SI s-1], shape [level, column]."""
+    half_pressure: Array
+    """[Pa], shape [interface, column]."""
+    held: dict[str, Array]
+    """All that the recording has of this call."""
+    seconds: float
+    """Time that the call took, setting up included; 0 for what was recorded."""
+    counts: Mapping[str, int]
+    """What the scheme's guard counted."""
 
 
 def _built(process: str, choice: Any, case: Case, base: Path) -> Tendency:

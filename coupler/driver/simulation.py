@@ -39,6 +39,7 @@ from coupler.interface.errors import ConfigError, CouplerError, Problem, Unstabl
 from coupler.interface.parallel import ALONE, Parallel
 from coupler.output import restart
 from coupler.output.folder import RunFolder, write_json, write_whole
+from coupler.output.library import lazy
 from coupler.output.netcdf import run_attributes
 from coupler.output.progress import RunProgress
 from coupler.parallel import threads
@@ -65,7 +66,7 @@ class Simulation:
         *,
         resume: bool = False,
         record: Sequence[str] = (),
-        record_columns: int = 512,
+        record_columns: int | None = 512,
         timeline: bool = False,
     ) -> None:
         """Use `from_case`."""
@@ -105,7 +106,7 @@ class Simulation:
         overwrite: bool = False,
         resume: bool = False,
         record: Sequence[str] = (),
-        record_columns: int = 512,
+        record_columns: int | None = 512,
         timeline: bool = False,
         parallel: Parallel = ALONE,
     ) -> Simulation:
@@ -120,7 +121,7 @@ class Simulation:
             overwrite: replace a run that is in the folder.
             resume: go on from the newest good restart in the folder.
             record: processes whose inputs and outputs are stored.
-            record_columns: columns stored at each call of a recorded scheme.
+            record_columns: columns stored at each call of a recorded scheme; None: all.
             timeline: note what ran when, and write it to the folder at the end of `run`.
             parallel: the ranks that share the run; each calls this with the same arguments.
 
@@ -417,11 +418,7 @@ class Simulation:
 
     def dataset(self, which: str = "atmosphere") -> xr.Dataset:
         """The run's output: ``atmosphere``, ``surface`` or ``budgets``."""
-        import xarray as xr  # a run does without it, and it takes half a second
-
-        path = self.folder.path / f"{which}.nc"
-        coder = xr.coders.CFDatetimeCoder(use_cftime=True)
-        return xr.open_dataset(path, decode_times=coder)
+        return lazy(self.folder.path / f"{which}.nc")
 
     def describe(self) -> str:
         """The set-up in one sentence."""

@@ -12,15 +12,22 @@ from coupler.driver.simulation import Simulation
 
 
 def record(
-    process: str, case: Path, days: float, seed: int, overrides: Mapping[str, Any], out: Path
+    process: str,
+    case: Path,
+    days: float,
+    seed: int,
+    overrides: Mapping[str, Any],
+    out: Path,
+    columns: int | None = None,
 ) -> Path:
-    """Runs a case with recording of `process` on; returns the recording."""
+    """Runs a case with recording of `process` on, of all columns for None; returns the file."""
     simulation = Simulation.from_case(
         case,
         set={**overrides, "days": days, "seed": seed, "output.interval": days},
         out=out,
         overwrite=True,
         record=[process],
+        record_columns=columns,
     )
     simulation.run()
     return simulation.folder.record(process)
@@ -58,7 +65,14 @@ def _tools(recipe: Path) -> tuple[Any, Any]:
     """The module that learns, and what makes recordings for it."""
     process = import_module("emulators.training.recipe").read_recipe(recipe).process
 
-    def make(case: Path, days: float, seed: int, overrides: Mapping[str, Any], out: Path) -> Path:
-        return record(process, case, days, seed, overrides, out)
+    def make(
+        case: Path,
+        days: float,
+        seed: int,
+        overrides: Mapping[str, Any],
+        out: Path,
+        columns: int | None,
+    ) -> Path:
+        return record(process, case, days, seed, overrides, out, columns)
 
     return import_module("emulators.training.train"), make

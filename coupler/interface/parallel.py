@@ -1,9 +1,10 @@
-"""What a component may know of the other ranks of its run, and how the globe is shared among them.
+"""What a component may know of the other ranks of its run, and how they share the globe.
 
-A rank owns latitude rows j and nlat - 1 - j together, a *pair*, and pairs that lie side by side: a
-block of rows in the south and its mirror image in the north. Of the spectral side it owns zonal
-wavenumbers m, dealt out to and fro (0, 1, .., n-1, n-1, .., 1, 0, 0, 1, ..) because a small m has
-more coefficients than a large one.
+A rank owns latitude rows j and nlat - 1 - j together, a *pair*, in two groups of neighbouring pairs
+that are dealt out to and fro from the pole to the equator (0, 1, .., n-1, n-1, .., 1, 0), because
+schemes have more to do in some climates than in others. Of the spectral side it owns zonal
+wavenumbers m, dealt out in the same way, again and again, because a small m has more coefficients
+than a large one.
 
 Nothing that is computed may depend on how the globe is shared. Two rules keep it so: every product
 and sum is made in units that are the same for any number of ranks (one wavenumber, one row, one
@@ -14,7 +15,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from types import MappingProxyType
 from typing import Any, Protocol
 
@@ -201,12 +201,38 @@ def _each(moved: Array) -> int:
     return int(np.prod(moved.shape[1:], dtype=np.int64))
 
 
+def _blocks_of_rows(nlat: int, size: int) -> tuple[tuple[tuple[int, int], ...], ...]:
+    """Pairs of rows north and south in two groups for each rank, dealt out to and fro.
+
+    A rank that has rows near the equator also has some near the poles: work that follows the
+    climate, as convection does, is shared more evenly.
+    """
+    if size == 1:
+        return (((0, nlat),),)
+    pairs = nlat // 2
+    groups = 2 * size if pairs >= 2 * size else size
+    edges = [pairs * n // groups for n in range(groups + 1)]
+    of_all = []
+    for rank in range(size):
+        own = sorted({rank, groups - 1 - rank} if groups > size else {rank})
+        south = [(edges[n], edges[n + 1]) for n in own]
+        blocks: list[tuple[int, int]] = []
+        for first, end in [*south, *((nlat - b, nlat - a) for a, b in reversed(south))]:
+            if blocks and blocks[-1][1] == first:
+                first = blocks.pop()[0]
+            blocks.append((first, end))
+        of_all.append(blocks)
+    most = max(len(blocks) for blocks in of_all)
+    return tuple((*b, *[(nlat, nlat)] * (most - len(b))) for b in of_all)
+
+
 class Rows(Dealt):
     """The latitude rows of every rank.
 
     Attributes:
         nlat: number of latitudes of the globe, even when there is more than one rank.
-        blocks: blocks (first row, end) of each rank, by rank: one if it is alone, else two.
+        blocks: blocks (first row, end) of each rank, by rank, ascending; all have as many, some of
+            them empty.
     """
 
     def __init__(self, *, parallel: Parallel, nlat: int) -> None:
@@ -226,10 +252,7 @@ class Rows(Dealt):
                 remedy="start fewer ranks, or take a finer grid",
             )
         self.nlat = nlat
-        edges = [pairs * r // size for r in range(size + 1)]
-        self.blocks: tuple[tuple[tuple[int, int], ...], ...] = (((0, nlat),),)
-        if size > 1:
-            self.blocks = tuple(((a, b), (nlat - b, nlat - a)) for a, b in pairwise(edges))
+        self.blocks = _blocks_of_rows(nlat, size)
         super().__init__(
             parallel,
             [

@@ -1,47 +1,43 @@
 """netCDF files, one at a time in a process.
 
 The netCDF library and HDF5 below it may not be called by two threads at once, not even for two
-files: here a thread writes while the model goes on, and tests have ranks that are threads. xarray
-has a lock for the same reason, which it also takes when it closes a file that nobody looks at any
-more, in whatever thread that is noticed; where xarray is loaded, its lock is taken too.
+files: the process then ends with a segmentation fault. Here a thread writes while the model goes
+on, and tests have ranks that are threads. A file that xarray has open is closed when nobody looks
+at it any more, in the middle of whatever the thread that notices is doing: `lazy` opens one that
+waits for its turn.
 """
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import netCDF4
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 _LOCK = threading.RLock()
 
 
 @contextmanager
 def opened(path: Path, mode: Any = "r", **how: Any) -> Iterator[Any]:
-    """A file, open; no other thread of this process has one open, or reads one by xarray."""
+    """A file, open; no other thread of this process has one open meanwhile."""
+    with _LOCK, netCDF4.Dataset(path, mode, **how) as file:
+        yield file
+
+
+def lazy(path: Path) -> xr.Dataset:
+    """A file as an xarray dataset with decoded times, read when its values are asked for."""
+    import xarray as xr  # a run does without it, and it takes half a second
+
+    backends: Any = xr.backends
     with _LOCK:
-        outermost = not _held.inside
-        with _lock_of_xarray() if outermost else nullcontext():
-            _held.inside = True
-            try:
-                with netCDF4.Dataset(path, mode, **how) as file:
-                    yield file
-            finally:
-                _held.inside = not outermost
-
-
-class _Held:
-    inside = False
-    """Whether the thread that has the lock has a file open already; a copy opens two."""
-
-
-_held = _Held()
-
-
-def _lock_of_xarray() -> AbstractContextManager[Any]:
-    module = sys.modules.get("xarray.backends.locks")
-    return module.HDF5_LOCK if module is not None else nullcontext()
+        how = {"mode": "r", "lock": _LOCK}
+        file = backends.CachingFileManager(netCDF4.Dataset, str(path.absolute()), **how)
+        store = backends.NetCDF4DataStore(file, lock=_LOCK)
+        coder = xr.coders.CFDatetimeCoder(use_cftime=True)
+        return xr.open_dataset(store, decode_times=coder)

@@ -200,7 +200,9 @@ class OutputFile(PatientFile):
         """Number of records, those that wait to be written among them."""
         return self._count
 
-    def append(self, arrays: Mapping[str, Array], t0: float, t1: float) -> None:
+    def append(
+        self, arrays: Mapping[str, Array], t0: float, t1: float, *, copy: bool = True
+    ) -> None:
         """Takes means over one interval; they are on disk when this returns, or see `patient`.
 
         Args:
@@ -208,6 +210,7 @@ class OutputFile(PatientFile):
                 same memory as columns; NaN becomes the missing value. More names may be given.
             t0: begin of the interval [s since start].
             t1: its end [s since start].
+            copy: False where float32 arrays are given up to the file.
 
         Raises:
             ContractError: for a missing field, a wrong shape, or an interval that does not follow
@@ -233,7 +236,7 @@ class OutputFile(PatientFile):
                     expected=f"{shape} or {columns}",
                     found=str(arrays[name].shape),
                 )
-        record = {n: _stored(arrays[n].reshape(shape)) for n, shape in self._shapes.items()}
+        record = {n: _stored(arrays[n].reshape(shape), copy) for n, shape in self._shapes.items()}
         self._records.append((t0 / SECONDS_PER_DAY, t1 / SECONDS_PER_DAY, record))
         self._count, self._last = self._count + 1, t1
         self._wait(sum(a.nbytes for a in record.values()))
@@ -254,11 +257,11 @@ class OutputFile(PatientFile):
         self._stored += count
 
 
-def _stored(array: Array) -> Array:
-    """A copy as the file holds it."""
-    copy = array.astype(np.float32)
-    np.copyto(copy, FILL, where=np.isnan(copy))
-    return copy
+def _stored(array: Array, copy: bool) -> Array:
+    """Values as the file holds them; in the same memory where possible and no copy is wanted."""
+    stored = array.astype(np.float32, copy=copy)
+    np.copyto(stored, FILL, where=np.isnan(stored))
+    return stored
 
 
 def fsync(path: Path) -> None:

@@ -114,9 +114,11 @@ class Averages:
             if own:
                 before_change.append(self.sums.follow(own, steady=True))
         self.sums.follow(every_step, ranges)
-        self.means: dict[str, Array] = {n: np.zeros(s) for n, s in shapes.items()}
-        self.whole: dict[str, Array] = {}
-        """The last means of the globe, on rank 0."""
+        self._scratch: dict[tuple[int, ...], Array] = {s: np.empty(s) for s in set(shapes.values())}
+        self._record: dict[str, Array] = {}
+        """The last means of the globe as the file holds them, on rank 0."""
+        self.flat: dict[str, Array] = {}
+        """Those of two-dimensional fields in float64, on rank 0."""
         self.file: OutputFile | None = None
         if not writes:
             return
@@ -143,19 +145,27 @@ class Averages:
         return self.sums.add_live(dt)
 
     def close(self) -> None:
-        """Makes the means and begins a new interval; gathers them where they are written."""
-        self.sums.mean(self.means)
-        self.sums.reset()
-        for name, mean in self.means.items():
+        """Makes the means and begins a new interval; gathers them where they are written.
+
+        One field at a time is there in float64; what is written is kept in float32.
+        """
+        for name, array in self._arrays.items():
+            mean = self._scratch[array.shape]
+            self.sums.mean({name: mean})
             plane = mean.reshape(*_lead(mean, self._plane), *self._plane)
             whole = self._rows.on_first(plane, -2)
-            if whole is not None:
-                self.whole[name] = whole
+            if whole is None:
+                continue
+            self._record[name] = whole.astype(np.float32)
+            if whole.size == whole.shape[-1] * whole.shape[-2]:
+                self.flat[name] = whole.copy()
+        self.sums.reset()
 
     def write(self, t0: float, t1: float) -> None:
         """Writes the last means, those over ``[t0, t1]`` [s since the start]."""
         if self.file is not None:
-            self.file.append(self.whole, t0, t1)
+            self.file.append(self._record, t0, t1, copy=False)
+            self._record = {}
 
     def memory(self) -> dict[str, Array]:
         """The running sums."""

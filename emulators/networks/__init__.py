@@ -55,6 +55,20 @@ class Network(nn.Module, ABC):
         """Why this network, of the bundle `name`, cannot run on a host's grid; None if it can."""
         return None
 
+    def load_backbone(self, path: Path) -> object:
+        """Takes pretrained transformers from a checkpoint; returns an account of it.
+
+        Raises:
+            DataError: when they do not fit.
+            ContractError: for a network that has none.
+        """
+        raise ContractError.of(
+            "a pretrained backbone for a network without one",
+            type(self).__name__,
+            expected="an architecture with a backbone, flux_head",
+            remedy="leave `pretrained` out",
+        )
+
     def read_weights(self, path: Path, format: str) -> None:
         """Takes its weights from a file of the bundle.
 

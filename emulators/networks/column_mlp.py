@@ -14,7 +14,8 @@ SiLU: Elfwing et al. 2018, doi:10.1016/j.neunet.2017.12.012.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from pydantic import Field
@@ -22,14 +23,23 @@ from torch import Tensor, nn
 from torch.nn.functional import silu
 
 from coupler.interface.errors import ContractError, Problem
-from emulators.features import FeatureConfig, column_features, launch_level, saturation_speed
+from emulators.features import (
+    TILE,
+    FeatureConfig,
+    fill_features,
+    from_tiles,
+    launch_level,
+    saturation_speed,
+)
 from emulators.networks import Network
 from emulators.schema import BundleSpec, Data
 
-TILE = 512
-"""Columns per matrix product. Always the same number, the last tile filled up with zeros: matrix
-kernels choose their order of summation by size, so a column's flux would otherwise depend on how
-many others there are, and hence on the number of ranks."""
+TOGETHER = 4
+"""Tiles that go through all layers before the next ones: what they need fits a core's cache."""
+
+
+Features = tuple[Tensor, Tensor, Tensor]
+NORMALS = ("saturation", "wind_scale", "temperature_mean", "temperature_scale")
 
 
 class ColumnMLPConfig(Data):
@@ -73,82 +83,114 @@ class ColumnMLP(Network):
             self.register_buffer(name, torch.tensor(values), persistent=False)
         saturation = saturation_speed(spec.levels, config.features)
         self.register_buffer("saturation", saturation, persistent=False)
-        self._buffers_for: dict[int, tuple[Tensor, Tensor, Tensor]] = {}
+        self._room: dict[tuple[Any, ...], Tensor] = {}
 
-    def core(self, odd: Tensor, even: Tensor) -> Tensor:
-        """Normalized flux, shape [interface, n], of features of shape [feature, n]."""
-        n = odd.shape[1]
-        e = torch.addmm(self.even_in.bias[:, None], self.even_in.weight, even)
+    def _features(self, inputs: Mapping[str, Tensor]) -> Callable[[slice], Features]:
+        """What gives the odd, spread and common features of some tiles, see `fill_features`."""
+        c, nlev = self.config, self.levels.nlev
+        x = {n: t.cpu() for n, t in inputs.items()}
+        lat, pressure = x[c.latitude].reshape(-1), x[c.pressure]
+        fields = (
+            tuple(x[n].numpy() for n in c.pairs),
+            x[c.temperature].numpy(),
+            pressure[-1].numpy(),
+            lat.numpy(),
+            launch_level(lat, pressure, self.levels, c.features).numpy(),
+            *(self.get_buffer(n).cpu().numpy() for n in NORMALS),
+            *self.log_pressure,
+        )
+        device = self.out.weight.device
+
+        def of(some: slice) -> Features:
+            tiles, pairs = some.stop - some.start, len(c.pairs)
+            odd = self._empty("odd", tiles, pairs, c.features.odd(nlev), TILE)
+            spread = self._empty("spread", tiles, pairs, nlev, TILE)
+            common = self._empty("common", tiles, c.features.common(nlev), TILE)
+            given: list[Any] = [some.start, *fields, odd.numpy(), spread.numpy(), common.numpy()]
+            fill_features(*given)
+            return odd.to(device), spread.to(device), common.to(device)
+
+        return of
+
+    def _empty(self, name: str, *shape: int) -> Tensor:
+        """Room that is kept from call to call, but not while gradients hold on to it."""
+        if torch.is_grad_enabled():
+            return torch.empty(shape)
+        key = (name, *shape)
+        if key not in self._room:
+            self._room[key] = torch.empty(shape)
+        return self._room[key]
+
+    def core(self, odd: Tensor, spread: Tensor, common: Tensor) -> Tensor:
+        """Normalized flux, shape [tile, component, interface, TILE], of features in tiles."""
+        own, shared = self.even_in.weight.tensor_split((spread.shape[2],), dim=1)
+        e = own @ spread + (shared @ common + self.even_in.bias[:, None])[:, None]
         o = self.odd_in.weight @ odd
-        h = silu(torch.cat((e + o, e - o), dim=1))
+        h = silu(torch.stack((e + o, e - o)))
         for layer in self.hidden:
             assert isinstance(layer, nn.Linear)
-            h = h + silu(torch.addmm(layer.bias[:, None], layer.weight, h))
-        y: Tensor = self.out.weight @ (h[:, :n] - h[:, n:])
-        return 0.5 * y
+            h = h + silu(layer.weight @ h + layer.bias[:, None])
+        y: Tensor = 0.5 * (self.out.weight @ (h[0] - h[1]))
+        return y
 
-    def _features(self, inputs: Mapping[str, Tensor], odd: Tensor, even: Tensor) -> None:
-        c = self.config
-        lat = inputs[c.latitude].reshape(-1)
-        column_features(
-            winds=tuple(inputs[name] for name in c.pairs),
-            temperature=inputs[c.temperature],
-            lowest_pressure=inputs[c.pressure][-1],
-            lat=lat,
-            launch=launch_level(lat, inputs[c.pressure], self.levels, c.features),
-            saturation=self.get_buffer("saturation"),
-            wind_scale=self.get_buffer("wind_scale"),
-            temperature_mean=self.get_buffer("temperature_mean"),
-            temperature_scale=self.get_buffer("temperature_scale"),
-            log_pressure=self.log_pressure,
-            config=c.features,
-            odd=odd,
-            even=even,
-        )
+    def _infer(self, odd: Tensor, spread: Tensor, common: Tensor, y: Tensor) -> None:
+        """`core` of a few tiles into `y`, in room that is kept."""
+        tiles, pairs, nlev = spread.shape[:3]
+        h = self._empty("h", 2, tiles, pairs, self.config.width, TILE)
+        z = self._empty("z", *h.shape)
+        once = self._empty("once", tiles, self.config.width, TILE)
 
-    def _workspace(self, n: int) -> tuple[Tensor, Tensor, Tensor]:
-        size = -(-n // TILE) * TILE
-        if size not in self._buffers_for:
-            nlev, f = self.levels.nlev, self.config.features
-            rows = (f.odd(nlev), f.even(nlev), nlev + 1)
-            odd, even, y = (torch.zeros(r, size) for r in rows)
-            self._buffers_for = {size: (odd, even, y)}
-        odd, even, y = self._buffers_for[size]
-        odd[:, n:] = 0.0
-        even[:, n:] = 0.0
-        return odd, even, y
+        def product(w: Tensor, x: Tensor, to: Tensor) -> Tensor:
+            """``w @ x`` of the last two axes; one kind of matrix product for any number of them."""
+            many = x.flatten(0, -3)
+            torch.bmm(w.expand(many.shape[0], *w.shape), many, out=to.flatten(0, -3))
+            return to
+
+        own, shared = self.even_in.weight.tensor_split((nlev,), dim=1)
+        product(shared, common, once).add_(self.even_in.bias[:, None])
+        e = product(own, spread, z[0]).add_(once[:, None])
+        o = product(self.odd_in.weight, odd, z[1])
+        torch.add(e, o, out=h[0])
+        torch.sub(e, o, out=h[1])
+        silu(h, inplace=True)
+        for layer in self.hidden:
+            assert isinstance(layer, nn.Linear)
+            product(layer.weight, h, z).add_(layer.bias[:, None])
+            h.add_(silu(z, inplace=True))
+        difference = torch.sub(h[0], h[1], out=z[0])
+        product(self.out.weight, difference, y).mul_(0.5)
+
+    def _tiles(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        """What `core` gives, some tiles at a time where no gradient is wanted."""
+        features = self._features(inputs)
+        tiles = -(-inputs[self.config.temperature].shape[1] // TILE)
+        if torch.is_grad_enabled() or self.out.weight.device.type != "cpu":
+            return self.core(*features(slice(0, tiles)))
+        y = self._empty("y", tiles, len(self.config.pairs), self.levels.nlev + 1, TILE)
+        for j in range(0, tiles, TOGETHER):
+            some = slice(j, min(j + TOGETHER, tiles))
+            self._infer(*features(some), y[some])
+        return y
 
     def normalized(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        """Normalized fluxes, shape [interface, pairs x column]; for inference a shared buffer."""
-        c = self.config
-        n = len(c.pairs) * inputs[c.temperature].shape[1]
-        if torch.is_grad_enabled():
-            nlev = self.levels.nlev
-            odd = torch.empty(c.features.odd(nlev), n)
-            even = torch.empty(c.features.even(nlev), n)
-            self._features(inputs, odd, even)
-            return self.core(odd, even)
-        odd, even, y = self._workspace(n)
-        self._features(inputs, odd, even)
-        for j in range(0, y.shape[1], TILE):
-            tile = slice(j, j + TILE)
-            y[:, tile] = self.core(odd[:, tile], even[:, tile])
-        return y[:, :n]
+        """Normalized fluxes, shape [interface, pairs x column]."""
+        y = self._tiles(inputs).permute(2, 1, 0, 3).flatten(2)
+        return y[..., : inputs[self.config.temperature].shape[1]].flatten(1)
 
     def forward(
         self, inputs: Mapping[str, Tensor], out: Mapping[str, Tensor] | None = None
     ) -> dict[str, Tensor]:
         """Fluxes [Pa] by output name, shape [interface, column], written to `out` where given."""
-        y = self.normalized(inputs)
-        ncol = y.shape[1] // len(self.config.pairs)
-        scale = self.get_buffer("flux_scale")[:, None]
-        result = {}
-        for i, name in enumerate(self.config.pairs.values()):
-            part = y[:, i * ncol : (i + 1) * ncol]
-            if out is None:
-                result[name] = part * scale
-            else:
-                result[name] = torch.mul(part, scale, out=out[name])
+        names = self.config.pairs.values()
+        if torch.is_grad_enabled():
+            parts = self.normalized(inputs).chunk(len(names), dim=1)
+            scale = self.get_buffer("flux_scale")[:, None]
+            return {n: p * scale for n, p in zip(names, parts, strict=True)}
+        y = self._tiles(inputs).cpu()
+        shape = (self.levels.nlev + 1, inputs[self.config.temperature].shape[1])
+        result = {n: torch.empty(shape) if out is None else out[n] for n in names}
+        per_scale = self.get_buffer("flux_scale").cpu().numpy()
+        from_tiles(y.numpy(), per_scale, tuple(f.numpy() for f in result.values()))
         return result
 
 

@@ -243,7 +243,7 @@ class FluxHeadNetwork(MapNetwork):
             backbone=config.backbone,
             poles=config.poles,
         )
-        self.core = core
+        self.core: FluxHeadV2 = core
         self.turn_components(core.first)
         grid = config.grid.grid()
         lat = torch.deg2rad(torch.tensor(grid.lat))[:, None].expand(grid.shape)
@@ -256,3 +256,11 @@ class FluxHeadNetwork(MapNetwork):
         position = self.get_buffer("position")[None].expand(x.shape[0], -1, -1, -1)
         y: Tensor = self.core(x, torch.cat((position, x[:, self._static_rows]), dim=1))
         return y
+
+    def load_backbone(self, path: Path) -> Taken:
+        """Pretrained transformers, from a checkpoint of a `PrithviWxC` of the same width.
+
+        Raises:
+            DataError: when not every transformer is in it.
+        """
+        return self.core.load_backbone(path)

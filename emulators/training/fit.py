@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from coupler.interface.errors import ConfigError, DataError, UnstableError
 from emulators.networks import Network
@@ -138,7 +138,7 @@ def fit(
     if optimizer.average == "ema":
         kept["ema"] = copied(network)
     if checkpoint is not None and checkpoint.is_file():
-        history, kept = _resume(checkpoint, identity, network, adam)
+        history, kept = resumed(checkpoint, identity, network, adam)
     console = console or Console(quiet=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     network.train()
@@ -192,7 +192,7 @@ def fit(
                 + ("  best" if history.best_epoch == epoch else "")
             )
             if checkpoint is not None:
-                _save(checkpoint, identity, network, adam, history, kept)
+                save_checkpoint(checkpoint, identity, network, adam, history, kept)
                 draw_losses(history, checkpoint.with_name("losses.png"))
 
     def validated(weights: Mapping[str, Tensor]) -> float:
@@ -235,7 +235,7 @@ def _averaged(
     return kept["best"]
 
 
-def copied(network: Network) -> dict[str, Tensor]:
+def copied(network: nn.Module) -> dict[str, Tensor]:
     """A copy of the weights."""
     return {k: v.detach().clone() for k, v in network.state_dict().items()}
 
@@ -307,14 +307,15 @@ def evaluate(
     return total
 
 
-def _save(
+def save_checkpoint(
     path: Path,
     identity: str,
-    network: Network,
+    network: nn.Module,
     adam: torch.optim.Optimizer,
     history: History,
     kept: Mapping[str, Mapping[str, Tensor]],
 ) -> None:
+    """All that a fit goes on from, in one file that appears whole or not at all."""
     tensors = {f"now.{k}": v for k, v in network.state_dict().items()}
     for kind, weights in kept.items():
         tensors |= {f"{kind}.{k}": v for k, v in weights.items()}
@@ -327,9 +328,14 @@ def _save(
     beside.rename(path)
 
 
-def _resume(
-    path: Path, identity: str, network: Network, adam: torch.optim.Optimizer
+def resumed(
+    path: Path, identity: str, network: nn.Module, adam: torch.optim.Optimizer
 ) -> tuple[History, dict[str, dict[str, Tensor]]]:
+    """Puts `network` and `adam` where `save_checkpoint` left them; the losses and kept weights.
+
+    Raises:
+        DataError: for a file that is unreadable or of another fit.
+    """
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata()

@@ -25,6 +25,8 @@ class Recording(Data):
     """Settings of the case that differ, as after ``--set``."""
     skip_days: float = Field(default=0.0, ge=0.0)
     """Days at the start that are left out (spin-up)."""
+    columns: int | Literal["all"] = 512
+    """Columns of a call that are recorded; a network that sees whole maps needs ``all``."""
 
     @model_validator(mode="after")
     def _one_of_two(self) -> Recording:
@@ -32,6 +34,8 @@ class Recording(Data):
             raise ValueError("a recording is either a file, or a case with days")
         if self.case is not None and self.days is None:
             raise ValueError("a recording of a case needs days")
+        if self.columns != "all" and self.columns < 1:
+            raise ValueError("columns are a number of at least 1, or all")
         return self
 
 
@@ -127,6 +131,9 @@ class Recipe(Data):
     start: str | None = None
     """A bundle to go on from, relative to the recipe: its weights and normalization. The schedule
     warms up again to the full learning rate."""
+    pretrained: str | None = None
+    """A checkpoint with the transformers of a network that has a backbone, relative to the recipe:
+    what `emulators.training.pretrain` makes, or a published file."""
     replay: list[Recording] = Field(default=[])
     """Recordings that the bundle of `start` was trained on, mixed with the new ones."""
     replay_share: float = Field(default=0.25, gt=0.0, lt=1.0)

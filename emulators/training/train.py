@@ -18,7 +18,7 @@ from rich.table import Table
 
 from coupler.interface.errors import ConfigError, DataError, Problem, nearest
 from coupler.interface.fields import FIELDS
-from emulators.bundle import load_bundle, read_spec, same_levels, write_bundle
+from emulators.bundle import load_bundle, read_spec, same_levels, sha256, write_bundle
 from emulators.domain import fit_domain
 from emulators.networks import build
 from emulators.schema import BundleSpec, Channel, Output, Provenance
@@ -46,9 +46,18 @@ class Record(Protocol):
     """Makes a recording of a case: handed in, because emulators do not know the driver."""
 
     def __call__(
-        self, case: Path, days: float, seed: int, overrides: Mapping[str, Any], out: Path
+        self,
+        case: Path,
+        days: float,
+        seed: int,
+        overrides: Mapping[str, Any],
+        out: Path,
+        columns: int | None,
     ) -> Path:
-        """Runs `case` for `days` and writes a recording at or below `out`; returns its path."""
+        """Runs `case` for `days` and writes a recording at or below `out`; returns its path.
+
+        `columns` of each call are recorded, all of them for None.
+        """
         ...
 
 
@@ -109,7 +118,7 @@ def train(
     roles = [(r, "train") for r in (*recipe.train, *recipe.replay)] + [(recipe.test, "test")]
     recordings = []
     for recording, role in roles:
-        path = _obtain(recording, recipe_path.parent, work, record, console)
+        path = obtain(recording, recipe_path.parent, work, record, console)
         recordings.append(read_recording(path, names, role=role, skip_days=recording.skip_days))
     sources = [r.source for r in recordings]
     refuse_duplicates(sources)
@@ -143,6 +152,8 @@ def train(
         fitting, validation = _parts(training, recipe, together)
     if before is not None:
         network.load_state_dict(before.network.state_dict())
+    if recipe.pretrained is not None:
+        console.print(f"backbone: {network.load_backbone(recipe_path.parent / recipe.pretrained)}")
     size = sum(p.numel() for p in network.parameters())
     console.print(f"{recipe.architecture.name}: {size} weights, {4e-6 * size:.2f} MB")
     fit(
@@ -153,7 +164,7 @@ def train(
         optimizer=recipe.optimizer,
         seed=recipe.seed,
         checkpoint=checkpoint,
-        identity=_identity(spec, recipe),
+        identity=_identity(spec, recipe, recipe_path.parent),
         console=console,
     )
     if recipe.online is not None:
@@ -292,7 +303,7 @@ def _check_names(recipe: Recipe, path: Path) -> None:
         raise ConfigError(*problems)
 
 
-def _obtain(
+def obtain(
     recording: Recording, here: Path, work: Path, record: Record | None, console: Console
 ) -> Path:
     """The recording's file, made where needed; one that is made is kept for the next time."""
@@ -308,13 +319,15 @@ def _obtain(
         )
     if not case.is_file():
         raise ConfigError.of("no such case", str(case), remedy="paths are relative to the recipe")
-    made_of = recording.model_dump_json(exclude={"skip_days"}) + case.read_text(encoding="utf-8")
+    said = recording.model_dump_json(exclude={"skip_days", "case"})
+    made_of = said + case.read_text(encoding="utf-8")
     out = work / f"record_{hashlib.sha256(made_of.encode()).hexdigest()[:12]}"
     done = out / "recording.path"  # written last: a recording without it was interrupted
     if done.is_file() and (out / done.read_text(encoding="utf-8")).is_file():
         return out / done.read_text(encoding="utf-8")
     console.print(f"recording {case.name}: {recording.days:g} days, seed {recording.seed}")
-    path = record(case, recording.days, recording.seed, recording.set, out)
+    columns = None if recording.columns == "all" else recording.columns
+    path = record(case, recording.days, recording.seed, recording.set, out, columns)
     done.parent.mkdir(parents=True, exist_ok=True)
     done.write_text(str(path.resolve().relative_to(out.resolve())), encoding="utf-8")
     return path
@@ -356,11 +369,11 @@ def _refuse_samples(training: Sequence[Columns], together: int) -> None:
                 r.source.file,
                 expected=f"calls of {together} columns, the whole grid in its order",
                 found=f"{r.n // r.times} columns a call",
-                remedy="record all columns, or train a network of single columns",
+                remedy="say `columns: all` of its recordings, or train a network of single columns",
             )
 
 
-def _identity(spec: BundleSpec, recipe: Recipe) -> str:
+def _identity(spec: BundleSpec, recipe: Recipe, here: Path) -> str:
     """Of a fit: everything that decides its result."""
     what = [
         spec.model_dump(mode="json", exclude={"provenance"}),
@@ -372,6 +385,8 @@ def _identity(spec: BundleSpec, recipe: Recipe) -> str:
         recipe.replay_share,
         recipe.max_columns,
     ]
+    if recipe.pretrained is not None:
+        what.append(sha256(here / recipe.pretrained))
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
 
 

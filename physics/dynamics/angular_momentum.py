@@ -24,32 +24,46 @@ from numpy.typing import NDArray
 
 from coupler.interface.jit import njit
 from physics.dynamics.core import DynamicalCore
+from physics.dynamics.means import row_mean
 
 Array = NDArray[Any]
 SOURCES = ("physics", "mountains")
 
 
 @njit()
-def torque(rate: Array, ps: Array, delta_a: Array, delta_b: Array, arm: Array, out: Array) -> None:
-    """Fills `out` with sum_k dp F a cos(phi) [Pa m2 s-2] of every column, in float64.
+def torque(
+    rate: Array, ps: Array, delta_a: Array, delta_b: Array, factor: Array, out: Array
+) -> None:
+    """Adds to `out` [lat] what sum_k dp F gives in each row, in float64.
+
+    A row of a level is added in four partial sums, always the same ones, as in ``means``.
 
     Args:
         rate: F [m s-2], [K, lat, lon]. ps: [Pa], [lat, lon].
         delta_a, delta_b: of the half-level coefficients [Pa], [1], [K].
-        arm: a cos(phi) [m], [lat].
-        out: [lat, lon].
+        factor: of each row, [lat].
     """
-    out[:] = 0.0
-    for k in range(rate.shape[0]):
-        da, db = delta_a[k], delta_b[k]
-        for j in range(rate.shape[1]):
-            row, pressure, target, lever = rate[k, j], ps[j], out[j], arm[j]
-            for i in range(row.size):
-                target[i] += lever * (da + db * pressure[i]) * row[i]
+    levels, nlat, nlon = rate.shape
+    for j in range(nlat):
+        pressure, total = ps[j], 0.0
+        for k in range(levels):
+            row, da, db = rate[k, j], delta_a[k], delta_b[k]
+            a = b = c = d = 0.0
+            for i in range(0, nlon - 3, 4):
+                a += (da + db * pressure[i]) * row[i]
+                b += (da + db * pressure[i + 1]) * row[i + 1]
+                c += (da + db * pressure[i + 2]) * row[i + 2]
+                d += (da + db * pressure[i + 3]) * row[i + 3]
+            for i in range(nlon - nlon % 4, nlon):
+                a += (da + db * pressure[i]) * row[i]
+            total += (a + b) + (c + d)
+        out[j] += factor[j] * total
 
 
 class AngularMomentum:
     """Angular momentum that each source gave since the start.
+
+    Every rank adds up its own rows; the rows are added when somebody asks for `sums`.
 
     Args:
         core: of the flow; its orography must not change afterwards.
@@ -58,27 +72,38 @@ class AngularMomentum:
     def __init__(self, core: DynamicalCore) -> None:
         self._core = core
         tr, planet = core.transform, core.planet
-        self._arm = planet.radius * tr.cos_lat
+        self._step = core.dt / planet.gravity
+        self._arm = self._step * planet.radius * tr.cos_lat
         self._delta_a, self._delta_b = np.diff(core.vertical.a), np.diff(core.vertical.b)
         with torch.no_grad():
             east = tr.synthesis(tr.gradient(core.surface_geopotential))[0].cpu().numpy()
         # cos(phi) times (1/(a cos(phi))) d/d(lambda), so 1/a is left to take out
-        self._slope = torch.tensor(east, dtype=torch.float64) * planet.radius
-        self._given = torch.zeros(self._slope.shape, dtype=torch.float64)
-        self.sums = np.zeros(len(SOURCES))
-        """By source [kg s-1]."""
+        self._slope = (-self._step * planet.radius * east.astype(np.float64))[None]
+        self._flat = not self._slope.any()
+        self._whole = np.zeros(1), np.ones(1), np.ones(tr.nlat)
+        self.rows = np.zeros((len(SOURCES), tr.nlat))
+        """By source, the sums over each own row."""
+
+    @property
+    def sums(self) -> Array:
+        """By source [kg s-1]; all ranks ask together."""
+        tr = self._core.transform
+        each = self._core.rows.each(self.rows)
+        return np.array([row_mean(row, tr.all_weights, tr.nlon) for row in each])
+
+    def restore(self, given: Array) -> None:
+        """Goes on from `rows`, or on one rank from the sums of restarts that had no rows."""
+        nlon = self._core.transform.nlon
+        self.rows[...] = given if given.ndim == 2 else nlon * given[:, None]
 
     def add(self, tendencies: Mapping[str, Array]) -> None:
         """Adds the step just taken with these tendencies [SI s-1].
 
         What leapfrog shows after a step is the centre that its forces were computed at.
         """
-        core, given = self._core, self._given
-        ps = core.grid_state()["ps"]
+        ps = self._core.grid_state()["ps"]
         if "ua" in tendencies:
             parts = self._delta_a, self._delta_b, self._arm
-            torque(tendencies["ua"], ps, *parts, given.numpy())
-        else:
-            given.zero_()
-        means = core.mean(given, self._slope * torch.from_numpy(ps).double())
-        self.sums += core.dt / core.planet.gravity * np.array([means[0], -means[1]])
+            torque(tendencies["ua"], ps, *parts, self.rows[0])
+        if not self._flat:
+            torque(self._slope, ps, *self._whole, self.rows[1])

@@ -17,7 +17,7 @@ from coupler.interface.constants import Planet
 from coupler.interface.errors import BadValue, ConfigError, Problem, nearest
 from coupler.interface.fields import FIELDS, Field, tracer
 from coupler.interface.grid import Grid
-from coupler.interface.parallel import Rows, Spread
+from coupler.interface.parallel import Along, Rows, Spread
 from coupler.interface.registry import scheme
 from coupler.interface.units import Unit
 from physics.dynamics.angular_momentum import SOURCES, AngularMomentum
@@ -398,16 +398,16 @@ class SpectralAtmosphere(ColumnModel):
 
     def memory(self) -> dict[str, Any]:
         """The spectral time levels, the grid fields physics starts from, counters, torques."""
-        return {**self.core.memory(), "torques": self.torques.sums}
+        return {**self.core.memory(), "torques": self.torques.rows}
 
     def spread(self) -> Mapping[str, Spread]:
         """Rows of the grid and wavenumbers."""
-        return self.core.spread()
+        return {**self.core.spread(), "torques": Along(self.core.rows, -1)}
 
     def restore(self, memory: Mapping[str, Array]) -> None:
         """Takes back what `memory` gave."""
         self.core.restore(memory)
-        self.torques.sums[...] = memory["torques"]
+        self.torques.restore(memory["torques"])
         self._fresh = False
 
 

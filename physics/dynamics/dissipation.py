@@ -27,6 +27,7 @@ import torch
 from numpy.typing import NDArray
 
 from coupler.interface.jit import njit
+from physics.dynamics.fused_spectral import damped_wind
 from physics.dynamics.primitive import GridFields, PrimitiveEquations
 
 Tensor = torch.Tensor
@@ -59,11 +60,12 @@ class DissipationHeat:
 
     def __init__(self, *, equations: PrimitiveEquations, damping: Tensor, span: float) -> None:
         tr, k = equations.transform, equations.levels
-        self._transform, self._slice = tr, equations.divergence_slice.stop
-        factor = damping[:, :, : self._slice].double()
-        self._rate = ((factor**-2.0 - 1.0) / (2.0 * span)).to(tr.dtype)
+        self._transform = tr
+        factor = damping[:, 0, : equations.divergence_slice.stop].double()
         self._levels, self._per_cp = k, 1.0 / equations.planet.cp_dry
-        self._damped, self._wind = tr.zeros(2 * k), tr.zeros(2 * k)
+        self._rate = ((factor**-2.0 - 1.0) / (2.0 * span)).to(tr.dtype).numpy()
+        """nu of vorticity and divergence [s-1], [T+1, 2K, T+2]."""
+        self._tables, self._wind = tr.plain_tables(), tr.zeros(2 * k)
         plane = (tr.nlat, tr.nlon)
         self._lost = torch.zeros((2 * k, *plane), dtype=tr.dtype)
         self._total = torch.zeros((k, *plane), dtype=tr.dtype)
@@ -80,9 +82,18 @@ class DissipationHeat:
             g: the same state on the grid.
             forcing: physics tendencies; not changed.
         """
-        k = self._levels
-        torch.mul(spec[:, :, : self._slice], self._rate, out=self._damped)
-        self._transform.wind(self._damped[:, :, :k], self._damped[:, :, k:], out=self._wind)
+        x = self._tables
+        damped_wind(
+            spec.numpy(),
+            self._rate,
+            x["east"],
+            x["up"],
+            x["down"],
+            x["inverse"],
+            self._transform.degrees,
+            self._levels,
+            self._wind.numpy(),
+        )
         self._transform.synthesis(self._wind, self._lost)
         given = forcing["ta"].numpy() if "ta" in forcing else self._none
         _add_heat(

@@ -2,8 +2,8 @@
 
 Between the Legendre stage, which a rank does for its wavenumbers at all latitudes, and the
 longitude stage, which it does for its rows with all wavenumbers, ``[lat, m, 2 field]`` is
-transposed over the ranks. On the Legendre side the pieces for a rank lie together, because a rank's
-rows are two blocks; on the other side wavenumbers are interleaved, so that one copy in memory puts
+transposed over the ranks, a block of each rank's rows at a time. On the Legendre side a block for a
+rank lies together; on the other side wavenumbers are interleaved, so that one copy in memory puts
 them in order. All buffers are kept.
 
 Source: Foster, I. T. and P. H. Worley (1997), SIAM J. Sci. Comput. 18, 806-837,
@@ -57,11 +57,12 @@ class Share:
         """Counts and first positions of a block of rows on both sides of the transposition.
 
         Args:
-            block: 0 for the south, 1 for the north.
+            block: number of it, from the south.
             fields: numbers for each row and wavenumber.
 
         Returns:
             for ``[lat, own m, fields]`` and for the pieces ``rank [own row, m of rank, fields]``.
+            What a rank keeps is not among them.
         """
         if (block, fields) not in self._known_moves:
             rank, size = self.parallel.rank, self.parallel.size
@@ -70,6 +71,7 @@ class Share:
             legendre = [(b - a) * line for a, b in edges], [a * line for a, _ in edges]
             own = edges[rank][1] - edges[rank][0]
             counts = [own * m * fields for m in self._sizes]
+            counts[rank] = legendre[0][rank] = 0
             firsts = [int(x) for x in np.cumsum([0, *counts[:-1]])]
             self._known_moves[block, fields] = legendre, (counts, firsts)
         return self._known_moves[block, fields]
@@ -87,7 +89,8 @@ class Share:
             pieces = self._buffer(here.size, here.dtype)
             sent, received = self._moves(block, fields)
             self.parallel.alltoall(by_m, sent, pieces, received)
-            _deal(pieces, self._order, self._sizes_array, here)
+            kept = by_m[start:stop]
+            _deal(pieces, kept, self.parallel.rank, self._order, self._sizes_array, here)
             first += stop - start
 
     def to_wavenumbers(self, by_row: Array, out: Array) -> None:
@@ -101,37 +104,48 @@ class Share:
         for block, (start, stop) in enumerate(self.rows.blocks[self.parallel.rank]):
             here = by_row[first : first + stop - start]
             pieces = self._buffer(here.size, here.dtype)
-            _gather(here, self._order, self._sizes_array, pieces)
+            kept = out[start:stop]
+            _gather(here, self._order, self._sizes_array, pieces, self.parallel.rank, kept)
             received, sent = self._moves(block, fields)
             self.parallel.alltoall(pieces, sent, out, received)
             first += stop - start
 
 
 @njit()
-def _deal(pieces: Array, order: Array, sizes: Array, out: Array) -> None:
-    """Pieces ``rank [row, m of rank, field]`` into `out` [row, m, field]."""
+def _deal(pieces: Array, kept: Array, rank: int, order: Array, sizes: Array, out: Array) -> None:
+    """Pieces ``other rank [row, m of rank, field]`` and `kept` [row, own m, field] into `out`."""
     rows, _, fields = out.shape
     at, first = 0, 0
-    for size in sizes:
+    for r in range(sizes.size):
         for j in range(rows):
-            for k in range(first, first + size):
-                target, source = out[j, order[k]], pieces[at : at + fields]
+            for k in range(sizes[r]):
+                target = out[j, order[first + k]]
+                if r == rank:
+                    source = kept[j, k]
+                else:
+                    source = pieces[at : at + fields]
+                    at += fields
                 for i in range(fields):
                     target[i] = source[i]
-                at += fields
-        first += size
+        first += sizes[r]
 
 
 @njit()
-def _gather(by_row: Array, order: Array, sizes: Array, pieces: Array) -> None:
-    """`by_row` [row, m, field] into pieces ``rank [row, m of rank, field]``."""
+def _gather(
+    by_row: Array, order: Array, sizes: Array, pieces: Array, rank: int, kept: Array
+) -> None:
+    """The inverse of :func:`_deal`."""
     rows, _, fields = by_row.shape
     at, first = 0, 0
-    for size in sizes:
+    for r in range(sizes.size):
         for j in range(rows):
-            for k in range(first, first + size):
-                target, source = pieces[at : at + fields], by_row[j, order[k]]
+            for k in range(sizes[r]):
+                source = by_row[j, order[first + k]]
+                if r == rank:
+                    target = kept[j, k]
+                else:
+                    target = pieces[at : at + fields]
+                    at += fields
                 for i in range(fields):
                     target[i] = source[i]
-                at += fields
-        first += size
+        first += sizes[r]

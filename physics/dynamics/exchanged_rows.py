@@ -73,14 +73,13 @@ class Levels:
 
     Args:
         rows: whose rows.
-        levels: K, dealt out in blocks.
+        levels: K, dealt out in turn: the winds of neighbours are about as strong.
     """
 
     def __init__(self, rows: Rows, levels: int) -> None:
         self._parallel, size = rows.parallel, rows.parallel.size
-        edges = [levels * r // size for r in range(size + 1)]
-        self._levels = [slice(edges[r], edges[r + 1]) for r in range(size)]
-        self._counts = [edges[r + 1] - edges[r] for r in range(size)]
+        self._levels = [slice(r, levels, size) for r in range(size)]
+        self._counts = [len(range(r, levels, size)) for r in range(size)]
         self._rows = [rows.by_rank[r] for r in range(size)]
         self._rank = rows.parallel.rank
         self.count = self._counts[self._rank]

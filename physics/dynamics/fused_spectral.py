@@ -2,9 +2,10 @@
 
 :func:`synthesis_batch` fills what ``PrimitiveEquations.to_grid`` transforms, with the formulas of
 ``SpectralTransform.wind`` and ``gradient``; :func:`assemble_tendency` is
-``PrimitiveEquations._assemble``. Each reads and writes every coefficient once, where the torch
-version takes some twenty passes. A test holds each to its reference to rounding.
-:func:`transpose` is the transposition around the FFT, for a latitude at a time.
+``PrimitiveEquations._assemble``; :func:`damped_wind` is the wind of what diffusion
+took. Each reads and writes every coefficient once, where the torch version takes twenty passes. A
+test holds each to its reference to rounding. :func:`transpose` is the transposition around the FFT,
+for a latitude at a time; :func:`rows_of_fields` lays rows side by side.
 """
 
 from __future__ import annotations
@@ -82,6 +83,50 @@ def synthesis_batch(
 
 
 @njit(fastmath=True)
+def damped_wind(
+    spec: Array,
+    rate: Array,
+    east_factor: Array,
+    up: Array,
+    down: Array,
+    inverse: Array,
+    lengths: Array,
+    levels: int,
+    out: Array,
+) -> None:
+    """Coefficients of u cos and v cos of vorticity and divergence times a rate.
+
+    Args:
+        rate: of vorticity, then of divergence [s-1], [T+1, 2K, T+2].
+        spec, east_factor, up, down, inverse, lengths, levels: as for :func:`synthesis_batch`.
+        out: [T+1, 2, 2K, T+2]; zero beyond n = T + 1, as before.
+    """
+    zero = spec.dtype.type(0.0)
+    for m in range(spec.shape[0]):
+        factor, m_up, m_down, inv = east_factor[m], up[m], down[m], inverse[m]
+        size = lengths[m]
+        for part in range(2):
+            sign = spec.dtype.type(2 * part - 1)
+            for k in range(levels):
+                vor, div = spec[m, part, k], spec[m, part, levels + k]
+                vor_other, div_other = spec[m, 1 - part, k], spec[m, 1 - part, levels + k]
+                of_vor, of_div = rate[m, k], rate[m, levels + k]
+                u, v = out[m, part, k], out[m, part, levels + k]
+                u[size] = v[size] = zero
+                for i in range(size):
+                    turn = sign * factor[i] * inv[i]
+                    u[i] = turn * of_div[i] * div_other[i]
+                    v[i] = turn * of_vor[i] * vor_other[i]
+                for i in range(size):
+                    u[i + 1] -= m_up[i] * inv[i] * of_vor[i] * vor[i]
+                    v[i + 1] += m_up[i] * inv[i] * of_div[i] * div[i]
+                for i in range(size - 1):
+                    scale = m_down[i + 1] * inv[i + 1]
+                    u[i] -= scale * of_vor[i + 1] * vor[i + 1]
+                    v[i] += scale * of_div[i + 1] * div[i + 1]
+
+
+@njit(fastmath=True)
 def assemble_tendency(
     batch: Array,
     spec: Array,
@@ -148,3 +193,13 @@ def transpose(source: Array, out: Array) -> None:
         row = out[i]
         for j in range(row.size):
             row[j] = source[j, i]
+
+
+@njit()
+def rows_of_fields(grid: Array, first: int, out: Array) -> None:
+    """Rows of `grid` [field, lat, lon] from the `first` on, as `out` [some lat, field, lon]."""
+    for f in range(grid.shape[0]):
+        for j in range(out.shape[0]):
+            source, target = grid[f, first + j], out[j, f]
+            for i in range(source.size):
+                target[i] = source[i]

@@ -44,6 +44,9 @@ from physics.dynamics.legendre_products import NEGLIGIBLE, LegendreProducts
 Tensor = torch.Tensor
 Float64 = npt.NDArray[np.float64]
 
+PAGE, BLOCK = 4096, 8
+"""Bytes of a page; latitudes that are laid side by side where rows lie pages apart."""
+
 
 class SpectralTransform:
     """Triangular truncation T on a Gaussian grid of nlat x nlon points.
@@ -110,6 +113,7 @@ class SpectralTransform:
         self._make_derivative_tables()
         self._scratch: dict[tuple[str, int], Tensor] = {}
         self._views: dict[tuple[str, tuple[int, ...]], Tensor] = {}
+        self._blocks: dict[tuple[int, torch.Size], list[tuple[int | None, Tensor, Tensor]]] = {}
 
     def _tensor(self, array: Float64) -> Tensor:
         tensor = torch.tensor(array, dtype=torch.float64)
@@ -324,16 +328,39 @@ class SpectralTransform:
 
     def _fourier_from_rows(self, grid: Tensor, out: Tensor) -> None:
         """`out` [lat, 2 (T+1), field] from row after row of `grid` [field, lat, lon]."""
-        nlat, size, fields = out.shape
+        _, size, fields = out.shape
         if self.longitude == "matrix":
-            table = self._from_grid.expand(nlat, size, self.nlon)
-            torch.bmm(table, grid.permute(1, 2, 0), out=out)
+            for rows, source, target in self._row_blocks(grid, out):
+                if rows is not None:
+                    fused_spectral.rows_of_fields(grid.numpy(), rows, source.numpy())
+                table = self._from_grid.expand(source.shape[0], size, self.nlon)
+                torch.bmm(table, source.mT, out=target)
             return
         row = self._buffer("row", (fields, self.nlon))
         for j, target in enumerate(out.numpy()):
             row.copy_(grid[:, j])  # the FFT of a slice in place costs half as much again
             part = torch.view_as_real(torch.fft.rfft(row, norm="forward"))
             fused_spectral.transpose(part.view(fields, -1)[:, :size].numpy(), target)
+
+    def _row_blocks(self, grid: Tensor, out: Tensor) -> list[tuple[int | None, Tensor, Tensor]]:
+        """Operands [lat, field, lon] and results [lat, 2 (T+1), field] of the products over rows.
+
+        Where the fields of a grid are a multiple of a page apart, their rows evict each other from
+        the nearest cache. In float32 it then pays to lay some latitudes at a time, from the first
+        one given, side by side in a buffer.
+        """
+        fields, nlat, nlon = grid.shape
+        if self.dtype != torch.float32 or 4 * nlat * nlon % PAGE:
+            return [(None, grid.transpose(0, 1), out)]
+        key = (out.data_ptr(), out.shape)
+        if key not in self._blocks:
+            blocks: list[tuple[int | None, Tensor, Tensor]] = []
+            for first in range(0, nlat, BLOCK):
+                here = min(BLOCK, nlat - first)
+                buffer = self._buffer("block", (here, fields, nlon))
+                blocks.append((first, buffer, out[first : first + here]))
+            self._blocks[key] = blocks
+        return self._blocks[key]
 
     # -- derivatives on coefficients ----------------------------------------------------------
 

@@ -126,7 +126,7 @@ class GridTransport:
         self._cos_lat, self._cos_edge = cos_lat.astype(own), cos_edge.astype(own)
         self._cos_own = self._cos_lat[own_rows]
         self._halo, self._levels = Halo(rows, 2), Levels(rows, levels)
-        blocks = rows.blocks[rows.parallel.rank]
+        blocks = [(a, b) for a, b in rows.blocks[rows.parallel.rank] if b > a]
         self._edge = np.concatenate([np.arange(a, b + 1) for a, b in blocks])
         """Numbers of the edges around own rows; each block of rows has one more than rows."""
         block = np.repeat(np.arange(len(blocks)), [b - a for a, b in blocks])

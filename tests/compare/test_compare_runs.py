@@ -214,6 +214,27 @@ def test_of_a_longer_and_a_shorter_run_the_days_of_both_are_compared(
     np.testing.assert_array_equal(found.b.bands["ts"].values, whole.bands["ts"].values[:9])
 
 
+def test_runs_that_do_not_go_together_are_refused_with_all_that_differs(
+    folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    def other(data: xr.Dataset) -> xr.Dataset:
+        data["time"].attrs |= {"units": "days since 1999-05-01", "calendar": "360_day"}
+        data["ua"].attrs["units"] = "cm s-1"
+        return data
+
+    odd = write_run(tmp_path / "odd", edit=other)
+    with pytest.raises(DataError) as refused:
+        compare_runs(folders[0], odd, tmp_path / "r.html", console=Console(file=StringIO()))
+    told = str(refused.value)
+    assert len(refused.value.problems) == 3
+    for words in ("two calendars", "two starts", "two units of ua", "found cm s-1", "--anyway"):
+        assert words in told
+    assert not (tmp_path / "r.html").exists()
+    quiet = Console(file=StringIO())
+    compare_runs(folders[0], odd, tmp_path / "r.html", anyway=True, console=quiet)
+    assert (tmp_path / "r.html").exists()
+
+
 def test_precipitation_is_the_sum_of_its_parts_where_a_run_has_only_those(
     tmp_path: Path, physics: Climate
 ) -> None:

@@ -60,6 +60,21 @@ def test_a_torque_of_physics_of_known_size_is_counted(stepper):
     assert torques.sums[1] == 0.0
 
 
+def test_sums_of_a_restart_that_had_no_rows_are_gone_on_from():
+    core = over_mountain(
+        10, HybridLevels.sigma(5), 1200.0, mountain=broad_mountain, dtype=torch.float64
+    )
+    core.step()
+    first, second = AngularMomentum(core), AngularMomentum(core)
+    first.add({"ua": 1e-6 * core.transform.cos_lat[None, :, None] * np.ones((5, 16, 32))})
+    assert np.all(first.sums != 0.0)
+    second.restore(first.rows)
+    assert np.array_equal(second.sums, first.sums)
+    second.restore(first.sums)
+    # Weights that sum to 2 within rounding.
+    assert np.allclose(second.sums, first.sums, rtol=1e-13, atol=0.0)
+
+
 def rate_of_change(core, alpha_top=None):
     """d(angular momentum)/dt [kg s-2] of a state at this instant, and the size of its parts."""
     eq, tr, planet = core.equations, core.transform, core.planet

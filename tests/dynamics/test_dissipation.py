@@ -57,6 +57,20 @@ def test_the_heat_is_the_kinetic_energy_that_a_step_of_diffusion_takes(stepper):
     assert float(given["ta"].max()) == 1e-6, "what physics gave is not changed"
 
 
+def test_the_compiled_wind_of_what_is_lost_is_that_of_torch():
+    core = stirred(return_heat=True)
+    tr, found = core.transform, core.dissipation
+    with torch.no_grad():
+        core.step()
+        found.added(core._now, core.equations.to_grid(core._now), {})
+        rate = torch.from_numpy(found._rate)[:, None]
+        lost = core._now[:, :, :10] * rate
+        expected = tr.wind(lost[:, :, :5], lost[:, :, 5:])
+    # Two orders of the same few additions.
+    assert (found._wind - expected).abs().max() < 1e-14 * expected.abs().max()
+    assert expected.abs().max() > 0.0
+
+
 def energy_drift(*, return_heat, stepper="leapfrog", days=1.0):
     core = stirred(return_heat=return_heat, stepper=stepper)
     core.step()

@@ -11,9 +11,9 @@ from synthetic_columns import columns, tensors
 from coupler.interface.errors import ContractError
 from coupler.interface.grid import HybridLevels
 from emulators.bundle import load_bundle
-from emulators.features import FeatureConfig, launch_level, saturation_speed
+from emulators.features import TILE, FeatureConfig, launch_level, saturation_speed
 from emulators.networks import Network, build
-from emulators.networks.column_mlp import TILE, ColumnMLP
+from emulators.networks.column_mlp import ColumnMLP
 from emulators.schema import BundleSpec, Levels
 from physics.columns.gravity_wave_ad99 import AD99Parameters, AlexanderDunkerton1999
 
@@ -159,14 +159,17 @@ def test_features_are_those_of_the_formulas(
     assert isinstance(network, ColumnMLP)
     c = columns(19, levels, 17)
     want_odd, want_even = by_hand(c, spec, levels)
-    odd = torch.full((want_odd.shape[0], 2 * 19), torch.nan)
-    even = torch.full((want_even.shape[0], 2 * 19), torch.nan)
-    network._features({k: torch.from_numpy(v) for k, v in c.items()}, odd, even)
+    odd, spread, common = network._features({k: torch.from_numpy(v) for k, v in c.items()})(
+        slice(0, 1)
+    )
+    assert odd.shape == (1, 2, want_odd.shape[0], TILE)
+    even = torch.cat((spread[0, 0], common[0]))
     # float32 features of float64 columns.
-    np.testing.assert_allclose(odd[:, :19], want_odd, rtol=2e-6, atol=2e-6)
+    np.testing.assert_allclose(odd[0, 0, :, :19], want_odd, rtol=2e-6, atol=2e-6)
     np.testing.assert_allclose(even[:, :19], want_even, rtol=2e-5, atol=2e-5)
-    assert torch.isfinite(odd).all()
-    assert torch.isfinite(even).all()
+    # What fills up the tile is no column.
+    assert not odd[..., 19:].any()
+    assert not even[:, 19:].any()
 
 
 @pytest.mark.parametrize("rule", ["pressure", "cos_lat"])

@@ -330,7 +330,13 @@ class Recorder:
         self.calls: list[tuple[str, float, int, dict[str, Any]]] = []
 
     def __call__(
-        self, case: Path, days: float, seed: int, overrides: Mapping[str, Any], out: Path
+        self,
+        case: Path,
+        days: float,
+        seed: int,
+        overrides: Mapping[str, Any],
+        out: Path,
+        columns: int | None,
     ) -> Path:
         self.calls.append((case.name, days, seed, dict(overrides)))
         return write(out / "deep" / "record_gravity_wave.nc", self.levels, seed, n=23)

@@ -261,9 +261,9 @@ class OnMaps(ColumnMLP):
     columns_together = 7
     seen: list[torch.Tensor]
 
-    def normalized(self, inputs):
+    def _tiles(self, inputs):
         self.seen.append(inputs["ps"])
-        return super().normalized(inputs)
+        return super()._tiles(inputs)
 
 
 def test_a_network_on_maps_is_given_whole_maps_in_any_order(spec, data) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -167,3 +169,50 @@ def test_two_threads_never_have_files_open_at_once(tmp_path: Path) -> None:
     for n in range(4):
         with opened(tmp_path / f"{n}.nc") as nc:
             assert nc["x"][:].tolist() == [0, 1, 2, 3, 4]
+
+
+DROPPED = """
+import gc, sys, threading, time
+from pathlib import Path
+import numpy as np
+from coupler.output.library import lazy, opened
+
+folder, end = Path(sys.argv[1]), time.monotonic() + 4.0
+for name in ("read.nc", "written.nc"):
+    with opened(folder / name, "w") as nc:
+        nc.createDimension("time", None)
+        nc.createDimension("x", 5000)
+        time_ = nc.createVariable("time", "f8", ("time",))
+        time_.units = "days since 2000-01-01"
+        nc.createVariable("ua", "f4", ("time", "x"), zlib=True)[0:3] = np.ones((3, 5000))
+        time_[:] = np.arange(3)
+
+def write() -> None:
+    count = 3
+    while time.monotonic() < end:
+        with opened(folder / "written.nc", "a") as nc:
+            nc["ua"][count] = np.random.default_rng(count).random(5000)
+        count += 1
+
+writer = threading.Thread(target=write)
+writer.start()
+dropped = 0
+while time.monotonic() < end:
+    data = lazy(folder / "read.nc")
+    assert float(data["ua"].values.sum()) == 15000.0
+    ring = [data]
+    ring.append(ring)
+    del data, ring
+    gc.collect()
+    dropped += 1
+writer.join()
+print(dropped)
+"""
+
+
+def test_datasets_that_nobody_closes_do_no_harm_to_a_thread_that_writes(tmp_path: Path) -> None:
+    """With plain xarray this ends with a segmentation fault: a file is closed beside the writer."""
+    command = [sys.executable, "-c", DROPPED, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=240)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) >= 1

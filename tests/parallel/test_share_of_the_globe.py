@@ -44,6 +44,23 @@ def test_every_row_has_one_owner_who_also_has_its_mirror_image(nlat, size):
         assert np.all(np.diff(rows) > 0)
 
 
+@pytest.mark.parametrize("size", [2, 3, 5, 8])
+def test_rows_are_dealt_out_so_that_work_in_the_tropics_is_shared(size):
+    nlat = 64
+    owned = [Rows(parallel=Silent(r, size), nlat=nlat) for r in range(size)]
+    degrees = 90.0 * (2.0 * np.arange(nlat) + 1.0 - nlat) / nlat
+    # Falls from the equator to the pole, as convection does; blocks of neighbours would give the
+    # rank at the equator between 1.6 and 2.6 times the mean of all.
+    work = np.cos(np.radians(degrees)) ** 2
+    shares = np.array([work[rows.own].sum() for rows in owned]) * size / work.sum()
+    assert shares.max() < 1.35
+    for rows in owned:
+        blocks = rows.blocks[rows.parallel.rank]
+        together = np.concatenate([np.arange(a, b) for a, b in blocks])
+        assert together.tolist() == rows.own.tolist()
+        assert len(blocks) <= 4
+
+
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 11])
 def test_wavenumbers_are_dealt_out_evenly_by_their_number_of_coefficients(size):
     truncation = 31

@@ -1,0 +1,432 @@
+"""What the runs of a study say: scores, survival, growth, cost, conservation, verdicts."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from coupler.compare.answers import Answers, in_run, on_recording
+from coupler.compare.candidates import BASELINE, REFERENCE, code_version
+from coupler.compare.jobs import FAILED, MISSING, Run
+from coupler.compare.metrics import Vector, energy_spectrum, measure, zonal_mean
+from coupler.compare.online import Online, score
+from coupler.compare.reading import budgets_of
+from coupler.compare.sample import Sample, differences_of, read_foreign, read_run
+from coupler.compare.starts import Cell, Parting, parting, scorecard
+from coupler.compare.statistics.significance import rank_correlation
+from coupler.compare.statistics.survival import Survival, survival
+from coupler.compare.study import Plan
+from coupler.compare.verdict import Facts, Verdict, judge_candidate
+from coupler.interface.constants import Planet
+from coupler.interface.errors import CouplerError, DataError
+from coupler.interface.fields import STATE, tendency_field
+
+F64 = NDArray[np.float64]
+Array = NDArray[Any]
+NOT_A_NUMBER = "its output is not a number"
+
+
+@dataclass(kw_only=True, eq=False)
+class Ensemble:
+    """The members of one candidate that reached the end."""
+
+    name: str
+    vectors: dict[int, dict[str, Vector]] = field(default_factory=dict)
+    sections: dict[str, list[F64]] = field(default_factory=dict)
+    """Zonal means of each member, shape [level, lat], by field."""
+    maps: dict[str, list[F64]] = field(default_factory=dict)
+    spectra: dict[str, list[F64]] = field(default_factory=dict)
+    equator: list[F64] = field(default_factory=list)
+    """Zonal wind within 5 degrees of the equator, shape [time, level], the whole run."""
+    partings: dict[int, Parting] = field(default_factory=dict)
+
+    def add(self, member: int, whole: Sample, climate: Sample, planet: Planet) -> None:
+        """Takes a member in; its fields need not be kept."""
+        self.vectors[member] = measure(climate, planet)
+        for of in climate.deep:
+            self.sections.setdefault(of, []).append(zonal_mean(climate, of))
+        for of in ("pr", "ts"):
+            if of in climate.flat:
+                mean = climate.flat[of].mean(axis=0, dtype=np.float64)
+                self.maps.setdefault(of, []).append(mean)
+        k = int(np.argmin(np.abs(climate.levels - 250e2)))
+        if "ua" in climate.deep:
+            wind = climate.deep["ua"][:, k].mean(axis=0, dtype=np.float64)
+            self.maps.setdefault("ua", []).append(wind)
+            belt = np.abs(whole.lat) <= max(5.0, 1.01 * float(np.abs(whole.lat).min()))
+            self.equator.append(whole.deep["ua"][:, :, belt].mean(axis=(2, 3), dtype=np.float64))
+        for band in ("30N-60N", "15S-15N"):
+            power = energy_spectrum(climate, 250e2, band)
+            if power is not None:
+                self.spectra.setdefault(band, []).append(power)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """What a candidate costs, medians over its runs."""
+
+    component: float
+    """Milliseconds a call for a thousand columns, from the recording."""
+    steps_per_second: float
+    sypd: float
+    memory: float
+    """[MB]"""
+    wall: float
+    """[s]"""
+
+
+@dataclass(kw_only=True, eq=False)
+class Findings:
+    """All that the report shows."""
+
+    plan: Plan
+    runs: Sequence[Run]
+    offline: dict[str, Answers] = field(default_factory=dict)
+    shadow: dict[str, Answers] = field(default_factory=dict)
+    own_states: dict[str, Answers] = field(default_factory=dict)
+    ensembles: dict[str, Ensemble] = field(default_factory=dict)
+    online: dict[str, Online] = field(default_factory=dict)
+    survival: dict[str, Survival] = field(default_factory=dict)
+    failures: dict[str, list[str]] = field(default_factory=dict)
+    missing: dict[str, list[str]] = field(default_factory=dict)
+    cards: dict[str, Mapping[tuple[str, float, str], Mapping[float, Cell]]] = field(
+        default_factory=dict
+    )
+    cost: dict[str, Cost] = field(default_factory=dict)
+    conservation: dict[str, dict[str, tuple[float, str]]] = field(default_factory=dict)
+    """Value and unit by quantity."""
+    verdicts: list[Verdict] = field(default_factory=list)
+    ranks: list[tuple[str, float, float]] = field(default_factory=list)
+    """Candidate, offline R2, online score (greater is better)."""
+    rho: tuple[float, float, float] = (math.nan, math.nan, math.nan)
+    starts: dict[int, str] = field(default_factory=dict)
+    """Hash of everything but the process, by member."""
+    unequal: list[str] = field(default_factory=list)
+    lat: F64 = field(default_factory=lambda: np.zeros(0))
+    lon: F64 = field(default_factory=lambda: np.zeros(0))
+    levels: F64 = field(default_factory=lambda: np.zeros(0))
+    days: F64 = field(default_factory=lambda: np.zeros(0))
+    notes: list[str] = field(default_factory=list)
+    code: str = ""
+
+    @property
+    def truth_name(self) -> str:
+        truth = self.plan.settings.truth
+        return truth.name if truth is not None else str(self.plan.reference["scheme"])
+
+
+def examine(plan: Plan, runs: Sequence[Run]) -> Findings:
+    """Reads everything that the runs left.
+
+    Raises:
+        DataError: for a truth or a recording that does not fit.
+    """
+    found = Findings(plan=plan, runs=runs, notes=list(plan.notes), code=code_version())
+    kind = plan.settings.kind
+    if kind in ("offline", "full"):
+        _offline(found)
+    if kind != "offline":
+        _shadows(found)
+    if kind in ("online", "full"):
+        _climates(found)
+        _lives(found)
+        _costs(found)
+        _conserved(found)
+        _same_starts(found)
+    _verdicts(found)
+    return found
+
+
+def _named(found: Findings, name: str, *, recorded: bool = False) -> list[Run]:
+    return [r for r in found.runs if r.job.candidate == name and (r.job.member == 0) == recorded]
+
+
+def _offline(found: Findings) -> None:
+    plan = found.plan
+    path, skip = plan.settings.recording, plan.settings.skip_days or 0.0
+    if path is None:
+        run = _named(found, REFERENCE, recorded=True)[0]
+        if not run.good:
+            found.notes.append(f"no recording: {run.why}")
+            return
+        path = run.folder / f"record_{plan.process}.nc"
+        skip = 0.5 * run.job.days
+    schemes = {c.name: c.scheme for c in plan.judged if not c.off}
+    found.offline = on_recording(path, schemes, base=plan.settings.case.parent, skip_days=skip)
+
+
+def _shadows(found: Findings) -> None:
+    plan = found.plan
+    first = next((r for r in _named(found, REFERENCE) if r.job.member == 1), None)
+    for c in plan.judged:
+        if c.repeats or c.off:
+            continue
+        if first is not None:
+            found.shadow[c.name] = (
+                in_run(first.folder, plan.process, c.name, where="shadow", applied_is_truth=True,
+                       skip_days=plan.skip_days)
+                if first.good else Answers(where="shadow", why=first.why)
+            )  # fmt: skip
+        own = next((r for r in _named(found, c.name) if r.job.member == 1), None)
+        if own is not None and plan.settings.truth is None:
+            found.own_states[c.name] = (
+                in_run(own.folder, plan.process, REFERENCE, where="own states",
+                       applied_is_truth=False, skip_days=plan.skip_days)
+                if own.good else Answers(where="own states", why=own.why)
+            )  # fmt: skip
+
+
+def _climates(found: Findings) -> None:
+    """Reads member by member; only what metrics need is kept."""
+    plan = found.plan
+    planet = Planet(**(plan.raw.get("planet") or {}))
+    extra = [tendency_field(plan.process, of).name for of in STATE]
+    names = [REFERENCE] if plan.settings.truth is None else []
+    names += [c.name for c in plan.candidates]
+    last: Sample | None = None
+    first: Sample | None = None
+    kept: dict[int, Sample] = {}
+    for name in names:
+        ensemble = found.ensembles.setdefault(name, Ensemble(name=name))
+        for run in _named(found, name):
+            _failed(found, run)
+            if not run.good:
+                continue
+            try:
+                whole = read_run(run.folder, name, extra)
+            except CouplerError as error:
+                found.missing.setdefault(name, []).append(str(error.problems[0]))
+                continue
+            if not whole.finite():
+                found.failures.setdefault(name, []).append(
+                    f"member {run.job.member}: {NOT_A_NUMBER}"
+                )
+                continue
+            if first is None:
+                first = whole
+                found.lat, found.lon = whole.lat, whole.lon
+                found.levels, found.days = whole.levels, whole.days
+            problems = differences_of({first.name: first, name: whole})
+            if problems:
+                raise DataError(*problems)
+            member = run.job.member
+            ensemble.add(member, whole, whole.since(plan.skip_days), planet)
+            if name == REFERENCE:
+                if last is not None:
+                    ensemble.partings[member] = parting(whole, last)
+                kept[member] = last = whole
+            elif member in kept and not _repeats(plan, name):
+                ensemble.partings[member] = parting(whole, kept[member])
+        if name == REFERENCE and len(kept) > 1:
+            members = sorted(kept)
+            ensemble.partings[members[0]] = parting(kept[members[0]], kept[members[-1]])
+    if plan.settings.truth is not None and first is not None:
+        _foreign(found, first, planet)
+    _scores(found)
+
+
+def _repeats(plan: Plan, name: str) -> bool:
+    return any(c.name == name and c.repeats for c in plan.candidates)
+
+
+def _foreign(found: Findings, like: Sample, planet: Planet) -> None:
+    """Cuts somebody's file into pieces as long as the climates of the runs: its members."""
+    plan = found.plan
+    assert plan.settings.truth is not None
+    truth = read_foreign(plan.settings.truth, like, regrid=plan.settings.regrid)
+    length = plan.days - plan.skip_days
+    ensemble = found.ensembles.setdefault(REFERENCE, Ensemble(name=REFERENCE))
+    span = float(truth.days[-1] - truth.days[0]) + 1.0
+    pieces = max(1, int(span // length))
+    for piece in range(pieces):
+        low, high = piece * length + truth.days[0], (piece + 1) * length + truth.days[0]
+        inside = np.flatnonzero((truth.days >= low - 1e-6) & (truth.days < high - 1e-6))
+        if not inside.size:
+            continue
+        part = Sample(**{
+            **vars(truth),
+            "days": truth.days[inside],
+            "deep": {n: x[inside] for n, x in truth.deep.items()},
+            "flat": {n: x[inside] for n, x in truth.flat.items()},
+        })  # fmt: skip
+        ensemble.add(piece + 1, part, part, planet)
+    found.notes.append(
+        f"the truth is {plan.settings.truth.name}, from {truth.start} on, in {pieces} pieces of "
+        f"{length:g} days; its seasons are not those of the runs unless you chose them so"
+    )
+
+
+def _scores(found: Findings) -> None:
+    reference = found.ensembles.get(REFERENCE)
+    if reference is None or not reference.vectors:
+        return
+    baseline = found.ensembles.get(BASELINE)
+    base = baseline.vectors if baseline is not None and baseline.vectors else None
+    for c in found.plan.candidates:
+        found.online[c.name] = score(
+            c.name, found.ensembles[c.name].vectors, reference.vectors, base
+        )
+        partings = found.ensembles[c.name].partings
+        if c.name != BASELINE and partings:
+            found.cards[c.name] = scorecard(partings, reference.partings)
+
+
+def _failed(found: Findings, run: Run) -> None:
+    if run.status == FAILED:
+        text = f"member {run.job.member} on day {run.failed_at or 0.0:.1f}: {run.why}"
+        found.failures.setdefault(run.job.candidate, []).append(text)
+    elif run.status == MISSING:
+        found.missing.setdefault(run.job.candidate, []).append(
+            f"member {run.job.member}: {run.why}"
+        )
+
+
+def _lives(found: Findings) -> None:
+    plan = found.plan
+    at = np.linspace(0.0, plan.days, 61)
+    for name in found.ensembles:
+        runs = [r for r in _named(found, name) if r.status != MISSING]
+        if not runs:
+            continue
+        not_numbers = {int(t.split()[1].rstrip(":")) for t in found.failures.get(name, ())
+                       if NOT_A_NUMBER in t}  # fmt: skip
+        when = [r.failed_at if r.status == FAILED else
+                plan.days if r.job.member in not_numbers else None for r in runs]  # fmt: skip
+        found.survival[name] = survival(when, plan.days, at)
+
+
+def _costs(found: Findings) -> None:
+    for name in [REFERENCE, *(c.name for c in found.plan.candidates)]:
+        runs = [r for r in _named(found, name) if r.good and r.record]
+        # Member 1 calls other schemes too.
+        alone = [r for r in runs if r.job.member > 1] or runs
+        if not alone:
+            continue
+        speed = [r.record["steps"] / r.record["wall_seconds"] for r in alone
+                 if r.record.get("wall_seconds")]  # fmt: skip
+        answers = found.offline.get(name)
+        found.cost[name] = Cost(
+            component=answers.milliseconds if answers is not None else math.nan,
+            steps_per_second=float(np.median(speed)) if speed else math.nan,
+            sypd=float(np.median([r.record.get("sypd", math.nan) for r in alone])),
+            memory=float(np.median([r.memory for r in alone])),
+            wall=float(np.median([r.wall for r in alone])),
+        )
+
+
+_CONTENTS = {"dry_air_mass": "dry air", "total_energy": "total energy"}
+_RATES = {
+    "water_residual": "water residual", "energy_residual": "energy residual",
+    "angular_momentum_residual": "angular momentum residual",
+}  # fmt: skip
+_FIXED = {"mass_fix": "mass restored", "water_filled": "water filled"}
+
+
+def _conserved(found: Findings) -> None:
+    for name in found.ensembles:
+        values: dict[str, list[float]] = {}
+        units: dict[str, str] = {}
+        for run in [r for r in _named(found, name) if r.good]:
+            for key, (start, end, unit) in budgets_of(run.folder / "budgets.nc").items():
+                if key in _CONTENTS and start:
+                    label, unit = f"{_CONTENTS[key]}, relative drift", "per year"
+                    value = (end / start - 1.0) * 365.0 / found.plan.days
+                elif key in _RATES or key in _FIXED:
+                    label = {**_RATES, **_FIXED}[key]
+                    value = float(run.record.get("budgets", {}).get(key, end))
+                elif key.startswith("momentum_") and key.endswith("residual_abs"):
+                    label, value = key.removesuffix("_abs").replace("_", " "), end
+                else:
+                    continue
+                values.setdefault(label, []).append(value)
+                units[label] = unit
+        found.conservation[name] = {
+            label: (float(np.mean(v)), units[label]) for label, v in values.items()
+        }
+
+
+def _same_starts(found: Findings) -> None:
+    """Hashes of all that candidates must share: the case without the process."""
+    for run in found.runs:
+        name, member = run.job.candidate, run.job.member
+        if member == 0 or not run.good or _repeats(found.plan, name):
+            continue
+        digest = _options(run.folder, found.plan.process)
+        known = found.starts.setdefault(member, digest)
+        if known != digest:
+            found.unequal.append(f"{name}, member {member}: {digest} instead of {known}")
+
+
+def _options(folder: Path, process: str) -> str:
+    case = yaml.safe_load((folder / "case.resolved.yaml").read_text())
+    case["physics"] = {k: v for k, v in case.get("physics", {}).items() if k != process}
+    text = json.dumps(case, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _verdicts(found: Findings) -> None:
+    reference = found.ensembles.get(REFERENCE)
+    for c in found.plan.judged:
+        runs = _named(found, c.name)
+        online = found.online.get(c.name)
+        parted = math.nan
+        if reference is not None and c.name in found.ensembles:
+            parted = _parted(found.ensembles[c.name], reference)
+        found.verdicts.append(
+            judge_candidate(
+                Facts(
+                    name=c.name,
+                    offline=found.offline.get(c.name),
+                    shadow=found.shadow.get(c.name),
+                    own_states=found.own_states.get(c.name),
+                    online=online,
+                    wanted=len(runs),
+                    failures=tuple(found.failures.get(c.name, ())),
+                    missing=tuple(found.missing.get(c.name, ())),
+                    handed_over=_handed_over(runs, found.plan.process),
+                    parting=parted,
+                )
+            )
+        )
+        offline = found.offline.get(c.name)
+        r2 = offline.mean("r2") if offline is not None else math.nan
+        result = math.nan
+        if online is not None and (online.scores or runs):
+            lost = len(found.failures.get(c.name, ()))
+            share = lost / max(1, len(runs))
+            far = online.mean("over_noise") if online.scores else math.nan
+            # Dead members count as far away as anything can be.
+            result = -100.0 * share - (far if math.isfinite(far) else 0.0)
+        found.ranks.append((c.name, r2, result))
+    found.ranks.sort(key=lambda r: -r[2] if math.isfinite(r[2]) else math.inf)
+    if found.online:
+        found.rho = rank_correlation([r[1] for r in found.ranks], [r[2] for r in found.ranks])
+
+
+def _parted(ensemble: Ensemble, reference: Ensemble) -> float:
+    both = sorted(set(ensemble.partings) & set(reference.partings))
+    ratios = []
+    for m in both:
+        own, other = ensemble.partings[m], reference.partings[m]
+        if "ua" in own.globe and own.days[-1] >= 5.0:
+            at = [float(np.interp(5.0, p.days, p.globe["ua"])) for p in (own, other)]
+            ratios.append(at[0] / at[1] if at[1] > 0.0 else math.nan)
+    return float(np.mean(ratios)) if ratios else math.nan
+
+
+def _handed_over(runs: Sequence[Run], process: str) -> float:
+    taken = columns = 0
+    for run in runs:
+        counts = (run.record.get("guard") or {}).get(process, {})
+        taken += int(counts.get("guarded", 0))
+        columns += int(counts.get("columns", 0))
+    return taken / columns if columns else math.nan

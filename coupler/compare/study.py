@@ -1,0 +1,281 @@
+"""`isthmus compare offline | shadow | online | full`: from a case and candidates to their runs.
+
+One job is a run of the case. The reference's member m and a candidate's member m have the same
+start (the case's seed + m - 1, which its noise follows from); a candidate that is the reference's
+own scheme has other starts: it is the A/A test. Member 1 of the reference calls all candidates
+beside its own scheme (the shadow), member 1 of a candidate calls the reference's scheme beside it
+(its own states): neither changes the run.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from rich.console import Console
+
+from coupler.compare.candidates import BASELINE, REFERENCE, Candidate, absolute, parse, process_of
+from coupler.compare.jobs import COMPLETE, FAILED, Job, Run, placed, run_all
+from coupler.config import read_yaml, with_changes
+from coupler.driver.assemble import check
+from coupler.interface.errors import ConfigError, Problem
+from coupler.interface.units import parse_quantity
+
+Kind = Literal["offline", "shadow", "online", "full"]
+_OTHER_STARTS, _RECORDED_START = 1000, 500
+"""Added to the seed for repeats of the reference, and for the run that is recorded."""
+_RECORD_DAYS = 20.0
+_NOISE = "0.1 K"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What a user asks for."""
+
+    kind: Kind
+    case: Path
+    candidates: Sequence[str]
+    process: str | None = None
+    members: int = 4
+    days: float | None = None
+    """Length of a run; default: the case's."""
+    skip_days: float | None = None
+    """Left out of climates at the start; default: half of each run."""
+    baseline: str = "none"
+    """``off``, a scheme, or ``none``: what similarity is measured from."""
+    recording: Path | None = None
+    truth: Path | None = None
+    """Somebody's file that takes the place of the reference."""
+    regrid: bool = False
+    parallel: int = 0
+    """Runs at a time; 0: as many as there are cores."""
+    work: Path | None = None
+    report: Path = Path("report.html")
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    plugins: Sequence[str] = ()
+    retry: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What has to run."""
+
+    settings: Settings
+    raw: Mapping[str, Any]
+    process: str
+    reference: Mapping[str, Any]
+    """The case's own scheme, with its parameters."""
+    candidates: tuple[Candidate, ...]
+    days: float
+    skip_days: float
+    jobs: tuple[Job, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def work(self) -> Path:
+        return _work(self.settings)
+
+    @property
+    def judged(self) -> tuple[Candidate, ...]:
+        """All but the baseline."""
+        return tuple(c for c in self.candidates if c.name != BASELINE)
+
+
+def _work(settings: Settings) -> Path:
+    return settings.work or settings.report.with_suffix(".work")
+
+
+def plan(settings: Settings) -> Plan:
+    """Finds the process and all jobs, and everything that is wrong, before anything runs.
+
+    Raises:
+        ConfigError: with all of it.
+    """
+    problems = _wrong_numbers(settings)
+    raw, found = with_changes(read_yaml(settings.case), set=dict(settings.changes))
+    problems += found
+    schemes = parse(settings.candidates)
+    if not schemes:
+        problems.append(
+            Problem(
+                what="nothing to compare",
+                name="--candidates",
+                expected="at least one NAME=SCHEME",
+                remedy="for example --candidates emulator=gw_column",
+            )
+        )
+    if problems:
+        raise ConfigError(*problems)
+    base = settings.case.parent
+    plugins = [str(Path(p).resolve()) for p in settings.plugins]
+    with_plugins = {**raw, "plugins": [*(raw.get("plugins") or []), *plugins]}
+    process = process_of(schemes, with_plugins, base, settings.process)
+    own = (raw.get("physics") or {})[process]
+    reference = {"scheme": own} if isinstance(own, str) else _choice_alone(own)
+    candidates = [
+        Candidate(
+            name=name,
+            scheme=absolute(scheme, base),
+            repeats=len(reference) == 1 and scheme == reference["scheme"] and not settings.truth,
+        )
+        for name, scheme in schemes.items()
+    ]
+    runs_online = settings.kind in ("online", "full")
+    if settings.truth is not None:
+        if all(c.scheme != reference["scheme"] for c in candidates):
+            candidates.append(Candidate(name=BASELINE, scheme=str(reference["scheme"])))
+    elif settings.baseline != "none" and runs_online:
+        scheme = "" if settings.baseline == "off" else absolute(settings.baseline, base)
+        candidates.append(Candidate(name=BASELINE, scheme=scheme))
+    given = settings.days if settings.days is not None else raw.get("days", 10.0)
+    days = float(parse_quantity(given, "day"))
+    skip = settings.skip_days if settings.skip_days is not None else 0.5 * days
+    if not 0.0 <= skip < days:
+        raise ConfigError.of(
+            "nothing left of a run",
+            "--skip-days",
+            expected=f"less than the {days:g} days of a run",
+            found=f"{skip:g}",
+        )
+    notes: list[str] = []
+    changes = dict(settings.changes)
+    atmosphere = raw.get("atmosphere")
+    words = atmosphere if isinstance(atmosphere, Mapping) else {"scheme": atmosphere}
+    quiet = words.get("scheme") == "spectral" and not words.get("noise")
+    if quiet and settings.members > 1 and runs_online:
+        changes["atmosphere.noise"] = _NOISE
+        notes.append(f"the case has no noise; starts are perturbed by {_NOISE}")
+    jobs = _jobs(settings, raw, process, reference, candidates, days, changes, plugins)
+    _check(jobs, with_plugins, base, dict(settings.changes))
+    return Plan(
+        settings=settings,
+        raw=raw,
+        process=process,
+        reference=reference,
+        candidates=tuple(candidates),
+        days=days,
+        skip_days=skip,
+        jobs=tuple(placed(job, raw, _work(settings)) for job in jobs),
+        notes=tuple(notes),
+    )
+
+
+def _choice_alone(own: Mapping[str, Any]) -> dict[str, Any]:
+    """A scheme with its parameters, without how the process uses it."""
+    how = ("mode", "interval", "weight", "top", "lag", "reference", "beside")
+    return {k: v for k, v in own.items() if k not in how}
+
+
+def _wrong_numbers(settings: Settings) -> list[Problem]:
+    problems = []
+    counts = (("--members", settings.members, 1), ("--jobs", settings.parallel, 0))
+    for name, value, least in counts:
+        if value < least:
+            problems.append(
+                Problem(what="bad value", name=name, expected=f"at least {least}", found=str(value))
+            )
+    if settings.kind not in get_args(Kind):
+        problems.append(Problem(what="no such comparison", name=settings.kind))
+    if settings.days is not None and not settings.days > 0.0:
+        problems.append(Problem(what="bad value", name="--days", expected="above 0",
+                                found=f"{settings.days:g}"))  # fmt: skip
+    for option, path in (("--recording", settings.recording), ("--truth", settings.truth)):
+        if path is not None and not path.exists():
+            problems.append(Problem(what="no such file", name=f"{option} {path}"))
+    return problems
+
+
+def _jobs(
+    settings: Settings,
+    raw: Mapping[str, Any],
+    process: str,
+    reference: Mapping[str, Any],
+    candidates: Sequence[Candidate],
+    days: float,
+    changes: Mapping[str, Any],
+    plugins: Sequence[str],
+) -> list[Job]:
+    seed = int(changes.get("seed", raw.get("seed", 0)))
+
+    def job(name: str, member: int, start: int, length: float, more: Mapping[str, Any],
+            swap: Mapping[str, str], record: tuple[str, ...] = ()) -> Job:  # fmt: skip
+        return Job(
+            candidate=name,
+            member=member,
+            case=settings.case,
+            days=length,
+            changes={**changes, **more, "seed": start, "days": length},
+            swap=swap,
+            plugins=tuple(plugins),
+            record=record,
+        )
+
+    shadows = {c.name: c.scheme for c in candidates if not c.repeats and not c.off}
+    found = []
+    if settings.kind in ("offline", "full") and settings.recording is None:
+        length = min(days, _RECORD_DAYS)
+        found.append(job(REFERENCE, 0, seed + _RECORDED_START, length, {}, {}, (process,)))
+    if settings.kind == "offline":
+        return found
+    beside = f"{process}.beside"
+    members = range(1, (1 if settings.kind == "shadow" else settings.members) + 1)
+    for member in members:  # all ensembles grow together: an interrupted study has pairs
+        start = seed + member - 1
+        if settings.truth is None:
+            more: dict[str, Any] = {beside: shadows} if member == 1 and shadows else {}
+            found.append(job(REFERENCE, member, start, days, more, {}))
+        if settings.kind == "shadow":
+            continue
+        for c in candidates:
+            if c.off:
+                found.append(job(c.name, member, start, days, {f"{process}.mode": "off"}, {}))
+            elif c.repeats:
+                found.append(job(c.name, member, start + _OTHER_STARTS, days, {}, {}))
+            else:
+                shadow = member == 1 and settings.truth is None
+                more = {beside: {REFERENCE: dict(reference)}} if shadow else {}
+                found.append(job(c.name, member, start, days, more, {process: c.scheme}))
+    return found
+
+
+def _check(
+    jobs: Sequence[Job], raw: Mapping[str, Any], base: Path, changes: Mapping[str, Any]
+) -> None:
+    """Every kind of run is checked as `isthmus check` does it.
+
+    Raises:
+        ConfigError: with all that is wrong with any of them.
+    """
+    problems: dict[str, Problem] = {}
+    seen: set[str] = set()
+    for job in jobs:
+        kind = f"{job.candidate} {job.member <= 1}"
+        if kind in seen:
+            continue
+        seen.add(kind)
+        changed, found = with_changes(raw, set={**changes, **job.changes}, swap=dict(job.swap))
+        for p in [*found, *check(changed, base)]:
+            problems.setdefault(str(p), p)
+    if problems:
+        raise ConfigError(*problems.values())
+
+
+def make(found: Plan, console: Console) -> list[Run]:
+    """Makes the runs that are not there, telling of each."""
+    settings = found.settings
+    parallel = settings.parallel or os.cpu_count() or 1
+    console.print(f"{len(found.jobs)} runs of {found.days:g} days, {parallel} at a time, in "
+                  f"{found.work}", highlight=False, soft_wrap=True)  # fmt: skip
+
+    def told(run: Run, done: int, of: int) -> None:
+        job = run.job
+        what = f"{job.candidate}, member {job.member}" if job.member else "the recorded run"
+        state = f"{run.wall:.0f} s" if run.status == COMPLETE else f"{run.status}: {run.why}"
+        style = "" if run.status == COMPLETE else "bold red" if run.status == FAILED else "bold"
+        console.print(f"  {done} of {of}: {what}: {state}", style=style, highlight=False,
+                      markup=False, soft_wrap=True)  # fmt: skip
+
+    return run_all(found.jobs, parallel=parallel, retry=settings.retry, told=told)

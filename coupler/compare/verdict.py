@@ -1,0 +1,263 @@
+"""Who is good, who is bad, and the evidence for it.
+
+Evidence is gathered by functions of `SOURCES`, each of which looks at one kind of finding; a new
+kind of evidence is one more function in that list. What was known before a run is kept apart from
+what the run showed: whether the first foretold the second is the point of a comparison.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from coupler.compare.answers import Answers
+from coupler.compare.numerals import number
+from coupler.compare.online import Online
+from coupler.compare.statistics.survival import wilson
+
+Grade = Literal["good", "doubtful", "bad", "open"]
+When = Literal["before", "after"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """One finding about one candidate."""
+
+    when: When
+    what: str
+    found: str
+    expected: str
+    grade: Grade
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """All that is known of one candidate."""
+
+    name: str
+    offline: Answers | None = None
+    shadow: Answers | None = None
+    own_states: Answers | None = None
+    online: Online | None = None
+    wanted: int = 0
+    """Members that were to run."""
+    failures: tuple[str, ...] = ()
+    """Of members that blew up or gave what is no number: when, why."""
+    missing: tuple[str, ...] = ()
+    """Of members that are not there: why."""
+    handed_over: float = float("nan")
+    """Share of columns that the guard of an emulator took from it, in the coupled runs."""
+    parting: float = float("nan")
+    """Distance from the reference's run of the same start on day 5, over that of its repeats."""
+    more: tuple[Evidence, ...] = field(default=())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What to think of a candidate."""
+
+    name: str
+    before: Grade
+    after: Grade
+    word: str
+    """For the head of the page."""
+    why: str
+    evidence: tuple[Evidence, ...]
+
+
+def offline_evidence(facts: Facts) -> list[Evidence]:
+    """Skill on given inputs."""
+    found = []
+    for answers in (facts.offline, facts.shadow):
+        if answers is None or not answers.outputs:
+            if answers is not None and answers.why:
+                found.append(
+                    Evidence(
+                        when="before",
+                        what=f"{answers.where}: no score",
+                        found=answers.why,
+                        expected="an answer",
+                        grade="open",
+                    )
+                )
+            continue
+        r2, r, a = (answers.mean(n) for n in ("r2", "r", "amplitude"))
+        found += [
+            Evidence(
+                when="before",
+                what=f"{answers.where} R2",
+                found=number(r2),
+                expected="above 0.7; below 0 it is worse than no scheme at all",
+                grade="good" if r2 >= 0.7 else "doubtful" if r2 >= 0.0 else "bad",
+            ),
+            Evidence(
+                when="before",
+                what=f"{answers.where} correlation",
+                found=number(r),
+                expected="above 0.8",
+                grade="good" if r >= 0.8 else "doubtful" if r >= 0.5 else "bad",
+            ),
+            Evidence(
+                when="before",
+                what=f"{answers.where} amplitude",
+                found=f"{number(a)} times the reference's",
+                expected="0.8 to 1.25",
+                grade="good" if 0.8 <= a <= 1.25 else "doubtful" if 0.5 <= a <= 2.0 else "bad",
+            ),
+        ]
+    return found
+
+
+def domain_evidence(facts: Facts) -> list[Evidence]:
+    """Columns that an emulator was not trained for."""
+    found = []
+    known = facts.offline.outside if facts.offline is not None else float("nan")
+    for when, share, what in (
+        ("before", known, "columns outside the training domain, offline"),
+        ("after", facts.handed_over, "columns taken from it by its guard in the runs"),
+    ):
+        if math.isfinite(share):
+            found.append(
+                Evidence(
+                    when="before" if when == "before" else "after",
+                    what=what,
+                    found=f"{100.0 * share:.3g} %",
+                    expected="below 1 %",
+                    grade="good" if share < 0.01 else "doubtful" if share < 0.2 else "bad",
+                )
+            )
+    return found
+
+
+def shift_evidence(facts: Facts) -> list[Evidence]:
+    """What the candidate's own climate does to its skill."""
+    shadow, own = facts.shadow, facts.own_states
+    if shadow is None or own is None or not shadow.outputs or not own.outputs:
+        return []
+    change = own.mean("r2") - shadow.mean("r2")
+    return [
+        Evidence(
+            when="after",
+            what="R2 on its own states less R2 on the reference's",
+            found=number(change),
+            expected="above -0.1: it does not lead itself away from what it knows",
+            grade="good" if change > -0.1 else "doubtful" if change > -0.5 else "bad",
+        )
+    ]
+
+
+def survival_evidence(facts: Facts) -> list[Evidence]:
+    """Members that reached the end."""
+    if not facts.wanted:
+        return []
+    ended = facts.wanted - len(facts.missing)
+    alive = ended - len(facts.failures)
+    low, high = wilson(alive, ended)
+    text = f"{alive} of {ended}"
+    if facts.missing:
+        text += f", {len(facts.missing)} missing ({facts.missing[0]})"
+    if facts.failures:
+        text += f"; {facts.failures[0]}"
+    return [
+        Evidence(
+            when="after",
+            what="members that reached the end",
+            found=text,
+            expected=f"all (95 % interval of the share: {low:.2f} to {high:.2f})",
+            grade="bad" if facts.failures else "open" if facts.missing else "good",
+        )
+    ]
+
+
+def climate_evidence(facts: Facts) -> list[Evidence]:
+    """Metrics that differ, and by how much more than weather."""
+    online = facts.online
+    if online is None or not online.scores:
+        return []
+    if not online.possible:
+        return [
+            Evidence(
+                when="after",
+                what="metrics that differ",
+                found=f"no claim possible with {online.members} and {online.reference_members} "
+                "members",
+                expected=f"at least {online.needed} members for {len(online.scores)} metrics",
+                grade="open",
+            )
+        ]
+    n, share = online.different, online.different / len(online.scores)
+    worst = max(online.scores, key=lambda s: s.over_noise if math.isfinite(s.over_noise) else 0.0)
+    least = min((s.similarity for s in online.scores if math.isfinite(s.similarity)), default=0.0)
+    bad = share > 0.5 or (n > 0 and least < -0.5)
+    return [
+        Evidence(
+            when="after",
+            what="metrics that differ (5 % for all together)",
+            found=f"{n} of {len(online.scores)}; farthest: {worst.metric}, "
+            f"{number(worst.over_noise)} times the noise",
+            expected="none",
+            grade="good" if n == 0 else "bad" if bad else "doubtful",
+        )
+    ]
+
+
+def parting_evidence(facts: Facts) -> list[Evidence]:
+    """Error growth from the same start."""
+    if not math.isfinite(facts.parting):
+        return []
+    x = facts.parting
+    return [
+        Evidence(
+            when="after",
+            what="distance from the reference's run on day 5, over that of perturbed repeats",
+            found=number(x),
+            expected="below 1.5",
+            grade="good" if x < 1.5 else "doubtful" if x < 4.0 else "bad",
+        )
+    ]
+
+
+SOURCES: list[Callable[[Facts], list[Evidence]]] = [
+    offline_evidence,
+    domain_evidence,
+    survival_evidence,
+    climate_evidence,
+    parting_evidence,
+    shift_evidence,
+]
+_ORDER: tuple[Grade, ...] = ("bad", "doubtful", "open", "good")
+_WORDS: Mapping[Grade, str] = {
+    "bad": "bad",
+    "doubtful": "differs",
+    "good": "not told apart from the reference",
+    "open": "too few members to tell",
+}
+
+
+def _worst(evidence: list[Evidence]) -> Grade:
+    return min((e.grade for e in evidence), key=_ORDER.index, default="open")
+
+
+def judge_candidate(facts: Facts) -> Verdict:
+    """The verdict on one candidate."""
+    evidence = [e for source in SOURCES for e in source(facts)] + list(facts.more)
+    before = _worst([e for e in evidence if e.when == "before"])
+    after = _worst([e for e in evidence if e.when == "after"])
+    ran = any(e.when == "after" for e in evidence)
+    if facts.failures:
+        word = "blows up"
+    elif ran:
+        word = _WORDS[after]
+    else:
+        word = {"bad": "bad offline", "doubtful": "doubtful offline", "good": "good offline",
+                "open": "not judged"}[before]  # fmt: skip
+    order = sorted(evidence, key=lambda e: _ORDER.index(e.grade))
+    reasons = [e for e in order if e.grade in ("bad", "doubtful")][:3]
+    if not reasons:
+        reasons = [e for e in order if e.grade == "open"][:1] or order[:2]
+    why = "; ".join(f"{e.what}: {e.found}" for e in reasons)
+    return Verdict(
+        name=facts.name, before=before, after=after, word=word, why=why, evidence=tuple(evidence)
+    )

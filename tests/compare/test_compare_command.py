@@ -1,0 +1,211 @@
+"""`isthmus compare` with real runs of a small atmosphere, and what it refuses."""
+
+import json
+import shutil
+from pathlib import Path
+
+import netCDF4
+import numpy as np
+import pytest
+import torch
+import yaml
+from spoil_bundle import spoil
+from tiny import COUPLED, changed, write_case
+
+from coupler.cli import main
+from coupler.compare import jobs
+from coupler.compare.answers import on_recording
+from coupler.compare.candidates import fingerprint, parse, process_of
+from coupler.compare.study import Settings, plan
+from coupler.driver.assemble import check
+from coupler.driver.discovery import bundle_path
+from coupler.interface.errors import ConfigError, DataError
+from emulators.bundle import load_bundle
+
+SCHEMES = '''
+"""A scheme that pushes so hard that no atmosphere stands it."""
+import numpy as np
+from coupler.interface.component import Tendency, tendencies_of
+from coupler.interface.registry import scheme
+
+
+@scheme("gravity_wave", "too_strong")
+class TooStrong(Tendency):
+    """Doubles its push at every call."""
+
+    tendencies = tendencies_of("ua")
+
+    def compute(self, x, tend, flux, diag, now):
+        tend.ua[...] = 0.05
+'''
+SMALL = {"output": {"interval": "3 h", "fields": "default"}, "days": 0.5}
+
+
+@pytest.fixture(scope="module")
+def case(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    base = tmp_path_factory.mktemp("compare")
+    (base / "schemes.py").write_text(SCHEMES)
+    return write_case(base / "case.yaml", changed(COUPLED, SMALL))
+
+
+@pytest.fixture(scope="module")
+def command(case: Path) -> list[str]:
+    words = ["compare", "full", str(case), "--candidates", "wms=wms"]
+    words += [f"bad={case.parent}/schemes.py:too_strong", "--members", "1"]
+    return [*words, "--report", str(case.parent / "report.html")]
+
+
+@pytest.fixture(scope="module")
+def data(command: list[str], case: Path) -> dict:
+    assert main(command) == 0
+    return json.loads((case.parent / "report.json").read_text())
+
+
+def test_a_whole_comparison_runs_everything_and_shows_the_failure(data: dict, case: Path) -> None:
+    states = {(r["candidate"], r["member"]): r["status"] for r in data["runs"]}
+    assert states == {("reference", 0): "complete", ("reference", 1): "complete",
+                      ("wms", 1): "complete", ("bad", 1): "failed"}  # fmt: skip
+    words = {v["name"]: v["word"] for v in data["verdicts"]}
+    assert words["bad"] == "blows up"
+    assert words["wms"] != "blows up"
+    assert data["failures"]["bad"][0].startswith("member 1 on day 0.")
+    assert data["shadow"]["wms"]["outputs"][0]["of"] == "ua"
+    assert data["own_states"]["wms"]["samples"] > 0
+    assert data["own_states"]["bad"]["why"]
+    assert data["offline"]["wms"]["samples"] > 0
+    assert data["offline"]["bad"]["outputs"][0]["amplitude"] is not None
+    page = (case.parent / "report.html").read_text()
+    assert "blows up" in page
+    assert "cannot show a difference" in page
+
+
+def test_nothing_runs_twice_and_what_is_lost_is_made_again(
+    data: dict, command: list[str], case: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lost = next(r for r in data["runs"] if r["candidate"] == "wms")
+    assert main(command) == 0
+    assert " of 4" not in capsys.readouterr().out  # no run was made
+    shutil.rmtree(lost["folder"])
+    assert main(command) == 0
+    told = capsys.readouterr().out
+    assert "1 of 1: wms, member 1" in told
+    again = json.loads((case.parent / "report.json").read_text())
+    assert [r["folder"] for r in again["runs"]] == [r["folder"] for r in data["runs"]]
+
+
+def test_all_shadows_ride_in_one_run_of_the_reference_and_do_not_change_it(
+    data: dict, case: Path, tmp_path: Path
+) -> None:
+    first = next(r for r in data["runs"] if r["candidate"] == "reference" and r["member"] == 1)
+    alone = tmp_path / "alone"
+    assert main(["run", str(case), "--quiet", "--out", str(alone)]) == 0
+    with netCDF4.Dataset(Path(first["folder"]) / "atmosphere.nc") as a, \
+            netCDF4.Dataset(alone / "atmosphere.nc") as b:  # fmt: skip
+        assert {"utendnogw_wms", "vtendnogw_wms", "utendnogw_bad"} <= set(a.variables)
+        for name in ("ua", "ta", "utendnogw"):
+            np.testing.assert_array_equal(a[name][:], b[name][:], err_msg=name)
+
+
+# -- what is refused -------------------------------------------------------------------------------
+
+
+def test_an_empty_recording_is_refused_in_one_sentence(data: dict, case: Path) -> None:
+    folder = next(Path(r["folder"]) for r in data["runs"] if r["member"] == 0)
+    path = folder / "record_gravity_wave.nc"
+    with pytest.raises(DataError, match=r"an empty recording: .*at least one call after 9 days"):
+        on_recording(path, {"wms": "wms"}, base=case.parent, skip_days=9.0)
+    with pytest.raises(DataError, match="not a recording that can be replayed"):
+        on_recording(folder / "atmosphere.nc", {"wms": "wms"}, base=case.parent)
+
+
+def test_names_of_candidates_are_words_and_stand_once() -> None:
+    assert parse(["a=ad99", "path/to/net", "file.py:mine"]) == {
+        "a": "ad99", "net": "path/to/net", "mine": "file.py:mine"}  # fmt: skip
+    with pytest.raises(ConfigError) as refused:
+        parse(["a=ad99", "a=wms", "reference=wms", "1x=wms", "b="])
+    assert len(refused.value.problems) == 4
+    assert "a name given twice: a=wms" in str(refused.value)
+
+
+def test_candidates_belong_to_one_process(case: Path) -> None:
+    raw = yaml.safe_load(case.read_text())
+    assert process_of({"a": "wms"}, raw, case.parent, None) == "gravity_wave"
+    with pytest.raises(ConfigError, match="candidates without one process in common: a, b"):
+        process_of({"a": "wms", "b": "grey"}, raw, case.parent, None)
+    with pytest.raises(ConfigError, match=r"does not have such a process: gravty.*gravity_wave"):
+        process_of({"a": "wms"}, raw, case.parent, "gravty")
+
+
+def test_everything_wrong_is_said_before_anything_runs(case: Path, tmp_path: Path) -> None:
+    asked = Settings(kind="full", case=case, candidates=["a=ad98"], process="gravity_wave",
+                     members=2, report=tmp_path / "r.html")  # fmt: skip
+    with pytest.raises(ConfigError, match="unknown scheme: gravity_wave=ad98"):
+        plan(asked)
+    with pytest.raises(ConfigError) as refused:
+        plan(Settings(kind="full", case=case, candidates=[], members=0, days=-1.0,
+                      truth=tmp_path / "none.nc", report=tmp_path / "r.html"))  # fmt: skip
+    told = str(refused.value)
+    for sentence in ("--members; expected at least 1; found 0", "--days", "none.nc",
+                     "nothing to compare"):  # fmt: skip
+        assert sentence in told
+    with pytest.raises(ConfigError, match="nothing left of a run: --skip-days"):
+        plan(Settings(kind="online", case=case, candidates=["a=wms"], days=1.0, skip_days=2.0))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_name_beside_must_be_its_own(case: Path) -> None:
+    raw = yaml.safe_load(case.read_text())
+    raw["physics"]["gravity_wave"]["beside"] = {"ad99": "wms"}
+    problems = check(raw, case.parent)
+    assert any("a name for two schemes: gravity_wave.beside.ad99" in str(p) for p in problems)
+    raw["physics"]["gravity_wave"]["beside"] = {"other": "wms", "third": "wms"}
+    assert check(raw, case.parent) == []
+
+
+def test_the_reference_gets_other_starts_where_it_is_its_own_candidate(case: Path) -> None:
+    found = plan(Settings(kind="online", case=case, candidates=["again=ad99", "wms=wms"],
+                          process="gravity_wave", members=3, baseline="off"))  # fmt: skip
+    seeds = {n: [j.changes["seed"] for j in found.jobs if j.candidate == n]
+             for n in ("reference", "again", "wms", "baseline")}  # fmt: skip
+    assert seeds["reference"] == seeds["wms"] == seeds["baseline"]
+    assert not set(seeds["again"]) & set(seeds["reference"])
+    assert len({j.folder for j in found.jobs}) == len(found.jobs)
+
+
+def test_the_content_decides_and_not_the_name(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text("a = 1")
+    raw = {"physics": {"gravity_wave": f"{file}:mine"}}
+    before = fingerprint(raw, tmp_path)
+    assert fingerprint(raw, tmp_path) == before
+    other = tmp_path / "again.py"
+    other.write_text("a = 2")
+    assert fingerprint({"physics": {"gravity_wave": f"{other}:mine"}}, tmp_path) != before
+    assert fingerprint({**raw, "seed": 1}, tmp_path) != before
+
+
+def test_a_run_that_was_killed_is_missing_and_not_kept(tmp_path: Path) -> None:
+    job = jobs.Job(candidate="x", member=1, case=tmp_path / "c.yaml", days=1.0, changes={},
+                   folder=tmp_path / "run")  # fmt: skip
+    assert jobs.found(job) is None
+    assert jobs._reason(["a", "isthmus: bad value: days; found 3"]) == "bad value: days; found 3"
+    told = ["isthmus run: 2 problems", "  - one thing", "  - another"]
+    assert jobs._reason(told) == "one thing"
+    assert jobs._reason(["Killed"]) == "Killed"
+    assert jobs._reason([]) == ""
+
+
+def test_a_spoilt_bundle_is_whole_and_as_bad_as_was_asked(tmp_path: Path) -> None:
+    source = bundle_path("gw_column", tmp_path)
+    assert source is not None
+    good = load_bundle(source)
+    inputs = {c.name: good.reference[f"input.{c.name}"] for c in good.spec.inputs}
+    out = {c.name: good.reference[f"output.{c.name}"] for c in good.spec.outputs}
+    strong = load_bundle(spoil(source, tmp_path / "strong", drag=5.0))
+    turned = load_bundle(spoil(source, tmp_path / "turned", flip=True))
+    for name, values in out.items():
+        # float32 sums, in the order of another batch at the worst
+        torch.testing.assert_close(strong.network(inputs)[name], 5.0 * values, rtol=1e-4, atol=1e-6)
+        flipped = torch.flip(values, dims=(0,))
+        torch.testing.assert_close(turned.network(inputs)[name], flipped, rtol=1e-4, atol=1e-6)
+    assert strong.spec.name == "strong"

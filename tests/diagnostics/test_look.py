@@ -1,0 +1,74 @@
+"""A quick look at one variable: the right numbers on the right side."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from coupler.cli import main
+from coupler.diagnostics.look import in_terminal, picture, view
+from coupler.interface.errors import ConfigError, DataError
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    lat, lon, p = np.linspace(-75.0, 75.0, 11), np.arange(0.0, 360.0, 24.0), [10.0, 300.0, 900.0]
+    t = np.arange(4.0)
+    deep = lat[None, None, :, None] + 0.0 * t[:, None, None, None] + np.zeros((4, 3, 11, 15))
+    deep = deep + np.array([100.0, 0.0, -100.0])[None, :, None, None]
+    flat = lon[None, None, :] + 10.0 * t[:, None, None] + np.zeros((4, 11, 15))
+    data = xr.Dataset(
+        {"ua": (("time", "lev", "lat", "lon"), deep, {"units": "m s-1", "long_name": "Wind"}),
+         "pr": (("time", "lat", "lon"), flat), "mass": (("time",), 3.0 + t),
+         "number": ((), 1.0)},
+        coords={"time": ("time", t, {"units": "days since 2000-01-01"}),
+                "lev": ("lev", p, {"units": "hPa"}),
+                "lat": ("lat", lat, {"units": "degrees_north"}),
+                "lon": ("lon", lon, {"units": "degrees_east"})},
+    )  # fmt: skip
+    data.to_netcdf(tmp_path / "atmosphere.nc")
+    return tmp_path / "atmosphere.nc"
+
+
+def test_a_section_has_the_top_up_and_a_map_the_north(file: Path) -> None:
+    section = view(file, "ua")
+    assert section.y.tolist() == [10.0, 300.0, 900.0]
+    assert section.values[0, -1] == pytest.approx(175.0)
+    level = view(file.parent, "ua", level=3.1e4)
+    assert "300 hPa" in level.title
+    assert (level.y[0], level.values[0, 0]) == (75.0, pytest.approx(75.0))
+    rain = view(file, "pr", skip_days=2.0)
+    assert rain.values[3, 2] == pytest.approx(48.0 + 25.0)  # the mean of days 2 and 3
+    assert view(file, "mass", skip_days=1.0).values.tolist() == [4.0, 5.0, 6.0]
+
+
+def test_the_terminal_shows_the_extremes_where_they_are(file: Path) -> None:
+    lines = in_terminal(view(file, "ua")).splitlines()
+    assert lines[0] == "ua: Wind [m s-1]"
+    assert lines[1] == "from -175 to 175"
+    assert lines[2].rstrip().endswith("@")  # strongest at the top in the north
+    assert lines[4][8] == " "  # weakest at the bottom in the south
+    assert max(map(len, lines)) <= 80
+    assert "▁" in in_terminal(view(file, "mass"))
+
+
+def test_a_picture_and_the_command(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = file.parent / "pictures" / "ua.png"
+    assert main(["plot", str(file), "ua", "--level", "300", "--out", str(out)]) == 0
+    assert out.read_bytes().startswith(b"\x89PNG")
+    picture(view(file, "mass"), file.parent / "mass.png")
+    assert main(["plot", str(file.parent), "pr"]) == 0
+    assert "latitude longitude 0 to 336" in capsys.readouterr().out
+
+
+def test_what_cannot_be_shown_is_refused(file: Path) -> None:
+    with pytest.raises(ConfigError, match=r"no such variable: uas; .*did you mean 'ua'"):
+        view(file, "uas")
+    with pytest.raises(ConfigError, match="nothing to draw along: number"):
+        view(file, "number")
+    with pytest.raises(DataError, match="no such file"):
+        view(file.parent / "none.nc", "ua")
+    (file.parent / "cut.nc").write_bytes(b"CDF")
+    with pytest.raises(DataError, match="not a readable netCDF file"):
+        view(file.parent / "cut.nc", "ua")

@@ -1,0 +1,356 @@
+"""Does pretraining help a flux head? Pretrains, fine-tunes, and writes docs/results/ablation.md.
+
+    python tools/ablation_results.py [--preset small|large] [--work DIR] [--seeds 3] [--steps N]
+
+A small Prithvi WxC is pretrained on the states of a run (masked reconstruction and forecast, around
+a climatology). Then flux heads of version 2 are fitted to the fluxes that the run's gravity-wave
+scheme gave, at 1, 10 and 100 % of its calls, with a backbone that is pretrained, random, zero or
+the identity, and scored on another run. Recordings, backbones and heads are kept under their
+hash in the folder of work, so that an interrupted call is gone on with. `large` is the same for a
+GPU.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+from safetensors.torch import save_file
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from ablation_page import BACKBONES, SHARES, page
+
+from coupler.driver.training import record
+from coupler.parallel import threads
+from emulators.bundle import sha256
+from emulators.networks import build
+from emulators.networks.flux_head_v2 import BackboneSize
+from emulators.networks.maps import MapGrid
+from emulators.schema import Provenance
+from emulators.training.data import Columns, fingerprint, read_recording, refuse_leaks, thinned
+from emulators.training.describe import describe
+from emulators.training.fit import fit
+from emulators.training.pretrain import (
+    Normal,
+    Pretraining,
+    States,
+    persistence,
+    pretrain,
+    states_of,
+    validated,
+)
+from emulators.training.recipe import Optimizer, Recipe, Recording
+from emulators.training.skill import predict, skill
+from emulators.training.train import obtain
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = ROOT / "docs" / "results" / "ablation.md"
+CODE = {
+    "networks": ("attention_unet", "flux_head_v2", "maps", "prithvi", "sphere", "transformer"),
+    "training": ("data", "describe", "fit", "pretrain", "skill"),
+}
+"""Modules of `emulators` whose change makes results stale."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preset:
+    """All that decides how long it takes."""
+
+    case: str
+    changes: dict[str, Any]
+    nlat: int
+    nlon: int
+    days: float
+    skip: float
+    test_days: float
+    test_skip: float
+    size: dict[str, Any]
+    every: int
+    pretraining: dict[str, Any]
+    widths: tuple[int, ...]
+    steps: int
+    batch: int
+    learning_rate: float
+    test_maps: int
+
+
+PRESETS = {
+    "small": Preset(
+        case="cases/aquaplanet_t21.yaml", changes={"atmosphere.noise": "1 K"}, nlat=32, nlon=64,
+        days=40, skip=10, test_days=25, test_skip=15,
+        size={"embed_dim": 64, "n_heads": 4, "n_blocks_encoder": 2, "n_blocks_decoder": 1,
+              "patch": 4, "mask_unit": (8, 16), "drop_path": 0.0},
+        every=2, pretraining={"steps": 1000, "batch": 4, "learning_rate": 2e-3},
+        widths=(16, 32), steps=600, batch=2, learning_rate=3e-3, test_maps=20,
+    ),
+    "tiny": Preset(  # for its test: nothing is learned
+        case="cases/aquaplanet_t21.yaml", changes={"atmosphere.noise": "1 K"}, nlat=32, nlon=64,
+        days=3.5, skip=0.5, test_days=2, test_skip=1,
+        size={"embed_dim": 8, "n_heads": 2, "n_blocks_encoder": 1, "n_blocks_decoder": 0,
+              "patch": 8, "mask_unit": (16, 16), "drop_path": 0.0},
+        every=10, pretraining={"steps": 4, "batch": 1, "block": 2, "input_hours": (3.0,),
+                               "lead_hours": (0.0, 3.0)},
+        widths=(4, 6), steps=2, batch=2, learning_rate=1e-3, test_maps=2,
+    ),
+    "large": Preset(
+        case="cases/aquaplanet_t21.yaml",
+        changes={"atmosphere.noise": "1 K", "atmosphere.truncation": "T42",
+                 "atmosphere.dt": "10 min"},
+        nlat=64, nlon=128, days=400, skip=30, test_days=90, test_skip=30,
+        size={"embed_dim": 512, "n_heads": 8, "n_blocks_encoder": 6, "n_blocks_decoder": 2,
+              "patch": 2, "mask_unit": (8, 16), "drop_path": 0.05},
+        every=1, pretraining={"steps": 40000, "batch": 16, "learning_rate": 5e-4},
+        widths=(96, 192, 384), steps=20000, batch=8, learning_rate=5e-4, test_maps=200,
+    ),
+}  # fmt: skip
+
+
+def digest(what: Any) -> str:
+    """The first digits of a hash of everything that decides a result."""
+    return hashlib.sha256(json.dumps(what, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def code() -> str:
+    """Hash of the code that results depend on."""
+    return digest(
+        [
+            sha256(ROOT / "emulators" / package / f"{module}.py")
+            for package, modules in CODE.items()
+            for module in modules
+        ]
+    )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Data:
+    """Recordings of two runs, and what they are called."""
+
+    fit: Columns
+    test: Columns
+    hashes: tuple[str, str]
+
+
+def recordings(preset: Preset, work: Path, console: Console) -> Data:
+    """Runs the case twice, unless that is done."""
+    names = ["ua", "va", "ta", "lat", "xgwdparam", "ygwdparam"]
+    found = []
+    for days, skip, seed, role in (
+        (preset.days, preset.skip, 42, "train"),
+        (preset.test_days, preset.test_skip, 43, "test"),
+    ):
+        wanted = Recording.model_validate(
+            {"case": preset.case, "days": days, "seed": seed, "set": preset.changes,
+             "columns": "all"}
+        )  # fmt: skip
+        path = obtain(wanted, ROOT, work, partial(record, "gravity_wave"), console)
+        found.append(read_recording(path, names, role=role, skip_days=skip))
+    fitted, test = found
+    refuse_leaks([fitted], test)
+    return Data(fit=fitted, test=test, hashes=(fitted.source.sha256, test.source.sha256))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Backbone:
+    """A pretrained backbone and what it can do; 1 is the climatology."""
+
+    path: Path
+    train: list[float]
+    validation: list[float]
+    hidden: float
+    """Loss with half of the tokens hidden, on states that were not fitted."""
+    whole: float
+    """With nothing hidden."""
+    persistence: float
+    seconds: float
+
+
+def backbone(
+    preset: Preset, data: Data, seed: int, work: Path, what: str, console: Console
+) -> Backbone:
+    """Pretrains on the states of the run, unless that is done."""
+    config = Pretraining.model_validate(
+        {"size": preset.size, "every": preset.every, **preset.pretraining}
+    )
+    key = digest([what, config.model_dump(mode="json"), seed])
+    folder = work / "pretrained" / key
+    done = folder / "result.json"
+    if not done.is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        grid = MapGrid(nlat=preset.nlat, nlon=preset.nlon)
+        states = states_of(data.fit, config, grid)
+        kept = round(0.85 * states.values.shape[0])
+        fitted, later = states.part(slice(0, kept)), states.part(slice(kept, None))
+        began = time.process_time()
+        model, history = pretrain(
+            [fitted], [later], config, seed=seed, checkpoint=folder / "checkpoint.safetensors",
+            identity=key, console=console,
+        )  # fmt: skip
+        save_file(model.state_dict(), folder / "backbone.safetensors")
+        said = scores(model, fitted, later, config) | {
+            "train": history.train,
+            "validation": history.validation,
+            "seconds": time.process_time() - began,
+        }
+        done.write_text(json.dumps(said), encoding="utf-8")
+        (folder / "checkpoint.safetensors").unlink()
+    return Backbone(path=folder / "backbone.safetensors", **json.loads(done.read_text("utf-8")))
+
+
+def scores(model: Any, fitted: States, later: States, config: Pretraining) -> dict[str, float]:
+    """What a backbone can do with states that it was not fitted to."""
+    normal = Normal.of(fitted)
+    return {
+        "hidden": validated(model, [later], config, normal),
+        "whole": validated(model, [later], config, normal, ratio=0.0),
+        "persistence": persistence([later], config, normal),
+    }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """Of one head on the run that it was not fitted to."""
+
+    backbone: str
+    share: float
+    seed: int
+    maps: int
+    flux: float
+    drag: float
+    trained: int
+    frozen: int
+    seconds: float
+
+
+def head(
+    preset: Preset, data: Data, kind: str, share: float, seed: int, pretrained: Backbone,
+    work: Path, what: str,
+) -> Score:  # fmt: skip
+    """Fits a head, unless that is done."""
+    size = BackboneSize.model_validate(preset.size)
+    config = {"grid": {"nlat": preset.nlat, "nlon": preset.nlon}, "widths": list(preset.widths),
+              "backbone": kind, "size": size.model_dump(mode="json")}  # fmt: skip
+    made_of = [what, config, preset.steps, preset.batch, preset.learning_rate, share, seed]
+    if kind == "pretrained":
+        made_of.append(sha256(pretrained.path))
+    folder = work / "heads" / digest(made_of)
+    done = folder / "result.json"
+    if not done.is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        began = time.process_time()
+        found = fitted_head(preset, data, config, kind, share, seed, pretrained, folder)
+        found |= {"seconds": time.process_time() - began}
+        done.write_text(json.dumps(found), encoding="utf-8")
+    return Score(backbone=kind, share=share, seed=seed, **json.loads(done.read_text("utf-8")))
+
+
+def fitted_head(
+    preset: Preset, data: Data, config: dict[str, Any], kind: str, share: float, seed: int,
+    pretrained: Backbone, folder: Path,
+) -> dict[str, float]:  # fmt: skip
+    """Fits a head on a share of the calls of one run and scores it on another."""
+    recipe = Recipe.model_validate(
+        {"name": "head", "process": "gravity_wave", "bundle": "head", "seed": seed,
+         "inputs": ["ua", "va", "ta", "lat"], "train": [{"file": data.fit.source.file}],
+         "test": {"file": data.test.source.file},
+         "architecture": {"name": "flux_head", "config": config}}
+    )  # fmt: skip
+    together = preset.nlat * preset.nlon
+    maps = data.fit.times
+    kept = max(2, round(share * maps))
+    # Evenly spread over the run; another seed has others. A ninth of them says when to stop.
+    chosen = (np.arange(kept) * maps // kept + seed * 7) % maps
+    held = set(chosen[4::9] if kept > 4 else chosen[-1:])
+    some = [c for c in sorted(chosen) if c not in held]
+    columns = {n: data.fit.take(index_of(m, together)) for n, m in
+               (("fit", some), ("validate", sorted(held)))}  # fmt: skip
+    provenance = Provenance(
+        fingerprint=fingerprint([data.fit.source]), sources=[data.fit.source], seed=seed
+    )
+    spec = describe(recipe, columns["fit"], data.fit.levels, provenance)
+    torch.manual_seed(seed)
+    network = build(spec)
+    if kind == "pretrained":
+        network.load_backbone(pretrained.path)
+    batches = -(-len(some) // preset.batch)
+    optimizer = Optimizer(
+        learning_rate=preset.learning_rate, batch=preset.batch * together,
+        epochs=max(1, round(preset.steps / batches)), patience=10**6,
+    )  # fmt: skip
+    fit(network, spec, columns["fit"], columns["validate"], optimizer=optimizer, seed=seed)
+    save_file(network.state_dict(), folder / "weights.safetensors")
+    test = thinned(data.test.fields, preset.test_maps * together, together)
+    estimate = predict(network, {n: test[n] for n in recipe.inputs})
+    found = skill({n: test[n] for n in recipe.outputs}, estimate, data.test.levels)
+    return {
+        "maps": kept, "flux": found.flux_overall, "drag": found.drag_overall,
+        **network.core.account(),  # type: ignore[union-attr,operator]
+    }  # fmt: skip
+
+
+def index_of(maps: Sequence[int], together: int) -> torch.Tensor:
+    """Columns of some maps."""
+    first = torch.as_tensor(np.asarray(maps, np.int64))[:, None] * together
+    return (first + torch.arange(together)).reshape(-1)
+
+
+def all_scores(
+    preset: Preset, work: Path, seeds: int, console: Console
+) -> Iterator[tuple[list[Backbone], list[Score], Data]]:
+    """Results as they come; the last ones are all of them."""
+    data = recordings(preset, work, console)
+    what = digest([code(), data.hashes])
+    backbones: list[Backbone] = []
+    found: list[Score] = []
+    number, began = 0, time.perf_counter()
+    total = seeds * len(SHARES) * len(BACKBONES)
+    for seed in range(1, seeds + 1):
+        backbones.append(backbone(preset, data, seed, work, what, console))
+        for share in SHARES:
+            for kind in BACKBONES:
+                found.append(head(preset, data, kind, share, seed, backbones[-1], work, what))
+                number += 1
+                s = found[-1]
+                console.print(
+                    f"{number:3d}/{total}  seed {seed}  {100 * share:g} % ({s.maps} maps)  "
+                    f"{kind:10}  R2 flux {s.flux:.3f}  drag {s.drag:.3f}  "
+                    f"{time.perf_counter() - began:.0f} s"
+                )
+        yield backbones, found, data
+
+
+def main(argv: list[str] | None = None) -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--preset", choices=sorted(PRESETS), default="small")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--steps", type=int, help="of every fit, instead of the preset's")
+    parser.add_argument("--work", type=Path, default=ROOT / "runs" / "emulators")
+    parser.add_argument("--out", type=Path, default=PAGE)
+    args = parser.parse_args(argv)
+    threads.prepare()
+    preset = PRESETS[args.preset]
+    command = "python tools/ablation_results.py"
+    command += f" --preset {args.preset}" if args.preset != "small" else ""
+    command += f" --seeds {args.seeds}" if args.seeds != 3 else ""
+    if args.steps is not None:
+        preset = Preset(**(asdict(preset) | {"steps": args.steps}))
+        command += f" --steps {args.steps}"
+    for backbones, found, data in all_scores(preset, args.work, args.seeds, Console()):
+        page(preset, command, backbones, found, data, args.out)
+    print(f"{args.out} written")
+
+
+if __name__ == "__main__":
+    main()
