@@ -13,7 +13,7 @@ from gates.longrun import Work, about, carry_out
 from gates.page import PAGE, _anchor, assemble, render
 from gates.pictures import Panel, section_panels, sphere_panels
 from gates.rows import Data, Picture, Row, Table, at_least, at_most, below, factor, near
-from gates.spectrum import kinetic_energy, slope, upturn
+from gates.spectrum import kinetic_energy, sampled, slope, upturn
 from gates.store import FOLDER, Result, bare, collect, fingerprint
 from gates.zonal import Climate, Sampler
 
@@ -177,6 +177,20 @@ def test_a_long_run_goes_on_where_it_stopped(tmp_path):
         whole.between(5.0, 9.0)
     with pytest.raises(FileNotFoundError, match="no blocks"):
         Climate.load(tmp_path / "none")
+
+
+def test_a_spectrum_is_sampled_by_the_day_after_a_restart(tmp_path):
+    case = tmp_path / "small.yaml"
+    case.write_text(json.dumps(SMALL | {"days": 2}))
+    changes = {"atmosphere.initial": "baroclinic_wave"}
+    work = Work(folder=tmp_path, sources="code")
+    folder = carry_out(case, 1.0, work, "run", changes=changes, block=1.0, say=False)
+    one, two = (sampled(folder, case, changes, days) for days in (1, 2))
+    assert one.shape == (10,) and (one > 0.0).all()
+    # The same flow in both hemispheres, eastward: vorticity of odd degrees.
+    assert (one[[0, 2, 4]] > 100.0 * one[[1, 3, 5]]).all()
+    later = carry_out(case, 2.0, work, "run", changes=changes, block=1.0, say=False)
+    np.testing.assert_allclose(2.0 * two - one, sampled(later, case, changes, 1), rtol=1e-12)
 
 
 def climate_like_the_reference(change=0.0):

@@ -20,7 +20,14 @@ from coupler.compare.jobs import FAILED, MISSING, Run
 from coupler.compare.metrics import Vector, energy_spectrum, measure, zonal_mean
 from coupler.compare.online import Online, score
 from coupler.compare.reading import budgets_of
-from coupler.compare.sample import Sample, differences_of, read_foreign, read_run
+from coupler.compare.sample import (
+    LEVELS,
+    Sample,
+    differences_of,
+    levels_of,
+    read_foreign,
+    read_run,
+)
 from coupler.compare.starts import Cell, Parting, parting, scorecard
 from coupler.compare.statistics.significance import rank_correlation
 from coupler.compare.statistics.survival import Survival, survival
@@ -190,6 +197,8 @@ def _climates(found: Findings) -> None:
     plan = found.plan
     planet = Planet(**(plan.raw.get("planet") or {}))
     extra = [tendency_field(plan.process, of).name for of in STATE]
+    truth = plan.settings.truth
+    levels = LEVELS if truth is None else levels_of(truth)
     names = [REFERENCE] if plan.settings.truth is None else []
     names += [c.name for c in plan.candidates]
     last: Sample | None = None
@@ -202,7 +211,7 @@ def _climates(found: Findings) -> None:
             if not run.good:
                 continue
             try:
-                whole = read_run(run.folder, name, extra)
+                whole = read_run(run.folder, name, extra, levels)
             except CouplerError as error:
                 found.missing.setdefault(name, []).append(str(error.problems[0]))
                 continue

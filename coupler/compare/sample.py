@@ -26,6 +26,7 @@ from coupler.interface.errors import DataError, Problem
 from coupler.interface.fields import FIELDS
 from coupler.interface.grid import Grid
 from coupler.interface.units import conversion, convertible
+from coupler.output.library import lazy
 
 F64 = NDArray[np.float64]
 Array = NDArray[Any]
@@ -90,13 +91,16 @@ class Sample:
         return flat and all(bool(np.isfinite(x[:, -1]).all()) for x in self.deep.values())
 
 
-def read_run(folder: Path, name: str, extra: Sequence[str] = ()) -> Sample:
+def read_run(
+    folder: Path, name: str, extra: Sequence[str] = (), levels: tuple[float, ...] = LEVELS
+) -> Sample:
     """Fields of a run of ours.
 
     Args:
         folder: of the run.
         name: in tables.
         extra: fields on levels beside the usual ones, such as tendencies; left out where absent.
+        levels: pressures that are wanted [Pa].
 
     Raises:
         DataError: for files that are missing or lack winds, temperature or surface pressure.
@@ -117,7 +121,7 @@ def read_run(folder: Path, name: str, extra: Sequence[str] = ()) -> Sample:
                     for n in lacking
                 )
             )
-        sample = _sample(data, name, [*DEEP, *extra])
+        sample = _sample(data, name, [*DEEP, *extra], levels)
         if (folder / "surface.nc").is_file():
             with opened(folder / "surface.nc") as surface:
                 same = surface.sizes.get("time") == sample.days.size
@@ -202,12 +206,13 @@ def _grid_in_words(s: Sample) -> str:
 def opened(path: Path) -> xr.Dataset:
     if not path.exists():
         raise DataError.of("no such file", str(path), remedy="correct the path, or run it again")
-    engine = "zarr" if path.is_dir() else None
     try:
+        if path.is_file():
+            return lazy(path)
         coder = xr.coders.CFDatetimeCoder(use_cftime=True)
         with warnings.catch_warnings():  # a store without gathered metadata is only slower to open
             warnings.filterwarnings("ignore", "Failed to open Zarr store", RuntimeWarning)
-            return xr.open_dataset(path, engine=engine, decode_times=coder)
+            return xr.open_dataset(path, engine="zarr", decode_times=coder)
     except (OSError, ValueError, ImportError, KeyError) as error:
         zarr = "; zarr needs `pip install isthmus[zarr]`" if path.is_dir() else ""
         raise DataError.of(
@@ -232,11 +237,12 @@ def _sample(
     pressure = layer_pressure(data, axis)
     if pressure.shape[2] > 1:
         pressure = pressure[:, :, up]
-    lowest, top = pressure.max(), pressure.min(axis=tuple(range(1, pressure.ndim))).min()
-    wanted = np.array([p for p in levels if top <= p <= lowest])
+    wanted = np.array(_within(pressure, levels))
     bnds = data.get(str(data["lat"].attrs.get("bounds", "lat_bnds")))
-    fields = {n: _on_levels(data[n].values[:, :, up], pressure, wanted)
-              for n in present}  # fmt: skip
+    middle = pressure.mean(axis=(0, 2, 3))
+    down = slice(None, None, -1 if middle[0] > middle[-1] else 1)  # top first
+    brackets = _brackets(pressure[:, down], wanted)
+    fields = {n: _on_levels(data[n].values[:, down, up], brackets) for n in present}
     return Sample(
         name=name,
         days=days,
@@ -250,6 +256,20 @@ def _sample(
         start=str(first),
         units={n: str(data[n].attrs.get("units", "")) for n in present},
     )
+
+
+def _within(pressure: F64, levels: Sequence[float]) -> tuple[float, ...]:
+    """Levels that every column reaches at its top and some at the bottom."""
+    top = pressure.min(axis=1)
+    # Where the top moves with the ground, members must not differ in what they just reach.
+    limit = float(top.max()) * (1.0 if float(np.ptp(top)) < 1.0 else 1.1)
+    return tuple(p for p in levels if limit - 0.1 <= p <= pressure.max() + 0.1)
+
+
+def levels_of(path: Path) -> tuple[float, ...]:
+    """Which of `LEVELS` somebody's file has layers around [Pa]."""
+    with opened(path) as data:
+        return _within(layer_pressure(_renamed(data, path), "lev"), LEVELS)
 
 
 def _flat(data: xr.Dataset, up: Array) -> dict[str, Array]:
@@ -278,23 +298,31 @@ def layer_pressure(data: xr.Dataset, axis: str) -> F64:
     return np.asarray(a[None, :, None, None] + b[None, :, None, None] * ps[:, None])
 
 
-def _on_levels(x: Array, pressure: F64, wanted: F64) -> Array:
-    """Linear in ln(p) between layers; NaN below the lowest and above the uppermost layer."""
-    if pressure.mean(axis=(0, 2, 3))[0] > pressure.mean(axis=(0, 2, 3))[-1]:
-        x, pressure = x[:, ::-1], pressure[:, ::-1]
-    log_p = np.log(pressure)
-    out = np.empty((x.shape[0], wanted.size, *x.shape[2:]), np.float32)
-    nlev = x.shape[1]
-    for k, p in enumerate(np.log(wanted)):
+Bracket = tuple[Array, F64, Array]
+"""Of one pressure: index of the layer below, its share, and where there are layers around it."""
+
+
+def _brackets(pressure: F64, wanted: F64) -> list[Bracket]:
+    """Where pressures lie among the layers of an atmosphere, top first; the same for all fields."""
+    log_p, nlev = np.log(pressure), pressure.shape[1]
+    found = []
+    for p in np.log(wanted):
         below = np.clip((log_p < p - 1e-9).sum(axis=1, keepdims=True), 1, nlev - 1)
         upper = np.take_along_axis(log_p, below - 1, axis=1)
         lower = np.take_along_axis(log_p, below, axis=1)
-        w = (p - upper) / (lower - upper)
+        share = (p - upper) / (lower - upper)
+        found.append((below, share, (share >= -1e-6) & (share <= 1.0 + 1e-6)))
+    return found
+
+
+def _on_levels(x: Array, brackets: list[Bracket]) -> Array:
+    """Linear in ln(p) between layers; NaN below the lowest and above the uppermost layer."""
+    out = np.empty((x.shape[0], len(brackets), *x.shape[2:]), np.float32)
+    for k, (below, share, inside) in enumerate(brackets):
         where = np.broadcast_to(below, (x.shape[0], 1, *x.shape[2:]))
         low = np.take_along_axis(x, where, axis=1)
         high = np.take_along_axis(x, where - 1, axis=1)
-        inside = (w >= -1e-6) & (w <= 1.0 + 1e-6)
-        out[:, k] = np.where(inside, w * low + (1.0 - w) * high, np.nan)[:, 0]
+        out[:, k] = np.where(inside, share * low + (1.0 - share) * high, np.nan)[:, 0]
     return out
 
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
 from coupler.interface.errors import ConfigError, DataError, nearest
+from coupler.output.library import lazy
 
 F64 = NDArray[np.float64]
 _SHADES = " .:-=+*#%@"
@@ -112,9 +112,11 @@ def _opened(path: Path, variable: str) -> xr.Dataset:
         raise DataError.of("no such file", str(path), remedy="give a netCDF file or a run's folder")
     opened = []
     for file in files:
-        engine: Any = "zarr" if file.is_dir() else None
         try:
-            opened.append(xr.open_dataset(file, engine=engine, decode_times=False))
+            if file.is_file():
+                opened.append(lazy(file, decode=False))
+            else:
+                opened.append(xr.open_dataset(file, engine="zarr", decode_times=False))
         except (OSError, ValueError, ImportError) as error:
             raise DataError.of(
                 "not a readable netCDF file", str(file), found=str(error).splitlines()[0]

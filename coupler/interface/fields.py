@@ -132,7 +132,7 @@ _TABLE = (
         "mole_fraction_of_carbon_dioxide_in_air",
         "1",
         "Mole Fraction of Carbon Dioxide",
-        valid=(0.0, 1.0),
+        valid=(2.5e-6, 0.1),
     ),
     # surface of the atmosphere
     _f("ps", "surface_air_pressure", "Pa", "Surface Air Pressure", valid=(3.0e4, 1.2e5)),

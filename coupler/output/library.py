@@ -30,8 +30,8 @@ def opened(path: Path, mode: Any = "r", **how: Any) -> Iterator[Any]:
         yield file
 
 
-def lazy(path: Path) -> xr.Dataset:
-    """A file as an xarray dataset with decoded times, read when its values are asked for."""
+def lazy(path: Path, *, decode: bool = True) -> xr.Dataset:
+    """A file as an xarray dataset, read when its values are asked for; times decoded or not."""
     import xarray as xr  # a run does without it, and it takes half a second
 
     backends: Any = xr.backends
@@ -39,5 +39,5 @@ def lazy(path: Path) -> xr.Dataset:
         how = {"mode": "r", "lock": _LOCK}
         file = backends.CachingFileManager(netCDF4.Dataset, str(path.absolute()), **how)
         store = backends.NetCDF4DataStore(file, lock=_LOCK)
-        coder = xr.coders.CFDatetimeCoder(use_cftime=True)
+        coder = xr.coders.CFDatetimeCoder(use_cftime=True) if decode else False
         return xr.open_dataset(store, decode_times=coder)

@@ -195,6 +195,19 @@ def test_fields_on_pressure_levels_are_those_of_the_model_between_its_layers(
     np.testing.assert_allclose(got.deep["ua"], want, rtol=1e-5)
 
 
+def test_a_top_that_moves_with_the_ground_is_not_compared_where_some_columns_end(
+    tmp_path: Path,
+) -> None:
+    def sigma(data: xr.Dataset) -> xr.Dataset:
+        data["ap"] = 0.0 * data["ap"]
+        data["b"] = ("lev", np.linspace(0.0995, 0.99, data.sizes["lev"]))
+        return data
+
+    got = read_run(write_run(tmp_path / "run", edit=sigma, records=3), "x")
+    assert got.levels.min() == 250e2  # and not 100 hPa, which the ground decides
+    assert got.finite()
+
+
 def test_below_the_ground_there_is_nothing(tmp_path: Path) -> None:
     def mountain(data: xr.Dataset) -> xr.Dataset:
         values = data["ps"].values.copy()
@@ -275,7 +288,7 @@ def test_somebodys_file_takes_the_place_of_the_reference(
         coords={"time": ("time", np.arange(13.0), {"units": "days since 1979-01-01"}),
                 "plev": ("plev", s.levels, {"units": "Pa"}), "lat": s.lat, "lon": s.lon},
     )  # fmt: skip
-    truth.to_netcdf(tmp_path / "truth.nc")
+    truth.isel(plev=slice(0, -1)).to_netcdf(tmp_path / "truth.nc")  # ends below the model
     runs = [r for r in runs if r.job.candidate != "reference"]
     strong = next(c for c in plan.candidates if c.name == STRONG)
     plan = replace(
@@ -293,6 +306,7 @@ def test_somebodys_file_takes_the_place_of_the_reference(
     assert s_of["zonal-mean zonal wind"] > 0.5  # the baseline's jets stand elsewhere
     assert "truth.nc" in page(got)
     assert got.shadow == {}
+    np.testing.assert_array_equal(got.levels, s.levels[:-1])
 
 
 def test_all_that_differs_between_runs_is_listed_at_once(sample: Sample) -> None:
