@@ -186,7 +186,8 @@ def test_a_leak_is_warned_of_once_and_can_be_made_good(
 def test_budgets_are_in_the_file_and_in_the_report(tmp_path: Path) -> None:
     simulation = Simulation.from_case(small_earth(tmp_path), out=tmp_path / "run")
     simulation.run(0.25, quiet=True)
-    assert "largest residual of an exchange" in simulation.closing_lines()[0]
+    said = [line for line in simulation.closing_lines() if "residual of an exchange" in line]
+    assert len(said) == 1
     report = json.loads((tmp_path / "run" / "run.json").read_text())
     assert report["budgets"]["water_residual_worst"] < 1e-12
     with netCDF4.Dataset(tmp_path / "run" / "budgets.nc") as file:
