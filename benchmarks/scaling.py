@@ -39,7 +39,16 @@ SETUPS: dict[str, dict[str, Any]] = {
         "atmosphere.dt": 360.0,
     },
 }
-_EXCHANGES = ("alltoall", "allgather", "gather", "scatter", "broadcast", "collect", "most")
+_EXCHANGES = (
+    "alltoall",
+    "exchange",
+    "allgather",
+    "gather",
+    "scatter",
+    "broadcast",
+    "collect",
+    "most",
+)
 
 
 def measure(setup: str, steps: int) -> None:

@@ -85,7 +85,7 @@ _TABLE = (
         "mole_fraction_of_carbon_dioxide_in_air",
         "1",
         "Mole Fraction of Carbon Dioxide",
-        valid=(0.0, 1.0),
+        valid=(2.5e-6, 0.1),
     ),
     # surface of the atmosphere
     _f("ps", "surface_air_pressure", "Pa", "Surface Air Pressure", valid=(3.0e4, 1.2e5)),
@@ -266,7 +266,14 @@ def tracer(
     return found
 
 
-TENDENCY_UNITS = {"ua": "m s-2", "va": "m s-2", "ta": "K s-1", "hus": "s-1", "qgpv": "s-2"}
+TENDENCY_UNITS = {
+    "ua": "m s-2",
+    "va": "m s-2",
+    "ta": "K s-1",
+    "hus": "s-1",
+    "qgpv": "s-2",
+    "x_slow": "s-1",
+}
 
 _TENDENCY_NAMES = {
     ("gravity_wave", "ua"): (

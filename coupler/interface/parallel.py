@@ -78,6 +78,16 @@ class Parallel(Protocol):
             sends, receives: numbers and first positions of elements, by rank.
         """
 
+    def exchange(
+        self, sends: Sequence[tuple[int, Array]], receives: Sequence[tuple[int, Array]]
+    ) -> None:
+        """Sends arrays to other ranks and fills arrays with theirs.
+
+        Args:
+            sends, receives: the other rank and a contiguous array; what a rank sends to another
+                one arrives in the order in which it is listed.
+        """
+
     def allgather(self, part: Array, whole: Array, counts: Sequence[int]) -> None:
         """Fills `whole` on every rank with the contiguous parts, `counts` elements by rank."""
 
@@ -115,6 +125,11 @@ class Alone:
         receives: tuple[Sequence[int], Sequence[int]],
     ) -> None:
         receive.reshape(-1)[...] = send.reshape(-1)
+
+    def exchange(
+        self, sends: Sequence[tuple[int, Array]], receives: Sequence[tuple[int, Array]]
+    ) -> None:
+        pass  # there is nobody else
 
     def allgather(self, part: Array, whole: Array, counts: Sequence[int]) -> None:
         whole.reshape(-1)[...] = part.reshape(-1)

@@ -49,6 +49,8 @@ def environment_alone() -> dict[str, str]:
     return {k: v for k, v in os.environ.items() if not k.startswith(marks)}
 
 
+_EXCHANGE = 3
+"""Tag of the messages of :meth:`Ranks.exchange`."""
 _Method = TypeVar("_Method", bound=Callable[..., Any])
 
 
@@ -130,6 +132,14 @@ class Ranks:
         receives: tuple[Sequence[int], Sequence[int]],
     ) -> None:
         self._world.Alltoallv([send, sends], [receive, receives])
+
+    @_counted
+    def exchange(
+        self, sends: Sequence[tuple[int, Array]], receives: Sequence[tuple[int, Array]]
+    ) -> None:
+        requests = [self._world.Irecv(array, rank, _EXCHANGE) for rank, array in receives]
+        requests += [self._world.Isend(array, rank, _EXCHANGE) for rank, array in sends]
+        self._mpi.Request.Waitall(requests)
 
     @_counted
     def allgather(self, part: Array, whole: Array, counts: Sequence[int]) -> None:

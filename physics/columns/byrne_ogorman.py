@@ -51,7 +51,7 @@ from physics.columns.sun import Sun, SunParams
 from physics.elementary import expm1
 
 CO2 = Port(field=FIELDS["co2"], units="ppm", optional=True)
-"""What a case prescribes, the same in all columns."""
+"""What a case prescribes."""
 YEAR = 365.25 * SECONDS_PER_DAY
 """Over which carbon dioxide grows by its yearly share [s]."""
 
@@ -64,7 +64,7 @@ def longwave(
     ps: Array,
     ts: Array,
     sigma_b: float,
-    dry: float,
+    dry: Array,
     humid: float,
     work: Array,
     half: Array,
@@ -77,27 +77,28 @@ def longwave(
 ) -> None:
     """Fills the net upward longwave flux `rnl` [W m-2], shape [interface, column], and its ends.
 
-    `dry` and `humid` are the optical depth of the dry air and per specific humidity [1]; `work`
-    [2, level, lane], `half` [2, interface, lane] and `lane` [3, lane] are scratch.
+    `dry` [column] and `humid` are the optical depth of the dry air and per specific humidity [1];
+    `work` [2, level, lane], `half` [2, interface, lane] and `lane` [4, lane] are scratch.
     """
     nlev, ncol = ta.shape
     lanes = work.shape[2]
     passed, emitted = work[0], work[1]
     p, entering = half[0], half[1]
-    per_ps, beam, leaving = lane[0], lane[1], lane[2]
+    per_ps, beam, leaving, depth = lane[0], lane[1], lane[2], lane[3]
     for start in range(0, ncol, lanes):
         load(ta, start, emitted)
         load(hus, start, passed)
         load(phalf, start, p)
         load_flat(ps, start, per_ps)
         load_flat(ts, start, leaving)
+        load_flat(dry, start, depth)
         for j in range(lanes):
             per_ps[j] = 1.0 / per_ps[j]
             entering[0, j], beam[j] = 0.0, 0.0
         for k in range(nlev):
             for j in range(lanes):
                 thick = (p[k + 1, j] - p[k, j]) * per_ps[j]
-                emissivity = -expm1(-thick * (dry + humid * max(passed[k, j], 0.0)))
+                emissivity = -expm1(-thick * (depth[j] + humid * max(passed[k, j], 0.0)))
                 t2 = emitted[k, j] * emitted[k, j]
                 passed[k, j] = 1.0 - emissivity
                 emitted[k, j] = emissivity * sigma_b * t2 * t2
@@ -154,13 +155,8 @@ class ByrneOGorman(Tendency):
                 )
             return self
 
-        def dry_depth(self, seconds: float, given: float | None = None) -> float:
-            """Optical depth of the air without water [1], `seconds` after the start of the run.
-
-            `given` is the carbon dioxide that the case prescribes [ppm].
-            """
-            if given is not None:
-                return self.a * self.mu + self.c * math.log(given / 360.0)
+        def dry_depth(self, seconds: float) -> float:
+            """Optical depth of the air without water [1], `seconds` after the start of the run."""
             years = seconds / YEAR
             growth = math.log(self.co2 / 360.0) + years * math.log1p(0.01 * self.co2_growth)
             return self.a * self.mu + self.c * growth
@@ -174,18 +170,26 @@ class ByrneOGorman(Tendency):
         self._sun = Sun(self.p, host.ncol)
         self._work = np.zeros((2, host.nlev, LANES))
         self._half = np.zeros((2, host.nlev + 1, LANES))
-        self._lane = np.zeros((3, LANES))
+        self._lane = np.zeros((4, LANES))
+        self._dry = np.zeros(host.ncol)
         self._up = upward(host.nlev)
 
     def compute(self, x: Arrays, tend: Arrays, flux: Arrays, diag: Arrays, now: Now) -> None:
         p = self.p
-        dry = p.dry_depth(now.seconds, float(x.co2[0]) if "co2" in x else None)
-        if dry < 0.0:
+        dry = self._dry
+        if "co2" in x:
+            np.log(x.co2, out=dry)
+            dry -= math.log(360.0)
+            dry *= p.c
+            dry += p.a * p.mu
+        else:
+            dry.fill(p.dry_depth(now.seconds))
+        if dry.min() < 0.0:
             raise UnstableError.of(
                 "carbon dioxide has fallen below what the formula holds for",
                 "forcing.co2" if "co2" in x else "co2_growth",
                 expected="a mu + c ln(co2/360) of at least 0",
-                found=f"{dry:g} after {now.seconds / YEAR:.1f} years",
+                found=f"{dry.min():g} after {now.seconds / YEAR:.1f} years",
                 remedy="let it fall more slowly or for a shorter time",
             )
         longwave(

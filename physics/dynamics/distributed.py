@@ -21,6 +21,8 @@ from coupler.interface.jit import njit
 from coupler.interface.parallel import Dealt, Parallel, Rows, wavenumbers
 
 Array = NDArray[Any]
+_Mail = list[tuple[int, Array]]
+"""Arrays and the other rank that they go to or come from."""
 
 
 class Share:
@@ -44,53 +46,55 @@ class Share:
         """All wavenumbers in the order of the ranks that own them."""
         self._sizes = [m.size for m in self.dealt.by_rank]
         self._sizes_array = np.array(self._sizes, np.intp)
-        self._buffers: dict[tuple[int, Any], Array] = {}
-        self._known_moves: dict[tuple[int, int], tuple[Any, Any]] = {}
+        self._pieces: dict[tuple[int, Any], Array] = {}
+        self._known: dict[tuple[int, tuple[int, ...]], tuple[_Mail, _Mail, list[Array]]] = {}
 
-    def _buffer(self, size: int, dtype: Any) -> Array:
-        key = (size, dtype)
-        if key not in self._buffers:
-            self._buffers[key] = np.zeros(size, dtype)
-        return self._buffers[key]
-
-    def _moves(self, block: int, fields: int) -> tuple[Any, Any]:
-        """Counts and first positions of a block of rows on both sides of the transposition.
+    def _mail(self, by_m: Array) -> tuple[_Mail, _Mail, list[Array]]:
+        """What goes to whom, or comes from whom, when the Fourier coefficients change hands.
 
         Args:
-            block: number of it, from the south.
-            fields: numbers for each row and wavenumber.
+            by_m: [lat, own m, 2 field], used again and again.
 
         Returns:
-            for ``[lat, own m, fields]`` and for the pieces ``rank [own row, m of rank, fields]``.
-            What a rank keeps is not among them.
+            parts ``[row of rank, own m, 2 field]`` of `by_m` by other rank; parts
+            ``[own row, m of rank, 2 field]`` of memory in between by other rank; the latter memory
+            of each block of own rows.
         """
-        if (block, fields) not in self._known_moves:
-            rank, size = self.parallel.rank, self.parallel.size
-            edges = [self.rows.blocks[r][block] for r in range(size)]
-            line = self._sizes[rank] * fields
-            legendre = [(b - a) * line for a, b in edges], [a * line for a, _ in edges]
-            own = edges[rank][1] - edges[rank][0]
-            counts = [own * m * fields for m in self._sizes]
-            counts[rank] = legendre[0][rank] = 0
-            firsts = [int(x) for x in np.cumsum([0, *counts[:-1]])]
-            self._known_moves[block, fields] = legendre, (counts, firsts)
-        return self._known_moves[block, fields]
+        key = by_m.ctypes.data, by_m.shape
+        if key not in self._known:
+            rank, blocks, fields = self.parallel.rank, self.rows.blocks, by_m.shape[2]
+            others = [r for r in range(self.parallel.size) if r != rank]
+            legendre = [(r, by_m[a:b]) for r in others for a, b in blocks[r] if b > a]
+            line = sum(self._sizes) * fields
+            size = self.rows.own.size * line
+            flat = self._pieces.setdefault((size, by_m.dtype), np.zeros(size, by_m.dtype))
+            rows: _Mail = []
+            of_blocks, first = [], 0
+            for start, stop in blocks[rank]:
+                of_blocks.append(flat[first : first + (stop - start) * line])
+                first += (stop - start) * line
+                at = 0
+                for r in others:
+                    part = (stop - start) * self._sizes[r] * fields
+                    if part:
+                        rows.append((r, of_blocks[-1][at : at + part]))
+                    at += part
+            self._known[key] = legendre, rows, of_blocks
+        return self._known[key]
 
     def to_rows(self, by_m: Array, out: Array) -> None:
         """Own wavenumbers of all rows to all wavenumbers of own rows.
 
         Args:
-            by_m: [lat, own m, 2 field].
+            by_m: [lat, own m, 2 field], used again and again.
             out: [own row, T+1, 2 field].
         """
-        fields, first = out.shape[2], 0
-        for block, (start, stop) in enumerate(self.rows.blocks[self.parallel.rank]):
-            here = out[first : first + stop - start]
-            pieces = self._buffer(here.size, here.dtype)
-            sent, received = self._moves(block, fields)
-            self.parallel.alltoall(by_m, sent, pieces, received)
-            kept = by_m[start:stop]
-            _deal(pieces, kept, self.parallel.rank, self._order, self._sizes_array, here)
+        sent, received, pieces = self._mail(by_m)
+        self.parallel.exchange(sent, received)
+        rank, first = self.parallel.rank, 0
+        for (start, stop), piece in zip(self.rows.blocks[rank], pieces, strict=True):
+            here, kept = out[first : first + stop - start], by_m[start:stop]
+            _deal(piece, kept, rank, self._order, self._sizes_array, here)
             first += stop - start
 
     def to_wavenumbers(self, by_row: Array, out: Array) -> None:
@@ -98,17 +102,15 @@ class Share:
 
         Args:
             by_row: [own row, T+1, 2 field].
-            out: [lat, own m, 2 field].
+            out: [lat, own m, 2 field], used again and again.
         """
-        fields, first = by_row.shape[2], 0
-        for block, (start, stop) in enumerate(self.rows.blocks[self.parallel.rank]):
-            here = by_row[first : first + stop - start]
-            pieces = self._buffer(here.size, here.dtype)
-            kept = out[start:stop]
-            _gather(here, self._order, self._sizes_array, pieces, self.parallel.rank, kept)
-            received, sent = self._moves(block, fields)
-            self.parallel.alltoall(pieces, sent, out, received)
+        received, sent, pieces = self._mail(out)
+        rank, first = self.parallel.rank, 0
+        for (start, stop), piece in zip(self.rows.blocks[rank], pieces, strict=True):
+            here, kept = by_row[first : first + stop - start], out[start:stop]
+            _gather(here, self._order, self._sizes_array, piece, rank, kept)
             first += stop - start
+        self.parallel.exchange(sent, received)
 
 
 @njit()

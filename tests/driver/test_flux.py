@@ -5,6 +5,7 @@ import pytest
 
 from coupler.driver.flux import (
     add_scaled,
+    add_up,
     dissipative_heating,
     flux_pair_tendency,
     flux_tendency,
@@ -163,3 +164,25 @@ def test_two_fluxes_in_one_pass_give_the_sum_of_their_tendencies(dtype):
     tolerance = 3 * np.finfo(dtype).eps * (np.abs(one) + np.abs(two))
     assert np.all(np.abs(out - (one + two)) <= tolerance)
     np.testing.assert_array_equal(gone, (left, right))
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 5])
+def test_rates_are_added_in_their_order_as_far_down_as_they_reach(dtype, count):
+    rates = tuple(np.random.default_rng(count).standard_normal((count, NLEV, NCOL)).astype(dtype))
+    reach = np.array([NLEV, 2, NLEV, 0, 3][:count])
+    want = np.zeros((NLEV, NCOL), dtype)
+    for rate, levels in zip(rates, reach, strict=True):
+        want[:levels] += rate[:levels]
+    out = np.full((NLEV, NCOL), np.nan, dtype)
+    assert add_up(rates, reach, 1e3, out) == 0
+    np.testing.assert_array_equal(out, want)
+    rates[0][1, 5], rates[0][0, 7] = np.nan, -2e3
+    assert add_up(rates, reach, 1e3, out) == 2
+
+
+def test_nothing_that_reaches_a_level_is_zero_there():
+    out = np.full((NLEV, NCOL), np.nan)
+    rates = (np.ones((NLEV, NCOL)),)
+    assert add_up(rates, np.array([2]), 1e3, out) == 0
+    np.testing.assert_array_equal(out, np.arange(NLEV)[:, None] + np.zeros(NCOL) < 2)

@@ -51,6 +51,16 @@ class Member:
             target[receives[1][rank] : receives[1][rank] + piece.size] = piece
         self.board.barrier.wait(PATIENCE)
 
+    def exchange(self, sends, receives) -> None:
+        others = self.collect(list(sends))
+        for rank, given in enumerate(others):
+            sent = [array for to, array in given if to == self.rank]
+            taken = [array for source, array in receives if source == rank]
+            assert [a.size for a in sent] == [a.size for a in taken]
+            for source, target in zip(sent, taken, strict=True):
+                target[...] = source.reshape(target.shape)
+        self.board.barrier.wait(PATIENCE)
+
     def allgather(self, part, whole, counts: Sequence[int]) -> None:
         parts = self.collect(part.reshape(-1).copy())
         assert [p.size for p in parts] == list(counts)

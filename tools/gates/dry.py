@@ -89,44 +89,61 @@ def dcmip_levels(count: int) -> HybridLevels:
     return HybridLevels(a=1.0e5 * (eta - b), b=b, name=f"dcmip{count}")
 
 
+def _at_rest_over_mountains(truncation: int, levels: HybridLevels, dt: float) -> DynamicalCore:
+    """The start of DCMIP 2012 test 2-0-0, ready to step."""
+    planet = Planet(rotation_rate=0.0, gravity=9.80616, gas_constant_dry=287.0)
+    core = DynamicalCore(
+        truncation=truncation, levels=levels, planet=planet, dt=dt, tracers=0, dtype=torch.float64
+    )
+    ground = GROUNDS["mountain_rest"].geopotential(core.frame)
+    core.set_surface(filtered_orography(core.transform, ground))
+    return _begin(core, INITIAL_STATES["mountain_rest"](core.frame))
+
+
+def _acceleration(core: DynamicalCore) -> Any:
+    """Largest acceleration of the air on each level [m s-2], [K]."""
+    eq = core.equations
+    with torch.no_grad():
+        rate = eq.tendency(core._now, eq.to_grid(core._now), core.surface_geopotential)
+        found = eq.to_grid(rate)
+    return torch.hypot(found.ua, found.va).amax((1, 2)).numpy()
+
+
 def mountain_rest(quick: bool) -> Iterator[Row | Table]:
     """Rest over mountains as narrow as one degree, DCMIP 2012 test 2-0-0, no rotation, float64.
 
     T = 300 K - 6.5 K/km up to 12 km, where the test ends; the exact answer is no wind. The ground
-    is truncated and tapered first. With isothermal air above (hybrid30), the layer that holds the
-    bend of the profile has a larger error, which is then that of all layers above.
+    is truncated and tapered first. The acceleration at the start is the error of the pressure
+    gradient alone; the wind of day 6 has that of diffusion along the levels too. With isothermal
+    air above (hybrid30, sigma30), the layer that holds the bend of the profile has a larger error,
+    which is then that of all layers above.
     """
     truncation, dt, days = (21, 3600.0, 1.0) if quick else (85, 1800.0, 6.0)
-    planet = Planet(rotation_rate=0.0, gravity=9.80616, gas_constant_dry=287.0)
-    sets = [dcmip_levels(15)] if quick else [dcmip_levels(30), dcmip_levels(60)]
-    body, found = [], []
-    for levels in (*sets, *([] if quick else [HybridLevels.named("hybrid30")])):
-        core = DynamicalCore(
-            truncation=truncation, levels=levels, planet=planet, dt=dt, tracers=0,
-            dtype=torch.float64,
-        )  # fmt: skip
-        ground = GROUNDS["mountain_rest"].geopotential(core.frame)
-        core.set_surface(filtered_orography(core.transform, ground))
-        _begin(core, INITIAL_STATES["mountain_rest"](core.frame))
-        run(core, days)
-        x = core.newest()
-        wind = np.hypot(x["ua"], x["va"])
+    sets = {n: dcmip_levels(n) for n in ((15, 30) if quick else (30, 60))}
+    body, errors = [], {}
+    for count, levels in [*sets.items(), *((0, HybridLevels.named(n)) for n in _WITH_AIR_ABOVE)]:
+        core, wind = _at_rest_over_mountains(truncation, levels, dt), ""
         half = levels.half_pressure(np.array(1.0e5)) / 100.0
-        k = int(wind.max(axis=(1, 2)).argmax())
-        height = core.surface_grid().max() / planet.gravity
-        body.append([levels.name, f"{half[0]:.2f}", f"{height:.0f}", f"{wind.max():.3f}",
-                     f"{0.5 * (half[k] + half[k + 1]):.0f}",
-                     f"{float(np.sqrt((wind**2).mean())):.4f}"])  # fmt: skip
-        if levels in sets:
-            found.append(float(wind.max()))
-            yield below(f"largest wind [m/s], day {days:g}, T{truncation}, {levels.nlev} levels",
-                        found[-1], "0", 1.0, ".3f")  # fmt: skip
-    if len(found) > 1:
-        yield at_most("twice as many levels, of the wind with 30", found[1] / found[0], "", 0.5,
-                      ".2f")  # fmt: skip
-    head = ["levels", "top [hPa]", "highest ground [m]", "largest wind [m/s]", "at [hPa]",
-            "rms wind [m/s]"]  # fmt: skip
+        push = _acceleration(core) * 86400.0
+        k = int(push.argmax())
+        if count:
+            errors[count] = float(push.max())
+            run(core, days)
+            fastest = core.integrals()["max_wind"]
+            wind = f"{fastest:.3f}"
+            yield below(f"largest wind [m/s], day {days:g}, T{truncation}, {count} levels", fastest,
+                        "0", 1.0, ".3f")  # fmt: skip
+        body.append([levels.name, f"{half[0]:.2f}", f"{push.max():.3f}",
+                     f"{0.5 * (half[k] + half[k + 1]):.0f}", wind])  # fmt: skip
+    coarse, fine = errors.values()
+    yield at_most("error of the pressure gradient, twice the levels over once", fine / coarse,
+                  "0.25 (second order)", 0.4, ".2f")  # fmt: skip
+    head = ["levels", "top [hPa]", "largest acceleration at the start [m/s/day]", "at [hPa]",
+            f"largest wind, day {days:g} [m/s]"]  # fmt: skip
     yield Table(caption="Where it is:", head=head, body=body)
+
+
+_WITH_AIR_ABOVE = ("hybrid30", "sigma30")
 
 
 def wave_2006(

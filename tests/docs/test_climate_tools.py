@@ -1,0 +1,103 @@
+"""The tools that make the pages of the aquaplanet and of carbon dioxide."""
+
+import copy
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny import COUPLED
+
+from coupler import Simulation
+from coupler.interface.errors import DataError
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
+
+import aquaplanet_results as aquaplanet
+import co2_results as co2
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "moist"
+    raw = copy.deepcopy(COUPLED)
+    raw["physics"]["precipitation"] = "total"
+    Simulation.from_case(raw, out=out).run(quiet=True)
+    return out
+
+
+def test_forcing_and_feedback_are_those_that_made_the_points():
+    rng = np.random.default_rng(1)
+    hits = 0
+    for _ in range(20):
+        warming = 3.0 * (1.0 - np.exp(-np.arange(60) / 12.0)) + 0.1 * rng.standard_normal(60)
+        net = 4.5 - 1.5 * warming + 0.3 * rng.standard_normal(60)
+        fit = co2.gregory(warming, net, draws=200)
+        for name, true in (("forcing", 4.5), ("feedback", 1.5), ("equilibrium", 3.0)):
+            value, spread = fit[name]
+            hits += abs(value - true) < 2.0 * spread
+    # 60 intervals of two deviations; blocks of few points are a little too sure of themselves
+    assert hits >= 46
+    exact = co2.gregory(warming, 4.5 - 1.5 * warming, draws=20)
+    assert exact["equilibrium"] == pytest.approx((3.0, 0.0), abs=1e-9)
+
+
+def test_amplification_compares_caps_with_the_tropics():
+    lat = np.linspace(-87.0, 87.0, 30)
+    assert co2.amplification(lat, np.full(30, 2.0)) == pytest.approx(1.0)
+    assert co2.amplification(lat, np.where(np.abs(lat) > 45.0, 3.0, 2.0)) == pytest.approx(1.5)
+
+
+def test_the_page_of_carbon_dioxide_is_made_from_four_runs(folder, tmp_path):
+    base = co2.read(folder)
+    assert base.zonal.shape == (base.days.size, base.lat.size)
+    warm = np.linspace(0.5, 2.0, base.days.size)
+    base = replace(base, warmth=np.full(base.days.size, 288.0), net=0.0 * warm)
+    runs = {co2.CONTROL: base}
+    for name, factor in ((co2.DOUBLED, 1.0), (co2.FOURFOLD, 2.0), (co2.RAMP, 0.3)):
+        runs[name] = replace(
+            base,
+            warmth=288.0 + factor * warm,
+            net=factor * (4.0 - 1.6 * warm),
+            zonal=base.zonal + factor * warm[:, None],
+        )
+    text = co2.page(runs, tmp_path / "page" / "co2.md", "the command")
+    assert "4.00 ± 0.00 | 1.60 ± 0.00 | 2.50 ± 0.00" in text and "forces 2.00 times" in text
+    assert "`the command`" in text and "The ramp of 1 % a year" in text
+    assert (tmp_path / "page" / "co2.png").stat().st_size > 5_000
+    with pytest.raises(DataError, match="no such file"):
+        co2.read(tmp_path)
+
+
+def test_a_cell_turns_and_energy_goes_where_it_is_missing():
+    edge, _ = np.polynomial.legendre.leggauss(24)
+    lat = np.degrees(np.arcsin(edge))
+    x = {"lat": lat, "a": np.zeros(4), "b": np.array([0.0, 0.3, 0.8, 1.0])}
+    x["ps"] = np.full(24, 1e5)
+    x["va"] = np.array([2.0, 0.0, -3.0])[:, None] * np.ones(24)  # 2 x 0.3 = 3 x 0.2
+    psi = aquaplanet.streamfunction(x)
+    arm = 2.0 * np.pi * aquaplanet.PLANET.radius * np.cos(np.radians(lat))
+    np.testing.assert_allclose(psi[2], arm * 6e4 / aquaplanet.PLANET.gravity, rtol=1e-12)
+    np.testing.assert_allclose(psi[3], 0.0, atol=1e-3)
+    x |= dict.fromkeys(aquaplanet._FLUXES, np.zeros(24))
+    x["rsdt"] = 100.0 * (1.0 / 3.0 - edge**2)  # no global mean
+    edges, carried = aquaplanet.transport(x)
+    sine = np.sin(np.radians(edges))
+    expected = 2.0 * np.pi * aquaplanet.PLANET.radius**2 * 100.0 / 3.0 * (sine - sine**3)
+    np.testing.assert_allclose(carried, expected, atol=0.02 * expected.max())
+    assert carried[-1] == pytest.approx(0.0, abs=1e-6 * carried.max())
+
+
+def test_the_page_of_the_aquaplanet_says_what_does_not_hold(folder, tmp_path):
+    out = tmp_path / "page" / "aquaplanet.md"
+    status = aquaplanet.main([str(folder), "--skip-days", "0.25", "--out", str(out)])
+    text = out.read_text()
+    assert status == 1 and "**no**" in text, "half a day is no climate"
+    assert "Hadley cells" in text and "--skip-days 0.25" in text
+    for name in ("sections", "profiles"):
+        assert (out.parent / f"aquaplanet-{name}.png").stat().st_size > 5_000
+    with pytest.raises(DataError, match="nothing left of a run"):
+        aquaplanet.read(folder, 50.0)
+    with pytest.raises(DataError, match="no such file"):
+        aquaplanet.read(tmp_path, 0.0)

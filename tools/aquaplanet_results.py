@@ -1,0 +1,239 @@
+"""The page of the grey aquaplanet of Frierson et al. (2006): jets, Hadley cells, rain, energy.
+
+    python tools/aquaplanet_results.py RUN [--skip-days 360] [--out FILE.md]
+
+RUN is the folder of a finished run of ``cases/frierson_t21.yaml`` or ``aquaplanet_t42.yaml``, for
+example of ``isthmus run cases/frierson_t21.yaml --days 720 --out runs/frierson_t21``. The transport
+of moist static energy is what the fluxes at the top and at the surface ask for,
+
+    F(lat) = 2 pi a^2 int_{-90}^{lat} (N_top - N_surface) cos(lat') dlat',
+
+and a cell's strength the extreme of the streamfunction (2 pi a cos(lat)/g) int_0^p [v] dp.
+
+Source: Frierson, Held and Zurita-Gotor (2006), doi:10.1175/JAS3753.1; Trenberth and Caron (2001),
+doi:10.1175/1520-0442(2001)014<3433:EOMAAO>2.0.CO;2, for the transport on Earth.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import netCDF4
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "tools"))
+
+from gates.pictures import INK, Panel, png, section_panels  # noqa: E402
+
+from coupler.interface.constants import Planet  # noqa: E402
+from coupler.interface.errors import DataError  # noqa: E402
+
+F64 = NDArray[np.float64]
+PLANET = Planet()
+PAGE = ROOT / "docs" / "results" / "aquaplanet.md"
+ABSORBED = 938.4 / 4.0
+"""Sunlight that the surface takes, global mean [W m-2]."""
+_FLUXES = ("rsdt", "rsut", "rlut", "rsds", "rsus", "rlds", "rlus", "hfls", "hfss")
+
+
+def read(folder: Path, skip: float) -> dict[str, F64]:
+    """Time and zonal means of a run after `skip` days, and global means of its budgets.
+
+    Raises:
+        DataError: for a folder without a run that is long enough.
+    """
+    path = folder / "atmosphere.nc"
+    if not path.is_file():
+        raise DataError.of("no such file", str(path), remedy="give the folder of a finished run")
+    found: dict[str, F64] = {}
+    with netCDF4.Dataset(path) as file:
+        file.set_auto_mask(False)
+        begins = np.asarray(file["time_bnds"][:, 0])
+        kept = np.flatnonzero(begins >= skip - 1e-9)
+        if not kept.size:
+            raise DataError.of(
+                "nothing left of a run", str(path), expected=f"more than {skip:g} days"
+            )
+        first = int(kept[0])
+        for name in ("ua", "va", "ta", "hus", "ps", "ts", "pr", *_FLUXES):
+            means = [
+                file[name][n].mean(axis=-1, dtype=np.float64) for n in range(first, begins.size)
+            ]
+            found[name] = np.mean(means, axis=0)
+        found["lat"] = np.asarray(file["lat"][:], np.float64)
+        found["a"], found["b"] = _interfaces(file)
+    with netCDF4.Dataset(folder / "budgets.nc") as file:
+        file.set_auto_mask(False)
+        last = np.asarray(file["time"][:]) > skip + 1e-9
+        for name in ("rlut", "pr", "evspsbl", "energy_residual", *_FLUXES):
+            found[f"global {name}"] = np.asarray(file[name][:], np.float64)[last].mean()
+    return found
+
+
+def _interfaces(file: netCDF4.Dataset) -> tuple[F64, F64]:
+    """a [Pa] and b [1] of the interfaces, from the bounds of the levels."""
+    pairs = []
+    for name in ("ap_bnds", "b_bnds"):
+        bounds = np.asarray(file[name][:], np.float64)
+        pairs.append(np.append(bounds[:, 0], bounds[-1, 1]))
+    return pairs[0], pairs[1]
+
+
+def streamfunction(x: dict[str, F64]) -> F64:
+    """Of the mass [kg s-1] at the interfaces, [interface, lat], clockwise seen to the east."""
+    thick = np.diff(x["a"])[:, None] + np.diff(x["b"])[:, None] * x["ps"]
+    through = np.cumsum(x["va"] * thick, axis=0) / PLANET.gravity
+    arm = 2.0 * np.pi * PLANET.radius * np.cos(np.radians(x["lat"]))
+    return np.asarray(arm * np.concatenate([np.zeros((1, x["lat"].size)), through]))
+
+
+def transport(x: dict[str, F64]) -> tuple[F64, F64]:
+    """Latitudes between the rows [degrees] and the northward transport through them [W]."""
+    net = (x["rsdt"] - x["rsut"] - x["rlut"]) - (
+        x["rsds"] - x["rsus"] + x["rlds"] - x["rlus"] - x["hfls"] - x["hfss"]
+    )
+    _, weights = np.polynomial.legendre.leggauss(x["lat"].size)
+    net = net - np.average(net, weights=weights)  # what is stored is not carried
+    edges = np.concatenate([[-1.0], np.cumsum(weights) - 1.0])
+    carried = 2.0 * np.pi * PLANET.radius**2 * np.concatenate([[0.0], np.cumsum(net * weights)])
+    return np.degrees(np.arcsin(np.clip(edges, -1.0, 1.0))), carried
+
+
+def numbers(x: dict[str, F64]) -> list[tuple[str, str, str]]:
+    """Rows of the table: what, ours, expected."""
+    lat, rain = x["lat"], 86400.0 * x["pr"]
+    upper = x["ua"].max(axis=0)
+    south, north = (np.flatnonzero(lat * s > 20.0) for s in (-1.0, 1.0))
+    jets = [upper[half].max() for half in (south, north)]
+    where = [lat[half[np.argmax(upper[half])]] for half in (south, north)]
+    near = x["ua"][-1]
+    surface = [lat[half[np.argmax(near[half])]] for half in (south, north)]
+    cells = streamfunction(x)[:, np.abs(lat) < 35.0]
+    edges, carried = transport(x)
+    top = int(np.argmax(carried))
+    return [
+        ("Jets, zonal-mean wind [m s-1]", f"{jets[0]:.1f}, {jets[1]:.1f}", "25 to 35"),
+        ("at latitude", f"{where[0]:.0f}, {where[1]:.0f}", "mid-latitudes, 30 to 50"),
+        ("Westerlies at the surface, latitude", f"{surface[0]:.0f}, {surface[1]:.0f}", "40 to 50"),
+        (
+            "Hadley cells [1e9 kg s-1]",
+            f"{1e-9 * cells.min():.0f}, {1e-9 * cells.max():.0f}",
+            "of the order of 100, equal",
+        ),
+        (
+            "Rain, largest zonal mean [mm day-1]",
+            f"{rain.max():.1f} at {lat[np.argmax(rain)]:.0f}",
+            "one peak at the equator",
+        ),
+        ("Warmest sea surface [K]", f"{x['ts'].max():.1f}", "near 300"),
+        (
+            "Moist static energy, largest transport [PW]",
+            f"{1e-15 * carried[top]:.2f} at {edges[top]:.0f}",
+            "5.9 at 35 on Earth, ocean included (Trenberth and Caron 2001)",
+        ),
+    ]
+
+
+def checks(x: dict[str, F64]) -> list[tuple[str, float, float, float]]:
+    """Hard checks: what, ours, expected, tolerance."""
+    g = {n.removeprefix("global "): float(v) for n, v in x.items() if n.startswith("global ")}
+    surface = g["rsds"] - g["rsus"] + g["rlds"] - g["rlus"] - g["hfls"] - g["hfss"]
+    return [
+        ("Outgoing longwave [W m-2]", g["rlut"], ABSORBED, 0.5),
+        ("Net flux into the surface [W m-2]", surface, 0.0, 0.5),
+        ("Net flux at the top [W m-2]", g["rsdt"] - g["rsut"] - g["rlut"], 0.0, 0.5),
+        ("Rain over evaporation [1]", g["pr"] / g["evspsbl"], 1.0, 0.005),
+        ("Residual of the air's moist energy [W m-2]", g["energy_residual"], 0.0, 0.5),
+    ]
+
+
+def sections(x: dict[str, F64]) -> bytes:
+    """Wind, temperature and streamfunction by latitude and pressure."""
+    half = (x["a"][:, None] + x["b"][:, None] * x["ps"].mean())[:, 0] / 100.0
+    full = 0.5 * (half[1:] + half[:-1])
+    stream = 1e-9 * streamfunction(x)
+    return section_panels(
+        [
+            Panel(title="Zonal wind [m s-1]", values=x["ua"], lat=x["lat"], pressure=full,
+                  levels=np.arange(-40, 45, 5), colours="RdBu_r", middle=0.0),
+            Panel(title="Temperature [K]", values=x["ta"], lat=x["lat"], pressure=full,
+                  levels=np.arange(180, 305, 10)),
+            Panel(title="Streamfunction [1e9 kg s-1]", values=stream[1:], lat=x["lat"],
+                  pressure=half[1:], levels=np.arange(-160, 180, 20), colours="RdBu_r", middle=0.0),
+        ],
+        columns=3,
+    )  # fmt: skip
+
+
+def profiles(x: dict[str, F64]) -> bytes:
+    """Rain and evaporation, and the transport of moist static energy, by latitude."""
+    figure = Figure(figsize=(8.5, 2.9), layout="constrained")
+    water, energy = figure.subplots(1, 2)
+    water.plot(x["lat"], 86400.0 * x["pr"], color="#0969da", label="rain")
+    water.plot(x["lat"], 86400.0 * x["hfls"] / PLANET.latent_heat_vaporization, color="#bf8700",
+               label="evaporation")  # fmt: skip
+    edges, carried = transport(x)
+    energy.plot(edges, 1e-15 * carried, color=INK)
+    for axes, label in ((water, "[mm day-1]"), (energy, "Northward transport [PW]")):
+        axes.set_xlabel("Latitude", fontsize=8, color=INK)
+        axes.set_ylabel(label, fontsize=8, color=INK)
+        axes.set_xticks(range(-90, 91, 30))
+        axes.tick_params(labelsize=7, colors=INK)
+        axes.grid(color="#d0d7de", lw=0.5)
+    water.legend(fontsize=7, frameon=False)
+    return png(figure)
+
+
+def page(x: dict[str, F64], out: Path, command: str) -> tuple[str, bool]:
+    """Writes the page and its pictures; returns the text, and whether all hard checks hold."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    pictures = {"sections": sections(x), "profiles": profiles(x)}
+    for name, data in pictures.items():
+        (out.parent / f"{out.stem}-{name}.png").write_bytes(data)
+    rows = [(n, v, e, t, abs(v - e) <= t) for n, v, e, t in checks(x)]
+    lines = [
+        "# The grey aquaplanet of Frierson et al. (2006)",
+        "",
+        f"Made by `{command}`.",
+        "",
+        "| has to hold | ours | expected | holds |",
+        "|---|---|---|---|",
+        *(
+            f"| {n} | {v:.4g} | {e:g} ± {t:g} | {'yes' if ok else '**no**'} |"
+            for n, v, e, t, ok in rows
+        ),
+        "",
+        "| climate | ours (south, north) | published |",
+        "|---|---|---|",
+        *(f"| {a} | {b} | {c} |" for a, b, c in numbers(x)),
+        "",
+        f"![Wind, temperature, streamfunction]({out.stem}-sections.png)",
+        "",
+        f"![Rain, evaporation, transport of energy]({out.stem}-profiles.png)",
+        "",
+    ]
+    text = "\n".join(lines)
+    out.write_text(text, encoding="utf-8")
+    return text, all(row[-1] for row in rows)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--skip-days", type=float, default=360.0)
+    parser.add_argument("--out", type=Path, default=PAGE)
+    args = parser.parse_args(arguments)
+    command = f"python tools/aquaplanet_results.py {args.run} --skip-days {args.skip_days:g}"
+    text, good = page(read(args.run, args.skip_days), args.out, command)
+    print(text)
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
