@@ -26,7 +26,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from coupler.interface.errors import ContractError, DataError, Problem, nearest
-from coupler.interface.fields import FIELDS
+from coupler.interface.fields import FIELDS, TENDENCY_UNITS
 from coupler.interface.grid import HybridLevels
 from coupler.interface.units import convertible
 from emulators.networks import Network, build
@@ -34,6 +34,7 @@ from emulators.schema import (
     MIGRATIONS,
     SCHEMA_VERSION,
     BundleSpec,
+    Output,
     migrated,
     nominal_pressure,
     normalizer_hash,
@@ -311,6 +312,9 @@ def channel_problems(spec: BundleSpec) -> list[Problem]:
     problems = []
     for channel in spec.channels:
         name = f"{spec.name}: {channel.name}"
+        if isinstance(channel, Output) and channel.dims == "level":
+            problems += _tendency_problems(name, channel)
+            continue
         field = FIELDS.get(channel.name)
         if field is None:
             problems.append(
@@ -343,6 +347,19 @@ def channel_problems(spec: BundleSpec) -> list[Problem]:
                 )
             )
     return problems
+
+
+def _tendency_problems(name: str, output: Output) -> list[Problem]:
+    """What is wrong with an output that is a tendency."""
+    units = TENDENCY_UNITS.get(output.of)
+    if units is None or output.name != f"tn_{output.of}":
+        expected = ", ".join(f"tn_{n}" for n in TENDENCY_UNITS)
+        what = "unknown tendency of a bundle"
+        return [Problem(what=what, name=name, expected=expected, found=f"of {output.of}")]
+    if output.units != units:
+        what = "wrong unit of a bundle's channel"
+        return [Problem(what=what, name=name, expected=units, found=output.units)]
+    return []
 
 
 def same_levels(one: HybridLevels, other: HybridLevels) -> bool:

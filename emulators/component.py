@@ -44,6 +44,7 @@ from emulators.bundle import (
 from emulators.globe import Globe
 from emulators.guard import COUNTS, Guard, check_fallback
 from emulators.other_levels import Above, Regrid
+from emulators.plane import tendency_class_of
 from emulators.schema import BundleSpec
 
 
@@ -205,7 +206,7 @@ def with_ports(own: tuple[Port, ...], more: tuple[Port, ...]) -> tuple[Port, ...
 
 def emulator_class(
     path: Path | str, process: str | None = None, *, weights: bool = True
-) -> type[EmulatorTendency]:
+) -> type[Tendency]:
     """The scheme that a bundle is, with its declared ports.
 
     Args:
@@ -229,6 +230,8 @@ def emulator_class(
             found=spec.process,
             remedy=f"swap {spec.process} for it",
         )
+    if any(o.dims == "level" for o in spec.outputs):
+        return tendency_class_of(bundle)
     wrong = [o for o in spec.outputs if o.of not in STATE]
     if wrong:
         raise ContractError(

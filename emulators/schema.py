@@ -82,12 +82,13 @@ class Channel(_Named):
 class Output(_Named):
     """One named interface flux, positive upward: ``scale`` times what the network returns.
 
-    With ``transform: cbrt`` it is ``mean + scale`` times the cube of that.
+    With ``transform: cbrt`` it is ``mean + scale`` times the cube of that. With ``dims: level`` it
+    is no flux but the tendency of a state variable, called ``tn_`` and its name.
     """
 
     of: str
-    """State variable that its divergence changes."""
-    dims: Literal["interface"] = "interface"
+    """State variable that its divergence changes, or whose tendency it is."""
+    dims: Literal["interface", "level"] = "interface"
     transform: Literal["none", "cbrt"] = "none"
     mean: list[float] = Field(default=[])
     """For ``cbrt`` only; empty: 0."""

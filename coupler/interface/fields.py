@@ -342,7 +342,14 @@ def tracer(
     return found
 
 
-TENDENCY_UNITS = {"ua": "m s-2", "va": "m s-2", "ta": "K s-1", "hus": "s-1", "qgpv": "s-2"}
+TENDENCY_UNITS = {
+    "ua": "m s-2",
+    "va": "m s-2",
+    "ta": "K s-1",
+    "hus": "s-1",
+    "qgpv": "s-2",
+    "x_slow": "s-1",
+}
 
 _TENDENCY_NAMES = {
     ("gravity_wave", "ua"): (

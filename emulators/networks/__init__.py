@@ -23,6 +23,7 @@ ARCHITECTURES = {
     "stencil": "emulators.networks.stencil:Stencil",
     "attention_unet": "emulators.networks.attention_unet:UNet",
     "flux_head": "emulators.networks.flux_head_v2:FluxHeadNetwork",
+    "plane_conv": "emulators.networks.plane_conv:PlaneConv",
     "program": "emulators.networks.program:Program",
 }
 """Name to ``module:class``, imported when needed."""

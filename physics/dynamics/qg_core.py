@@ -13,6 +13,9 @@ followed by a filter that leaves waves below the cutoff alone:
 
     exp(-23.6 (kappa - 0.65 pi)^4)  for  kappa = |(k dx, l dy)| > 0.65 pi
 
+Where that is below 1e-20 it is 0: products with less leave the normal numbers of float32, with
+which processors are slow (half the time of a step), and change nothing else.
+
 Energy per unit mass is ``E = -1/2 sum_i h_i <psi_i q_i>`` with the layers' shares h_i of the depth.
 Advection by the anomalous flow conserves it to round-off whatever is aliased, because the velocity
 is at right angles to grad psi at every point of the grid.
@@ -152,6 +155,7 @@ class QGCore:
         self.il = 1j * self._real(odd_l)[:, None]
         kappa = np.sqrt(k2) * config.dx
         damping = np.exp(-STEEPNESS * np.maximum(kappa - CUTOFF, 0.0) ** 4)
+        damping[damping < 1e-20] = 0.0
         self.filter = self._real(damping)
         """What the filter leaves of each wave in a step [1]."""
         self.mean_flow = self._real(np.array([config.u1, config.u2])).view(2, 1, 1, 1)

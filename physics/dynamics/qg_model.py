@@ -24,6 +24,7 @@ from coupler.interface.grid import Grid, HybridLevels
 from coupler.interface.registry import scheme
 from coupler.interface.units import Unit
 from physics.dynamics.qg_core import EDDY, QGConfig, QGCore, QGState, noise
+from physics.dynamics.qg_fused import Batch
 
 _Length = Annotated[float, Unit("m"), Limit(gt=0)]
 _Speed = Annotated[float, Unit("m s-1")]
@@ -147,8 +148,9 @@ class TwoLayerQG(ColumnModel):
     def start(self, q: torch.Tensor) -> None:
         """Begins with q [s-1], [2, member, nx, nx]."""
         p, core = self.p, self.core
-        self.state = core.begin(q)
         n = p.nx
+        self.batch = Batch(core, p.members)
+        self.batch.begin(core.begin(q))
         self._grid = torch.zeros((4, 2, p.members, n, n), dtype=core.dtype)
         shape = (4, 2, *self.grid.shape)
         views = self._grid.numpy().reshape(shape)
@@ -160,13 +162,7 @@ class TwoLayerQG(ColumnModel):
     def columns(self) -> Mapping[str, Array]:
         """``ua va`` with the mean flow, ``qgpv`` and ``psi`` without, ``thkcello``."""
         if not self._fresh:
-            with torch.no_grad():
-                core, qh = self.core, self.state.qh
-                ph = core.streamfunction(qh)
-                self._grid[:3] = core.flow(ph, qh)
-                self._grid[0] += core.mean_flow
-                self._grid[3] = core.to_grid(ph)
-                self._linear = core.linear(ph)
+            self.batch.flow(self._grid)
             self._fresh = True
         return self._arrays
 
@@ -185,19 +181,17 @@ class TwoLayerQG(ColumnModel):
             UnstableError: when the state is no longer finite.
         """
         self.columns()
-        core, u = self.core, self._grid
+        core = self.core
         with torch.no_grad():
-            rate = core.carry(u[0], u[1], u[2]) + self._linear
-            given = self._given(tendencies, "qgpv")
-            if given is not None:
-                rate += core.to_waves(given)
-            du, dv = (self._given(tendencies, n) for n in ("ua", "va"))
+            given, du, dv = (self._given(tendencies, n) for n in ("qgpv", "ua", "va"))
+            pushed = None if given is None else core.to_waves(given)
             if du is not None or dv is not None:
-                zero = torch.zeros_like(u[0])
-                rate += core.curl(zero if du is None else du, zero if dv is None else dv)
-            self.state = core.apply(self.state, rate)
-            if not bool(torch.isfinite(self.state.qh.real.sum())):
-                raise UnstableError.of("the state is no longer finite", "qgpv", remedy="shorten dt")
+                zero = torch.zeros_like(self._grid[0])
+                curl = core.curl(zero if du is None else du, zero if dv is None else dv)
+                pushed = curl if pushed is None else pushed + curl
+            self.batch.advance(pushed)
+        if not self.batch.finite():
+            raise UnstableError.of("the state is no longer finite", "qgpv", remedy="shorten dt")
         self._fresh = False
 
     def _given(self, tendencies: Mapping[str, Array], name: str) -> torch.Tensor | None:
@@ -224,7 +218,7 @@ class TwoLayerQG(ColumnModel):
 
     def budgets(self) -> dict[str, tuple[float, str, str]]:
         """Energy and enstrophy, means of the members, and the largest speed."""
-        core, qh = self.core, self.state.qh
+        core, qh = self.core, self.batch.state.qh
         with torch.no_grad():
             kinetic = core.kinetic_energy(core.streamfunction(qh)).mean(dim=1)
             enstrophy = core.enstrophy(qh).mean(dim=1)
@@ -252,11 +246,12 @@ class TwoLayerQG(ColumnModel):
 
     def memory(self) -> dict[str, Any]:
         """Coefficients of q and of the two last tendencies, and how many of these there are."""
-        none = torch.zeros_like(self.state.qh)
-        before = (*self.state.before, none, none)[:2]
-        parts = {"q": self.state.qh, "before_1": before[0], "before_2": before[1]}
+        state = self.batch.state
+        none = torch.zeros_like(state.qh)
+        before = (*state.before, none, none)[:2]
+        parts = {"q": state.qh, "before_1": before[0], "before_2": before[1]}
         found = {n: torch.view_as_real(t).numpy() for n, t in parts.items()}
-        return found | {"steps": np.array(len(self.state.before), np.int64)}
+        return found | {"steps": np.array(len(state.before), np.int64)}
 
     def restore(self, memory: Mapping[str, Array]) -> None:
         """Takes back what `memory` gave."""
@@ -271,5 +266,5 @@ class TwoLayerQG(ColumnModel):
 
         count = int(memory["steps"])
         before = tuple(waves(f"before_{i + 1}") for i in range(count))
-        self.state = QGState(qh=waves("q"), before=before)
+        self.batch.begin(QGState(qh=waves("q"), before=before))
         self._fresh = False

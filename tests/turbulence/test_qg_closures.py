@@ -23,6 +23,7 @@ from physics.dynamics.qg_closures import (
     read_coefficients,
     smagorinsky,
     strain,
+    symbolic,
     symbolic_terms,
     write_coefficients,
 )
@@ -274,3 +275,17 @@ def test_impossible_coarsening_is_refused(coarse: object, operator: Operator) ->
         Coarsener(QGCore(EDDY.at(48)), QGCore(coarse), operator)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="two flows that are not the same"):
         Coarsener(QGCore(EDDY.at(48)), QGCore(replace(EDDY, nx=12, rek=0.0)), operator)
+
+
+def test_the_symbolic_closure_is_the_sum_of_its_terms() -> None:
+    core, qh = eddies(26)
+    plane = plane_of(core)
+    u, v, q = core.flow(core.streamfunction(qh), qh)
+    terms = symbolic_terms(plane, q, u + core.mean_flow, v)
+    size = terms.square().mean(dim=(1, 2, 3, 4)).sqrt()
+    a = torch.tensor(np.random.default_rng(3).standard_normal((2, 7))) / size
+    expected = torch.einsum("ln,nlmyx->lmyx", a, terms)
+    expected -= expected.mean(dim=(-2, -1), keepdim=True)
+    found = symbolic(plane, q, u + core.mean_flow, v, a)
+    # Sums in another order.
+    torch.testing.assert_close(found, expected, rtol=0.0, atol=1e-12)

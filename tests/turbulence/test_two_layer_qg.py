@@ -8,6 +8,7 @@ import torch
 
 from coupler.interface.errors import ConfigError
 from physics.dynamics.qg_core import EDDY, REGIMES, QGConfig, QGCore, noise
+from physics.dynamics.qg_fused import Batch
 
 CALM = replace(EDDY, u1=0.0, rek=0.0, filtered=False)
 """No mean flow, no drag, no filter: nothing but advection and beta."""
@@ -208,3 +209,44 @@ def test_a_run_of_several_steps_has_the_gradient_of_differences() -> None:
 def test_an_impossible_plane_is_refused(entry: str, value: float) -> None:
     with pytest.raises(ConfigError, match=entry):
         replace(EDDY, **{entry: value})
+
+
+@pytest.mark.parametrize(("regime", "members"), [("eddy", 1), ("jet", 131)])
+def test_the_compiled_step_is_the_differentiable_one(regime: str, members: int) -> None:
+    core = QGCore(replace(REGIMES[regime], nx=22))
+    start = core.begin(core.to_grid(rough(core, members)))
+    push = 1e-3 * core.tendency(start.qh)
+    batch = Batch(core, members)
+    assert (members > 100) == (len(batch.parts) > 1)
+    batch.begin(start)
+    state, grid = start, torch.zeros(4, 2, members, 22, 22, dtype=torch.float64)
+    for i in range(5):  # the weights change in the first three
+        state = core.step(state, push if i > 1 else None)
+        batch.flow(grid)
+        batch.advance(push if i > 1 else None)
+    found = batch.state
+    for a, b in zip((found.qh, *found.before), (state.qh, *state.before), strict=True):
+        torch.testing.assert_close(a, b, rtol=0.0, atol=1e-13 * float(b.abs().max()))
+    ph = core.streamfunction(state.qh)
+    batch.flow(grid)
+    expected = torch.cat([core.flow(ph, state.qh), core.to_grid(ph)[None]])
+    expected[0] += core.mean_flow
+    for a, b in zip(grid, expected, strict=True):
+        torch.testing.assert_close(a, b, rtol=0.0, atol=1e-12 * float(b.abs().max()))
+    # A batch goes on from where another was, with its earlier tendencies.
+    other = Batch(core, members)
+    other.begin(found)
+    other.step()
+    batch.advance()
+    torch.testing.assert_close(other.state.qh, batch.state.qh, rtol=0.0, atol=0.0)
+
+
+def test_no_wave_decays_to_numbers_that_processors_are_slow_with() -> None:
+    core = QGCore(EDDY.at(32), dtype=torch.float32)
+    batch = Batch(core, 2)
+    batch.begin(core.begin(core.to_grid(rough(core, 2))))
+    for _ in range(20):
+        batch.step()
+    parts = torch.view_as_real(batch.state.qh).abs()
+    tiny = torch.finfo(torch.float32).tiny
+    assert not bool(((parts > 0.0) & (parts < tiny)).any())

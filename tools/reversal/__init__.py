@@ -1,0 +1,1 @@
+"""Stages of `tools/reversal_results.py`."""
