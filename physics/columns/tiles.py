@@ -67,7 +67,7 @@ class Mosaic(Diagnostic):
             column = int(np.argmax(bad))
             raise UnstableError.of(
                 "fractions of surface types do not add up",
-                "sftof + sft_land + sft_snow",
+                "sftof (of which sft_ice) + sft_land + sft_snow",
                 expected="1 in every cell",
                 found=f"{total[column]:.6g} at {self._grid.point(column)}, step {now.step}",
                 remedy="look at the models that provide them",
