@@ -82,8 +82,8 @@ def energy_drift(*, return_heat, stepper="leapfrog", days=1.0):
     return (core.integrals()["energy"] - start) / (steps * core.dt)
 
 
-# What is left is not the diffusion's: of the leapfrog's time filter, weak here, and of gravity waves
-# of a wild start, which it damps. SIL3 has no filter.
+# What is left is not the diffusion's: the leapfrog's time filter, weak here, takes some, and so do
+# gravity waves of a wild start, which it damps. SIL3 has no filter.
 @pytest.mark.parametrize(("stepper", "limit"), [("leapfrog", 0.12), ("sil3", 0.03)])
 def test_energy_is_kept_while_eddies_are_damped_away(stepper, limit):
     without = energy_drift(return_heat=False, stepper=stepper)
