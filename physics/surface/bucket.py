@@ -117,7 +117,7 @@ class Bucket(Model):
         """By how much the albedo of snow falls over the last ten kelvin [1]."""
         first_wetness: Annotated[float, Unit("1"), Field(ge=0, le=1)] = 0.5
         """Share of w_max that the bucket holds at the start [1]."""
-        ice_sheet: Annotated[float, Unit("K"), Field(gt=0)] = 256.0
+        ice_sheet: Annotated[float, Unit("K"), Field(gt=0)] = 250.0
         """Ground that begins colder than this begins under `most_snow` [K]."""
         lapse_rate: Annotated[float, Unit("K m-1"), Field(ge=0)] = 6.5e-3
         """Of the initial temperature with the height of the ground [K m-1]."""
