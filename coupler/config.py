@@ -28,10 +28,12 @@ from pydantic import (
     model_validator,
 )
 
+from coupler.contracts import BudgetChoice
 from coupler.input.forcing import Forcing
+from coupler.input.sources import InitialState, Source
 from coupler.interface.errors import BadValue, ConfigError, Problem, nearest
 from coupler.interface.units import Unit
-from coupler.where import Place
+from coupler.where import BESIDE, Place
 
 _WORD = r"^[A-Za-z][A-Za-z0-9_]*$"
 _NUMBER, _RAMP = "a number", "a ramp"
@@ -157,32 +159,6 @@ class BesideChoice(ModelChoice):
     rest goes on; the numbers are the same wherever it runs."""
 
 
-class Source(_Section):
-    """Where a boundary field comes from."""
-
-    file: str
-    variable: str
-    units: str | None = None
-    """Unit of the values, where the file does not say or is wrong."""
-    statistic: Literal["mean", "deviation"] = "mean"
-    """Of the file's values within a cell of the model: their mean, or the standard deviation of
-    what the model's grid does not resolve (the sub-grid orography of gravity-wave drag)."""
-
-
-class InitialState(_Section):
-    """Atmosphere from a file on pressure levels instead of an analytic state."""
-
-    file: str
-    time: int = 0
-    variables: dict[str, str] = {}
-    """Names in the file by ours (ua va ta hus hur phi zg ps orog), where they are not found."""
-    units: dict[str, str] = {}
-    """Units by our names, where the file is wrong or says none."""
-    ground: Literal["check", "adjust"] = "check"
-    """``check`` refuses a model whose ground is another planet's than the file's; ``adjust`` takes
-    any, and moves the surface pressure hydrostatically."""
-
-
 class OutputConfig(_Section):
     interval: Annotated[float, Unit("day"), Field(gt=0)] = 1.0
     """Averaging interval of the files [day]."""
@@ -217,6 +193,11 @@ class Case(_Section):
     where: dict[str, Place] = {}
     """Processes that do not run inside the run's own process. The numbers do not depend on it."""
     surface: BesideChoice | None = None
+    land: ModelChoice | None = None
+    rivers: ModelChoice | None = None
+    ocean: ModelChoice | None = None
+    ice: ModelChoice | None = None
+    budgets: BudgetChoice = BudgetChoice()
     boundary: dict[str, Source] = {}
     initial: InitialState | None = None
     branch: str | None = None
@@ -287,7 +268,7 @@ def with_changes(
     problems: list[Problem] = []
     physics = data.get("physics")
     for process, scheme in (swap or {}).items():
-        if process == "surface" or process == "atmosphere":
+        if process in ("atmosphere", *BESIDE):
             data[process] = {"scheme": scheme}
         elif not isinstance(physics, dict) or process not in physics:
             known = [str(p) for p in physics or {}]

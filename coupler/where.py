@@ -9,7 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from coupler.interface.units import Unit
 
 MODELS = ("surface",)
-"""Models beside the atmosphere; they run inline or over mpi."""
+"""Models beside the atmosphere that run inline or over mpi."""
+BESIDE = (*MODELS, "land", "rivers", "ocean", "ice")
+"""All models beside the atmosphere, in the order of their steps: the sea steps before the ice that
+covers it, so that the cover that shared the fluxes out is still the one that it receives."""
 Seconds = Annotated[float, Unit("s"), Field(gt=0)]
 
 

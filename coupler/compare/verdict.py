@@ -254,7 +254,10 @@ def judge_candidate(facts: Facts) -> Verdict:
         word = {"bad": "bad offline", "doubtful": "doubtful offline", "good": "good offline",
                 "open": "not judged"}[before]  # fmt: skip
     order = sorted(evidence, key=lambda e: _ORDER.index(e.grade))
-    reasons = [e for e in order if e.grade in ("bad", "doubtful")][:3]
+    against = [e for e in order if e.grade in ("bad", "doubtful")]
+    reasons = [
+        e for when in ("before", "after") for e in [x for x in against if x.when == when][:2]
+    ]
     if not reasons:
         reasons = [e for e in order if e.grade == "open"][:1] or order[:2]
     why = "; ".join(f"{e.what}: {e.found}" for e in reasons)

@@ -26,8 +26,10 @@ from coupler.config import (
 )
 from coupler.driver.bound import Bound
 from coupler.driver.clock import Clock, parse_date, steps_of
+from coupler.driver.connect import connect, refuse_gaps, shown_by
 from coupler.driver.discovery import bundle_path, discover, find_scheme
 from coupler.driver.given import Boundary, Start, initial_state_of, read_files, read_on_first
+from coupler.driver.ledger import Ledger
 from coupler.driver.levels import level_problems
 from coupler.driver.links import Coupling
 from coupler.driver.negotiate import STATIC, Plan, negotiate, unread
@@ -50,7 +52,7 @@ from coupler.interface.errors import ConfigError, CouplerError, Problem, nearest
 from coupler.interface.grid import Grid
 from coupler.interface.parallel import ALONE, Parallel, Rows
 from coupler.parallel.agreement import from_first, together
-from coupler.where import MODELS
+from coupler.where import BESIDE
 
 
 @dataclass(kw_only=True)
@@ -62,6 +64,8 @@ class Assembly:
     atmosphere: ColumnModel
     suite: Suite
     couplings: dict[str, Coupling]
+    ledger: Ledger
+    """Budgets of what they exchange."""
     rows: Rows
     """Latitudes of the atmosphere that this rank holds."""
     steps_per_day: float
@@ -160,7 +164,7 @@ def _draft(case: Case, base: Path, record: Sequence[str], parallel: Parallel = A
     draft = _Draft(case=case, base=base, parallel=parallel)
     draft.problems += discover(case.plugins, base)
     _planet_and_start(draft)
-    for name in ("atmosphere", *MODELS):
+    for name in ("atmosphere", *BESIDE):
         choice = getattr(case, name)
         if choice is not None:
             model = draft.build(name, choice)
@@ -172,7 +176,7 @@ def _draft(case: Case, base: Path, record: Sequence[str], parallel: Parallel = A
         _plan(draft, process, choice)
     own = {p.process: draft.components[p.process, p.label] for p in reversed(draft.plans)}
     draft.problems += place_problems(case, own, record, parallel)
-    asked = [n for n in ("atmosphere", *MODELS) if getattr(case, n) is not None]
+    asked = [n for n in ("atmosphere", *BESIDE) if getattr(case, n) is not None]
     complete = len(draft.models) == len(asked)
     draft.start_from = initial_state_of(
         case, base, draft.planet, draft.models.get("atmosphere"), draft.said
@@ -403,34 +407,26 @@ def _bind(draft: _Draft, elsewhere: Elsewhere) -> Assembly:
     )
     spent = Spent()
     suite = Suite(host, columns, spent)
-    for model in others.values():
-        for f in model.provides:
-            suite.pool.setdefault(f.name, host.empty("column"))
+    shown = shown_by(others, [plan.cls for plan in draft.plans])
+    for names in shown.values():
+        for name in names:
+            suite.pool.setdefault(name, host.empty("column"))
     for name, series in draft.forcings.items():
         suite.pool[name] = host.empty("column")
         suite.pool[name].fill(series.at(clock.now.date))
     dt = atmosphere.dt
     together(draft.parallel, lambda: _bind_schemes(draft, suite, host, dt, elsewhere))
     elsewhere.complete()
-    couplings = {
-        name: Coupling(
-            model,
-            steps_of(model.dt, atmosphere.dt, name)[0],
-            atmosphere.grid,
-            rows,
-            {p.name: suite.pool[p.name] for p in model.receives if p.name in suite.pool},
-            {f.name: suite.pool[f.name] for f in model.provides},
-            account=f"{name}={getattr(case, name).scheme}",
-            spent=spent,
-        )
-        for name, model in others.items()
-    }
+    accounts = {name: f"{name}={getattr(case, name).scheme}" for name in others}
+    couplings = connect(others, atmosphere, rows, suite.pool, shown, accounts, spent)
+    refuse_gaps(suite.pool, host)
     return Assembly(
         case=case,
         clock=clock,
         atmosphere=atmosphere,
         suite=suite,
         couplings=couplings,
+        ledger=Ledger(couplings, atmosphere, suite.pool, rows, case.budgets),
         rows=rows,
         steps_per_day=86400.0 / atmosphere.dt,
         advice=[*(a for model in draft.models.values() for a in model.advice()), *draft.said],

@@ -72,6 +72,8 @@ class Files:
         self._means = {"atmosphere": means}
         memory.keep("output.atmosphere", means, found)
         memory.keep("output.residuals", self.residuals, found)
+        if model.ledger.terms:
+            memory.keep("ledger", model.ledger, found)
         for name, live in surface_fields(model).items():
             grid = model.couplings[name].model.grid
             self._means[name] = means = self._averages(name, live, grid, area="areacello")
@@ -150,7 +152,7 @@ class Files:
         """Writes means and budgets of the interval from `t0` to `t1` [s since the start]."""
         m = self._model
         numbers: dict[str, tuple[float, str, str]] = dict(m.atmosphere.budgets())
-        of_schemes = m.suite.budgets()
+        of_schemes = m.suite.budgets() | m.ledger.take()
         for means in self._means.values():
             means.close()
         # All ranks have given what they have: from here on rank 0 is by itself.
@@ -194,7 +196,8 @@ def atmosphere_fields(model: Assembly) -> dict[str, tuple[Field, Array]]:
     live = {n: (FIELDS[n], a) for n, a in model.atmosphere.columns().items() if n in FIELDS}
     names = [f.name for c in model.couplings.values() for f in c.model.provides]
     names += model.forcings
-    live |= {n: (FIELDS[n], model.suite.pool[n]) for n in names if n in FIELDS}
+    pool = model.suite.pool
+    live |= {n: (FIELDS[n], pool[n]) for n in names if n in FIELDS and n in pool}
     return live | model.suite.outputs()
 
 

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from coupler.config import Case, Source
+from coupler.config import Case
 from coupler.input.fetch import locate
+from coupler.input.sources import Source
 from coupler.interface.component import Array, ColumnModel, Model
 from coupler.interface.constants import Planet
 from coupler.interface.errors import CouplerError, Problem, nearest

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from coupler.driver.assemble import Assembly
-from coupler.driver.spent import APPLIED, DYNAMICS, EXCHANGE, LOOP
+from coupler.driver.spent import APPLIED, BUDGETS, DYNAMICS, EXCHANGE, LOOP
 from coupler.parallel.agreement import together
 
 
@@ -35,9 +35,30 @@ def step(model: Assembly) -> None:
     for coupling in model.couplings.values():
         coupling.collect(clock.step_length)
     clock.tick()
-    for coupling in model.couplings.values():
-        coupling.step_if_due(clock.now)
+    exchange(model)
     spent.to(LOOP)
+
+
+def exchange(model: Assembly) -> None:
+    """Models beside the atmosphere whose interval is complete take their steps, one by one."""
+    now, ledger, spent = model.clock.now, model.ledger, model.spent
+    before = spent.to(BUDGETS)
+    ledger.collect(model.clock.step_length)
+    spent.to(before)
+    due = {name: c for name, c in model.couplings.items() if c.due(now)}
+    if not due:
+        return
+    for name, coupling in due.items():
+        with ledger.exchange(name):
+            coupling.receive()
+        coupling.step(now)
+        for other in model.couplings.values():
+            for link in other.between:
+                if link.giver is coupling.model:
+                    link.collect()
+    before = spent.to(BUDGETS)
+    ledger.close(due, now)
+    spent.to(before)
 
 
 def run(model: Assembly, steps: int, after_step: Callable[[Assembly], bool]) -> None:

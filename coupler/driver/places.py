@@ -288,7 +288,7 @@ class Elsewhere:
                 deadline=place.deadline,
                 greeting=Terms.greeting,
             )
-        return BehindModel(model) if choice.lag else model
+        return BehindModel(model) if getattr(choice, "lag", 0) else model
 
     @contextmanager
     def closed_on_failure(self) -> Iterator[None]:

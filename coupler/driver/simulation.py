@@ -276,7 +276,8 @@ class Simulation:
     def closing_lines(self) -> list[str]:
         """Where the time went, and who waited for whom."""
         steps = self.model.clock.now.step - self._first_step
-        return [*table(self.seconds(), steps), *self.model.elsewhere.who_waited()]
+        m = self.model
+        return [*table(self.seconds(), steps), *m.ledger.lines(), *m.elsewhere.who_waited()]
 
     def _explained(self, error: UnstableError) -> Sequence[Problem]:
         """Problems of an unstable step, with the component when the dynamics could not know it."""
@@ -386,6 +387,7 @@ class Simulation:
         speed = days / 365.0 / (self._wall / 86400.0) if self._wall > 0 else 0.0
         budgets = {n: v for n, (v, _, _) in self.model.atmosphere.budgets().items()}
         counts = summed(self._parallel, self.model.suite.counts())
+        ledger = self.model.ledger.worst()
         if not self._first:
             return
         write_json(
@@ -408,7 +410,7 @@ class Simulation:
                 "waits": self.model.elsewhere.waits(),
                 "seconds": {name: round(s, 4) for name, s in self.seconds().items()},
                 "coupling_share": round(overhead(self.seconds()), 4),
-                "budgets": budgets | self._out.residuals.mean(),
+                "budgets": budgets | self._out.residuals.mean() | ledger,
             },
         )
 

@@ -11,12 +11,14 @@ from typing import Any, Protocol
 import numpy as np
 
 from coupler.config import Case
+from coupler.contracts import BudgetChoice
 from coupler.driver.assemble import Assembly
 from coupler.interface.component import Array
 from coupler.interface.errors import DataError, Problem
 from coupler.interface.parallel import Same, Spread
 from coupler.output.restart import Moment, Restart
 from coupler.parallel.agreement import together
+from coupler.where import BESIDE
 
 
 class Remembers(Protocol):
@@ -164,6 +166,11 @@ def _decisive(case: Case) -> dict[str, Any]:
     surface = data["surface"]
     if surface is not None and not surface["lag"]:
         del surface["lag"]  # restarts from before there was one belong to the same case
+    for name in BESIDE:
+        if data[name] is None and name != "surface":
+            del data[name]  # nor do they know of models that are not there
+    if case.budgets == BudgetChoice():
+        del data["budgets"]
     return data
 
 

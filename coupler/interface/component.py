@@ -359,6 +359,27 @@ class Model(Component, ABC):
     def step(self, received: Arrays, now: Now) -> None:
         """Advances the state by `dt`."""
 
+    def parts(self, received: Arrays) -> Mapping[str, Array]:
+        """Area fraction of the cell that each received field belongs to, ``[lat, lon]``, and where
+        each flux to another model comes from.
+
+        What is not named is per area of the whole cell, or no flux. `received` holds what other
+        models show at present; it is empty while the models are being connected.
+        """
+        return {}
+
+    def stores(self) -> Mapping[str, Array]:
+        """What it keeps per area of the cell: ``water`` [kg m-2] and ``energy`` [J m-2].
+
+        The budget holds their change against what was received and given.
+        """
+        return {}
+
+    def sources(self) -> Mapping[str, Array]:
+        """What the last step took from outside of all models, by quantity, per area of the cell
+        [kg m-2 s-1 or W m-2]: a heat transport by currents that are not there."""
+        return {}
+
     def spread(self) -> Mapping[str, Spread]:
         """How the arrays of `memory` lie on the ranks; what is not named is the same on all."""
         return {}
@@ -394,6 +415,15 @@ class ColumnModel(Model):
     def budgets(self) -> dict[str, tuple[float, str, str]]:
         """Global integrals for the budget file: value, units and long name by name."""
         return {}
+
+    def water(self) -> float | None:
+        """Water of the air, global mean [kg m-2]; called by all ranks. None: not conserved."""
+        return None
+
+    def water_made(self) -> float:
+        """Water that the last step made of nothing or left out, global mean [kg m-2]: known gaps of
+        the dynamics."""
+        return 0.0
 
     def strain(self, memory: Mapping[str, Array]) -> tuple[float, Problem] | None:
         """How close the state in `memory` was to what a step can follow.

@@ -33,6 +33,12 @@ class Field:
     """``up`` or ``down`` for a vertical flux."""
     valid: tuple[float, float] | None = None
     """Range outside of which a value is an error of the model, in `units`."""
+    part: str | None = None
+    """Name of the field of area fractions of the part of a cell that it belongs to; None: all of
+    it. Means over cells are weighted with that fraction."""
+    carries: str | None = None
+    """``water`` or ``energy`` for a flux that moves it between models: from the one that provides
+    it to the one that receives it, or `positive`."""
 
 
 def _f(
@@ -43,6 +49,9 @@ def _f(
     dims: tuple[str, ...] = COLUMN,
     positive: str | None = None,
     valid: tuple[float, float] | None = None,
+    *,
+    part: str | None = None,
+    carries: str | None = None,
 ) -> Field:
     return Field(
         name=name,
@@ -52,6 +61,44 @@ def _f(
         dims=dims,
         positive=positive,
         valid=valid,
+        part=part,
+        carries=carries,
+    )
+
+
+TILES = ("ocean", "ice", "land", "snow")
+"""Types of surface that share a cell; snow is the part of the land that it covers."""
+_TILE_PART = {"ocean": "sftof", "ice": "sft_ice", "land": "sft_land", "snow": "sft_snow"}
+
+
+def _of_tile(tile: str) -> tuple[Field, ...]:
+    """What the air meets on one type of surface, and what it gives to it, per area of it."""
+    on, part, unit = tile.capitalize(), _TILE_PART[tile], "W m-2"
+    return (
+        _f(f"ts_{tile}", None, "K", f"Temperature of {on}", valid=(150.0, 380.0), part=part),
+        _f(f"albs_{tile}", None, "1", f"Albedo of {on}", part=part),
+        _f(f"wetness_{tile}", None, "1", f"Share of Potential Evaporation from {on}", part=part),
+        _f(
+            f"hfds_{tile}",
+            None,
+            unit,
+            f"Net Downward Heat Flux into {on}",
+            positive="down",
+            part=part,
+            carries="energy",
+        ),
+        _f(
+            f"evspsbl_{tile}",
+            None,
+            "kg m-2 s-1",
+            f"Evaporation from {on}",
+            positive="up",
+            part=part,
+            carries="water",
+        ),
+        _f(f"hfss_{tile}", None, unit, f"Sensible Heat Flux from {on}", positive="up", part=part),
+        _f(f"tauu_{tile}", None, "Pa", f"Eastward Stress on {on}", positive="down", part=part),
+        _f(f"tauv_{tile}", None, "Pa", f"Northward Stress on {on}", positive="down", part=part),
     )
 
 
@@ -171,9 +218,38 @@ _TABLE = (
         positive="down",
     ),
     _f("evspsbl", "water_evapotranspiration_flux", "kg m-2 s-1", "Evaporation", positive="up"),
-    _f("pr", "precipitation_flux", "kg m-2 s-1", "Precipitation"),
+    _f("pr", "precipitation_flux", "kg m-2 s-1", "Precipitation", carries="water"),
     _f("prc", "convective_precipitation_flux", "kg m-2 s-1", "Convective Precipitation"),
     _f("prl", "stratiform_precipitation_flux", "kg m-2 s-1", "Large-scale Precipitation"),
+    # types of surface that share a cell
+    _f("sftof", "sea_area_fraction", "1", "Sea Area Fraction", valid=(-1e-6, 1.0 + 1e-6)),
+    _f("sft_ocean", None, "1", "Area Fraction of Open Water"),
+    _f("sft_ice", "sea_ice_area_fraction", "1", "Area Fraction of Sea Ice"),
+    _f("sft_land", None, "1", "Area Fraction of Land without Snow"),
+    _f("sft_snow", None, "1", "Area Fraction of Land under Snow"),
+    *(field for tile in TILES for field in _of_tile(tile)),
+    # what models beside the atmosphere keep, and give to each other per area of the whole cell
+    _f(
+        "mlotst",
+        "ocean_mixed_layer_thickness",
+        "m",
+        "Depth of the Mixed Layer",
+        part="sftof",
+    ),
+    _f("qflux", None, "W m-2", "Convergence of Ocean Heat Transport", positive="down"),
+    _f("hfcorr", None, "W m-2", "Heat that Currents Bring to the Sea", positive="down"),
+    _f("siconc", None, "1", "Share of the Sea under Ice", part="sftof"),
+    _f("sithick", "sea_ice_thickness", "m", "Mean Thickness of Ice where there is Ice"),
+    _f("simass", "sea_ice_amount", "kg m-2", "Sea Ice per Area of the Cell"),
+    _f("sisnmass", None, "kg m-2", "Snow on Sea Ice per Area of the Cell"),
+    _f("mrso", "mass_content_of_water_in_soil", "kg m-2", "Water in the Soil, per Area of Land"),
+    _f("snw", "surface_snow_amount", "kg m-2", "Snow, per Area of Land"),
+    _f("rivo", None, "kg m-2", "Water in Rivers per Area of the Cell"),
+    _f("mrro", "runoff_flux", "kg m-2 s-1", "Runoff per Area of the Cell", carries="water"),
+    _f("friver", None, "kg m-2 s-1", "River Water into the Sea per Area of Cell", carries="water"),
+    _f("hfsi", None, "W m-2", "Heat from the Sea into Ice per Area of Cell", carries="energy"),
+    _f("hfsio", None, "W m-2", "Heat from Ice into the Sea per Area of Cell", carries="energy"),
+    _f("fsitherm", None, "kg m-2 s-1", "Water from Ice to the Sea per Area", carries="water"),
     # interface fluxes that schemes return; positive upward
     _f(
         "xgwdparam",

@@ -43,81 +43,13 @@ from coupler.interface.fields import COLUMN
 from coupler.interface.fields import Field as Entry
 from coupler.interface.registry import scheme
 from coupler.interface.units import Unit
-from physics.columns.diffusivity import depth, k_profile, pressure_profile
 from physics.columns.jit import njit
-from physics.columns.lanes import LANES, load, load_flat, store, store_flat, upward
+from physics.columns.lanes import LANES, load, load_flat, upward
+from physics.columns.mixing import FLAT, FULL, HALF, mix_block, prepare
 from physics.columns.monin_obukhov import similarity
 from physics.columns.surface_layer import louis, reed_jablonowski, richardson
 from physics.columns.thermo import saturation
-from physics.columns.tridiagonal import factor, solve
 from physics.elementary import exp
-
-_FULL = ("u", "v", "t", "q", "s", "sv", "z", "mass", "beta", "pivot", "inc_u", "inc_v", "inc", "p")
-_HALF = ("zhalf", "phalf", "k_m", "k_h")
-_FLAT = 26
-
-
-@njit()
-def friction_heat(
-    u: Array,
-    v: Array,
-    inc_u: Array,
-    inc_v: Array,
-    conduct: Array,
-    mass_rate: Array,
-    drag: Array,
-    up: Array,
-    carried: Array,
-    heat: Array,
-) -> None:
-    """Adds the heat of dissipated kinetic energy [W m-2] to `heat`, shape [level, lane]."""
-    last, lanes = u.shape[0] - 1, u.shape[1]
-    from_above, below_u, below_v = carried[0], carried[1], carried[2]
-    for j in range(lanes):
-        below_u[j], below_v[j] = u[last, j] + inc_u[last, j], v[last, j] + inc_v[last, j]
-        square = below_u[j] * below_u[j] + below_v[j] * below_v[j]
-        from_above[j] = drag[j] * square  # the surface's, below the lowest layer
-    for k in up:
-        for j in range(lanes):
-            new_u, new_v = below_u[j], below_v[j]
-            half = 0.0
-            if k > 0:
-                un, vn = u[k - 1, j] + inc_u[k - 1, j], v[k - 1, j] + inc_v[k - 1, j]
-                du, dv = un - new_u, vn - new_v
-                half = 0.5 * conduct[k, j] * (du * du + dv * dv)
-                below_u[j], below_v[j] = un, vn
-            square = inc_u[k, j] * inc_u[k, j] + inc_v[k, j] * inc_v[k, j]
-            heat[k, j] += half + from_above[j] + 0.5 * mass_rate[k, j] * square
-            from_above[j] = half
-
-
-@njit()
-def prepare(
-    ground: Array,
-    t: Array,
-    q: Array,
-    phalf: Array,
-    dt: float,
-    gravity: float,
-    cp: float,
-    vf: float,
-    z: Array,
-    zhalf: Array,
-    s: Array,
-    sv: Array,
-    mass_rate: Array,
-) -> None:
-    """Heights above `ground` [lane], static energies and layer masses over dt, [level, lane]."""
-    lanes = t.shape[1]
-    for k in range(t.shape[0]):
-        for j in range(lanes):
-            z[k, j] -= ground[j]
-            zhalf[k, j] -= ground[j]
-            mass_rate[k, j] = (phalf[k + 1, j] - phalf[k, j]) * (1.0 / (gravity * dt))
-        for j in range(lanes):
-            potential = gravity * z[k, j]
-            s[k, j] = cp * t[k, j] + potential
-            sv[k, j] = cp * t[k, j] * (1.0 + vf * q[k, j]) + potential
 
 
 @njit()
@@ -171,16 +103,14 @@ def mix(
     last, lanes = nlev - 1, work.shape[2]
     vf = rv / rd - 1.0
     u, v, t, q, s, sv, z = work[0], work[1], work[2], work[3], work[4], work[5], work[6]
-    mass, beta, pivot = work[7], work[8], work[9]
-    inc_u, inc_v, inc, p = work[10], work[11], work[12], work[13]
-    zhalf, ph, k_m, k_h = half[0], half[1], half[2], half[3]
+    mass, p = work[7], work[13]
+    zhalf, ph = half[0], half[1]
     surface_p, surface_t, wet, roughness = lane[0], lane[1], lane[2], lane[3]
     ground, zero, drag, exchange = lane[4], lane[5], lane[6], lane[7]
     qs, evaporates, s_surface, cp_tv = lane[8], lane[9], lane[10], lane[11]
-    u_star, buoyancy, depth_h, spare = lane[12], lane[13], lane[14], lane[15]
-    c_m, c_h, flux, other, speed2 = lane[16], lane[17], lane[18], lane[19], lane[20]
-    carried, gust2, land = lane[21:24], lane[24], lane[25]
-    per_dt = 1.0 / dt
+    u_star, buoyancy, depth_h = lane[12], lane[13], lane[14]
+    c_m, c_h, speed2 = lane[16], lane[17], lane[20]
+    gust2, land = lane[24], lane[25]
     for start in range(0, ncol, lanes):
         load(ua, start, u)
         load(va, start, v)
@@ -242,64 +172,33 @@ def mix(
             evaporates[j] = wet[j] * exchange[j]
             c_m[j] *= z[last, j]
             c_h[j] *= z[last, j]
-        # mixing inside the air
-        if profile:
-            depth(z, u, v, sv, gravity, cp_tv, u_star, critical, up, spare, other, depth_h)
-            k_profile(
-                z, zhalf, u, v, sv, gravity, cp_tv, u_star, buoyancy, depth_h, spare, other, k_h
-            )
-            for k in range(1, nlev):
-                for j in range(lanes):
-                    k_m[k, j] = k_h[k, j]
-        else:
-            pressure_profile(ph, c_h, k_h)
-            pressure_profile(ph, c_m, k_m)
-        for k in range(1, nlev):  # K becomes a conductance rho K/dz, rho dz = dp/g
-            for j in range(lanes):
-                dz = z[k - 1, j] - z[k, j]
-                per = (p[k, j] - p[k - 1, j]) / (gravity * dz * dz)
-                k_m[k, j] *= per
-                k_h[k, j] *= per
-        # momentum
-        factor(mass, k_m, beta, pivot, flux)
-        solve(u, k_m, beta, pivot, drag, zero, up, carried, inc_u, flux)
-        solve(v, k_m, beta, pivot, drag, zero, up, carried, inc_v, other)
-        for j in range(lanes):
-            flux[j], other[j] = -flux[j], -other[j]
-            c_m[j] = u[last, j] + inc_u[last, j]
-            c_h[j] = v[last, j] + inc_v[last, j]
-        store_flat(flux, start, tauu)
-        store_flat(other, start, tauv)
-        store_flat(c_m, start, uas)
-        store_flat(c_h, start, vas)
-        store_flat(depth_h, start, bldep)
-        # heat and water
-        if not profile:
-            factor(mass, k_h, beta, pivot, flux)
-        solve(s, k_h, beta, pivot, exchange, s_surface, up, carried, inc, flux)
-        for k in range(nlev):
-            for j in range(lanes):
-                s[k, j] = inc[k, j] * mass[k, j]  # from here on: heat [W m-2]
-        solve(q, k_h, beta, pivot, evaporates, qs, up, carried, inc, other)
-        if dissipation:
-            friction_heat(u, v, inc_u, inc_v, k_m, mass, drag, up, carried, s)
-        for k in range(nlev):
-            for j in range(lanes):
-                inc_u[k, j] *= per_dt
-                inc_v[k, j] *= per_dt
-                inc[k, j] *= per_dt
-                s[k, j] /= mass[k, j] * (cp * dt)
-        store(inc_u, start, dua)
-        store(inc_v, start, dva)
-        store(s, start, dta)
-        store(inc, start, dhus)
-        store_flat(flux, start, hfss)
-        store_flat(other, start, evspsbl)
-        for j in range(lanes):
-            other[j] *= latent
-            t[last, j] += s[last, j] * dt
-        store_flat(other, start, hfls)
-        store_flat(t[last], start, tas)
+        mix_block(
+            start,
+            dt,
+            gravity,
+            cp,
+            latent,
+            critical,
+            profile,
+            dissipation,
+            work,
+            half,
+            lane,
+            up,
+            dua,
+            dva,
+            dta,
+            dhus,
+            tauu,
+            tauv,
+            hfss,
+            hfls,
+            evspsbl,
+            tas,
+            uas,
+            vas,
+            bldep,
+        )
 
 
 @scheme("boundary_layer", "bulk_diffusion")
@@ -363,9 +262,9 @@ class BulkDiffusion(Tendency):
 
     def setup(self, host: Host) -> None:
         self._planet = host.planet
-        self._work = np.zeros((len(_FULL), host.nlev, LANES))
-        self._half = np.zeros((len(_HALF), host.nlev + 1, LANES))
-        self._lane = np.zeros((_FLAT, LANES))
+        self._work = np.zeros((len(FULL), host.nlev, LANES))
+        self._half = np.zeros((len(HALF), host.nlev + 1, LANES))
+        self._lane = np.zeros((FLAT, LANES))
         self._up = upward(host.nlev)
         self._wet = np.ones(host.ncol, host.dtype)
         p = self.p

@@ -169,6 +169,7 @@ def similarity(
     gravity: float,
     gust: float,
     settings: tuple[float, float, float, float, float, float],
+    accuracy: float = 1.0e-7,
 ) -> tuple[float, float, float]:
     """C_D, C_H [1] and the squared gusts [m2 s-2] to add to the squared wind.
 
@@ -181,6 +182,7 @@ def similarity(
         gust: u_g, the least gusts [m s-1].
         settings: ln z_0m and ln z_0h over land, the same over sea where waves do not make them
             (with the next one below 0.5), whether they do, beta [1] and z_i [m].
+        accuracy: Relative, of the squared wind and of u_* [1].
     """
     land_m, land_h, still, waves, beta, depth = settings
     sea_m, sea_h = still, still
@@ -212,6 +214,6 @@ def similarity(
             gust2 = own_gusts(speed2, push, gust * gust)
             zeta *= (speed2 + before) / (speed2 + gust2)  # as the Richardson number will change
         u_star = math.sqrt(c_d * (speed2 + gust2))
-        if abs(gust2 - before) < 1.0e-7 * wind2 and abs(u_star - u_before) < 1.0e-7 * u_star:
+        if abs(gust2 - before) < accuracy * wind2 and abs(u_star - u_before) < accuracy * u_star:
             break
     return c_d, c_h, gust2

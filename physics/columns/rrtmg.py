@@ -32,7 +32,7 @@ from coupler.interface.component import (
     gives,
     reads,
 )
-from coupler.interface.errors import ConfigError
+from coupler.interface.errors import ConfigError, UnstableError
 from coupler.interface.fields import FIELDS, INTERFACE, Field
 from coupler.interface.registry import scheme
 from coupler.interface.sympl_call import SymplCall
@@ -105,7 +105,7 @@ class Rrtmg(Tendency):
         ozone: Annotated[float, Unit("cm"), Limit(ge=0, le=2)] = 0.3
         """Ozone of a column as a layer at standard conditions [cm]."""
 
-    inputs = (*reads("ta hus pfull phalf ps ts albs lat", optional="lon"), CO2)
+    inputs = (*reads("ta hus pfull phalf ts albs lat", optional="lon"), CO2)
     fluxes = (flux_of("ta", "rnl"), flux_of("ta", "rns"))
     fills = True
     diagnostics = gives("rsdt rsut rlut rsds rsus rlds rlus")
@@ -130,7 +130,7 @@ class Rrtmg(Tendency):
             "ozone": np.zeros(full),
             "co2": np.zeros(full),
             "zenith": np.zeros(host.ncol),
-            "humidity": np.zeros(full),
+            "hus": np.zeros(full),
         }
         gases = {
             "mole_fraction_of_methane_in_air": 1e-6 * p.methane,
@@ -140,7 +140,7 @@ class Rrtmg(Tendency):
         names = {
             "mole_fraction_of_ozone_in_air": "ozone",
             "mole_fraction_of_carbon_dioxide_in_air": "co2",
-            "specific_humidity": "humidity",
+            "specific_humidity": "hus",
             "zenith_angle": "zenith",
             **dict.fromkeys(_ALBEDOS, "albs"),
         }
@@ -163,9 +163,11 @@ class Rrtmg(Tendency):
         own, given, host = self._own, self._flux, self._host
         own["co2"][...] = x.co2 if "co2" in x else 1e-6 * self.p.co2
         ozone_fraction(x.phalf, self.p.ozone, host.planet.gravity, own["ozone"])
-        np.maximum(x.hus, 0.0, out=own["humidity"])
+        np.maximum(x.hus, 0.0, out=own["hus"])
         q = self._sun.shine(x, now)
         np.arccos(np.clip(self._sun.cosine, 0.0, 1.0), out=own["zenith"])
+        if not np.isfinite(own["zenith"]).all():
+            raise UnstableError.of("an input that is not finite", "lat of radiation=rrtmg")
         none = Arrays()
 
         def source(name: str) -> Array:

@@ -236,6 +236,7 @@ class SpectralAtmosphere(ColumnModel):
         self.torques = AngularMomentum(core)
         self._arrays = self._columns()
         self._fresh = False
+        self._made = 0.0
 
     def _initial(self, site: Site) -> GridState:
         p, core = self.p, self.core
@@ -338,7 +339,16 @@ class SpectralAtmosphere(ColumnModel):
 
     def advance(self, tendencies: Mapping[str, Array]) -> None:
         """One step of dt."""
+        moisture, self._made = self.core.moisture, 0.0
+        if moisture is not None and self.core.steps == 0 and self.p.stepper == "leapfrog":
+            # The first step of the leapfrog starts wind and temperature; humidity, which is kept at
+            # the older time level, stays where it is, and what physics did to it is left out.
+            rate = tendencies.get("hus", np.zeros_like(self._arrays["hus"]))
+            gained = moisture.transport.mass(rate, self._arrays["ps"]) / self.planet.gravity
+            self._made = -self.dt * gained
         self.core.step(tendencies)
+        if moisture is not None and not self._made:
+            self._made = moisture.made
         self.torques.add(tendencies)
         self._fresh = False
 
@@ -374,6 +384,17 @@ class SpectralAtmosphere(ColumnModel):
                 mean + "water made in a step where a column had none to fill with",
             )
         return found
+
+    def water(self) -> float | None:
+        """Of humidity on the grid, global mean [kg m-2]."""
+        moisture = self.core.moisture
+        if moisture is None:
+            return None
+        return moisture.water(self._arrays["ps"]) / self.planet.gravity
+
+    def water_made(self) -> float:
+        """See `ColumnModel.water_made`."""
+        return self._made
 
     def memory(self) -> dict[str, Any]:
         """The spectral time levels, the grid fields physics starts from, counters, torques."""

@@ -10,7 +10,7 @@ from coupler.interface.grid import HybridLevels
 from physics.dynamics.core import DynamicalCore
 from physics.dynamics.ensemble import Batch
 from physics.dynamics.initial import GridState
-from physics.dynamics.leapfrog import Diffusion
+from physics.dynamics.leapfrog import Diffusion, TimeFilter
 
 PLANET = Planet()
 
@@ -72,7 +72,8 @@ def test_the_compiled_wind_of_what_is_lost_is_that_of_torch():
 
 
 def energy_drift(*, return_heat, stepper="leapfrog", days=1.0):
-    core = stirred(return_heat=return_heat, stepper=stepper)
+    quiet = TimeFilter(strength=0.02)
+    core = stirred(return_heat=return_heat, stepper=stepper, time_filter=quiet)
     core.step()
     start = core.integrals()["energy"]
     steps = round(days * 86400.0 / core.dt)
@@ -81,13 +82,14 @@ def energy_drift(*, return_heat, stepper="leapfrog", days=1.0):
     return (core.integrals()["energy"] - start) / (steps * core.dt)
 
 
-@pytest.mark.parametrize("stepper", ["leapfrog", "sil3"])
-def test_energy_is_kept_while_eddies_are_damped_away(stepper):
+# What is left is not the diffusion's: the leapfrog's time filter, weak here, takes some, and so do
+# gravity waves of a wild start, which it damps. SIL3 has no filter.
+@pytest.mark.parametrize(("stepper", "limit"), [("leapfrog", 0.12), ("sil3", 0.03)])
+def test_energy_is_kept_while_eddies_are_damped_away(stepper, limit):
     without = energy_drift(return_heat=False, stepper=stepper)
     drift = energy_drift(return_heat=True, stepper=stepper)
     assert without < -1.0, "the control: eddies lose watts per square metre"
-    # What is left is the time step's: the filter of leapfrog, and gravity waves of a wild start.
-    assert abs(drift) < 0.1 * abs(without), (drift, without)
+    assert abs(drift) < limit * abs(without), (drift, without)
 
 
 def test_members_are_refused_that_would_not_get_the_heat():

@@ -1,0 +1,42 @@
+"""What an exchange has to keep, and what happens where it does not (``budgets:`` of a case)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from coupler.interface.units import Unit
+
+
+class Contract(BaseModel):
+    """Largest residual of one exchange, and a policy."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    policy: Literal["warn", "fix", "raise"] = "warn"
+    """``warn`` once; ``fix``: hand what is missing over at the next step of the model that lost it,
+    and record how much; ``raise``: end the run."""
+
+
+class WaterContract(Contract):
+    """Water, relative to all water of the model."""
+
+    tolerance: Annotated[float, Field(gt=0)] = 1e-7
+    """[1]. In float64 1e-12 is kept; in float32 the fluxes' own rounding shows."""
+
+
+class EnergyContract(Contract):
+    """Energy between air, sea, ice and land."""
+
+    tolerance: Annotated[float, Unit("W m-2"), Field(gt=0)] = 0.01
+    """Global mean over the exchange [W m-2]."""
+
+
+class BudgetChoice(BaseModel):
+    """Contracts that are held at every exchange."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    water: WaterContract = WaterContract()
+    energy: EnergyContract = EnergyContract()

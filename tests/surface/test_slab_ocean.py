@@ -1,0 +1,112 @@
+"""The slab of sea: freezing, a q-flux that keeps a climatology, and depths that cannot be."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cftime
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from coupler.interface.component import Arrays, Now, Site
+from coupler.interface.constants import Planet
+from coupler.interface.errors import ConfigError, DataError
+from physics.surface.parts import FREEZING
+from physics.surface.slab_ocean import SlabOcean
+
+SHAPE = (5, 8)
+START = cftime.datetime(2001, 1, 1, calendar="noleap")
+
+
+def ocean(boundary: dict[str, Any] | None = None, **parameters: Any) -> SlabOcean:
+    sea = SlabOcean(SlabOcean.Parameters(nlat=SHAPE[0], nlon=SHAPE[1], **parameters))
+    land = np.zeros(SHAPE)
+    land[2, :3] = 1.0, 0.4, 0.7
+    given = {"sftlf": land} | (boundary or {})
+    sea.setup(Site(planet=Planet(), dtype=np.dtype(np.float64), seed=0, boundary=given, date=START))
+    return sea
+
+
+def step(sea: SlabOcean, n: int, **fluxes: Any) -> Arrays:
+    names = ("hfds_ocean", "evspsbl_ocean", "pr", "sft_ice", "hfsio", "fsitherm", "friver")
+    given = Arrays(**{m: np.broadcast_to(fluxes.get(m, 0.0), SHAPE).copy() for m in names})
+    date = cftime.num2date(n * sea.dt, "seconds since 2001-01-01", calendar="noleap")
+    sea.step(given, Now(date=date, step=n, seconds=n * sea.dt, dt=sea.dt))
+    return given
+
+
+def climatology() -> np.ndarray:
+    month = np.arange(12)[:, None, None]
+    lat = np.linspace(-80.0, 80.0, SHAPE[0])[None, :, None]
+    tos = 301.0 - 34.0 * np.sin(np.radians(lat)) ** 2 + 3.0 * np.sin(2 * np.pi * month / 12)
+    return np.broadcast_to(np.maximum(tos, 271.0), (12, *SHAPE)).copy()
+
+
+def test_a_qflux_of_a_fixed_run_keeps_its_climatology() -> None:
+    """Q = rho c h dT_clim/dt - F, by month, makes a free sea follow the climatology again."""
+    fixed = ocean({"tos": climatology()}, sea="prescribed", dt=21600.0)
+    steps, q, count = 4 * 365, np.zeros((12, *SHAPE)), np.zeros(12)
+    rng = np.random.default_rng(3)
+    pattern = 60.0 * rng.standard_normal(SHAPE)
+    for n in range(1, steps + 1):
+        season = pattern * np.cos(2 * np.pi * n / steps)
+        step(fixed, n, hfds_ocean=season)
+        month = cftime.num2date(n * fixed.dt, "seconds since 2001-01-01", "noleap").month - 1
+        q[month] += fixed.fields()["hfcorr"]
+        count[month] += 1
+    q /= count[:, None, None]
+    free = ocean({"tos": climatology(), "qflux": q}, dt=21600.0)
+    warm = fixed.fields()["ts_ocean"] > FREEZING + 1.0
+    for n in range(1, steps + 1):
+        season = pattern * np.cos(2 * np.pi * n / steps)
+        step(free, n, hfds_ocean=season)
+    drift = free.fields()["ts_ocean"] - fixed.fields()["ts_ocean"]
+    # monthly means of the q-flux, straight lines between them: tenths of a kelvin
+    assert np.abs(drift[warm]).max() < 0.4
+    bare = ocean({"tos": climatology()}, dt=21600.0)
+    for n in range(1, steps + 1):
+        step(bare, n, hfds_ocean=pattern * np.cos(2 * np.pi * n / steps) - 20.0)
+    assert np.abs(bare.fields()["ts_ocean"] - fixed.fields()["ts_ocean"])[warm].max() > 2.0
+
+
+@pytest.mark.parametrize("wrong", [0.0, 1e-4])
+def test_water_freezes_instead_of_cooling_further_and_no_heat_is_lost(wrong: float) -> None:
+    sea = ocean(depth=10.0)
+    rng = np.random.default_rng(7)
+    ice = rng.uniform(0.0, 0.9, SHAPE) * sea.fields()["sftof"]
+    frozen = 0.0
+    for n in range(1, 60):
+        heat, back = rng.uniform(-800.0, 200.0, SHAPE), rng.uniform(0.0, 5.0, SHAPE)
+        back *= sea.fields()["sftof"] > 0
+        before = sea.stores()["energy"].copy()
+        given = step(sea, n, hfds_ocean=heat, sft_ice=ice, hfsio=back)
+        got = sea.parts(given)["hfds_ocean"] * heat * (1.0 + wrong) + back - sea.fields()["hfsi"]
+        lost = np.abs(sea.stores()["energy"] - before - sea.dt * got).max()
+        assert (lost < 1e-3) == (wrong == 0.0), "1e9 J m-2, rounded, are 1e-7"
+        assert sea.fields()["ts_ocean"].min() >= FREEZING - 1e-9
+        frozen = min(frozen, float(sea.fields()["hfsi"].min()))
+    assert frozen < -10.0
+
+
+def test_fresh_water_is_kept_in_an_account() -> None:
+    sea = ocean()
+    part = sea.fields()["sftof"]
+    step(sea, 1, pr=3e-5, evspsbl_ocean=1e-5, friver=2e-6 * (part > 0), fsitherm=1e-6 * (part > 0))
+    expected = sea.dt * (2e-5 * part + 3e-6 * (part > 0))
+    np.testing.assert_allclose(sea.stores()["water"], expected, rtol=1e-12)
+
+
+def test_what_cannot_be_is_refused() -> None:
+    with pytest.raises(ValidationError, match="greater than 0"):
+        SlabOcean.Parameters(depth=-5.0)
+    with pytest.raises(ValidationError, match="step too long for the mixed layer"):
+        SlabOcean.Parameters(depth=0.05)
+    depth = np.full(SHAPE, 40.0)
+    depth[1, 2] = -40.0
+    with pytest.raises(DataError, match=r"mixed layer of impossible depth.*found -40 m"):
+        ocean({"mlotst": depth})
+    with pytest.raises(ConfigError, match="prescribed sea without data"):
+        ocean(sea="prescribed")
+    with pytest.raises(DataError, match="climatology does not fit"):
+        ocean({"qflux": np.zeros((4, *SHAPE))})

@@ -1,0 +1,206 @@
+"""The climate of a finished run of slab_earth: a page with its seasons, ice, rain, rivers, budgets.
+
+    python tools/slab_earth_results.py runs/slab_earth_t31 [--skip 365] [--out docs/results]
+
+writes ``slab-earth.md`` and its pictures from the run's files; nothing is computed anew. Observed
+numbers beside the model's are rounded annual or monthly means of the present climate, with sources
+on the page.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import cftime
+import matplotlib as mpl
+import netCDF4
+import numpy as np
+
+mpl.use("Agg")
+import matplotlib.pyplot as plt
+
+EARTH = 4.0e-12 * np.pi * 6.371e6**2
+"""Area of the Earth [1e12 m2]."""
+MONTHS = "JFMAMJJASOND"
+
+
+class Records:
+    """A file of time means, with the month of each record, from `skip` days on."""
+
+    def __init__(self, path: Path, skip: float) -> None:
+        with netCDF4.Dataset(path) as file:
+            file.set_auto_mask(False)
+            time = file["time"]
+            days = np.asarray(time[:], np.float64)
+            self.keep = days >= skip
+            dates = cftime.num2date(days[self.keep], time.units, time.calendar)
+            self.lat, self.lon = np.asarray(file["lat"][:]), np.asarray(file["lon"][:])
+        if not self.keep.any():
+            raise SystemExit(f"{path}: no record after day {skip:g}; give a smaller --skip")
+        self.path, self.month = path, np.array([d.month - 1 for d in dates])
+        edges = np.sin(np.radians(np.linspace(-90.0, 90.0, self.lat.size + 1)))
+        area = np.diff(edges)[:, None] / (2.0 * self.lon.size) * np.ones(self.lon.size)
+        self.weights = area / area.sum()
+
+    def __getitem__(self, name: str) -> Any:
+        with netCDF4.Dataset(self.path) as file:
+            file.set_auto_mask(False)
+            return np.asarray(file[name][self.keep], np.float64)
+
+    def mean(self, field: Any) -> Any:
+        """Area mean over the last two axes."""
+        return (field * self.weights).sum(axis=(-2, -1))
+
+    def monthly(self, series: Any) -> Any:
+        """Means by month of the year, NaN where there is no record."""
+        found = np.full((12, *series.shape[1:]), np.nan)
+        for m in range(12):
+            if (self.month == m).any():
+                found[m] = series[self.month == m].mean(axis=0)
+        return found
+
+
+def seasons(ice: Records, air: Records, out: Path) -> dict[str, Any]:
+    """Ice area and volume by month of both hemispheres; surface temperature of both."""
+    cover, mass = ice["sft_ice"], ice["simass"]
+    fig, axes = plt.subplots(1, 3, figsize=(12, 3.4))
+    found: dict[str, Any] = {}
+    for name, half, colour in (
+        ("north", ice.lat > 0, "tab:blue"),
+        ("south", ice.lat < 0, "tab:red"),
+    ):
+        share = ice.weights * half[:, None]
+        area = ice.monthly((cover * share).sum(axis=(1, 2)) * EARTH)
+        volume = ice.monthly((mass * share).sum(axis=(1, 2)) * EARTH / 917.0)
+        own = air.weights * ((air.lat > 0) == (name == "north"))[:, None]
+        warm = air.monthly((air["ts"] * own).sum(axis=(1, 2)) / own.sum())
+        for axis, series in zip(axes, (area, volume, warm), strict=True):
+            axis.plot(range(12), series, "o-", color=colour, label=name)
+        found[name] = area
+    titles = "Sea ice area [10$^{12}$ m$^2$]", "Sea ice volume [10$^{12}$ m$^3$]", "Surface [K]"
+    for axis, title in zip(axes, titles, strict=True):
+        axis.set(title=title, xticks=range(12), xticklabels=MONTHS)
+        axis.grid(alpha=0.3)
+    axes[0].legend()
+    fig.tight_layout()
+    fig.savefig(out / "slab-earth-seasons.png", dpi=110)
+    plt.close(fig)
+    return found
+
+
+def maps(air: Records, rivers: Records, land: Records, ice: Records, out: Path) -> None:
+    """Temperature, rain, what rivers deliver and carry, snow and ice of the coldest months."""
+    carried = np.log10(rivers["rivo"].mean(axis=0) + 1e-3)
+    given = np.log10(rivers["friver"].mean(axis=0) * 86400.0 + 1e-4)
+    cover = np.nanmax(ice.monthly(ice["sft_ice"]), axis=0)
+    log = "log$_{10}$"
+    panels = (
+        (air, air["ts"].mean(axis=0), "Surface temperature [K]", "RdYlBu_r", 220.0, 310.0),
+        (air, air["pr"].mean(axis=0) * 86400.0, "Precipitation [mm/day]", "YlGnBu", 0.0, 12.0),
+        (rivers, carried, f"Water in rivers, {log} [kg m$^{{-2}}$]", "viridis", -2.0, 3.0),
+        (rivers, given, f"River water into the sea, {log} [mm/day]", "magma_r", -2.0, 2.0),
+        (land, land.monthly(land["snw"])[0], "Snow in January [kg m$^{-2}$]", "PuBu", 0.0, 200.0),
+        (ice, cover, "Largest monthly ice cover [1]", "Blues_r", 0.0, 1.0),
+    )
+    fig, axes = plt.subplots(3, 2, figsize=(12, 9))
+    for axis, (grid, field, title, colours, low, high) in zip(axes.flat, panels, strict=True):
+        drawn = axis.pcolormesh(grid.lon, grid.lat, field, cmap=colours, vmin=low, vmax=high)
+        fig.colorbar(drawn, ax=axis, shrink=0.9)
+        axis.set_title(title, fontsize=10)
+    fig.tight_layout()
+    fig.savefig(out / "slab-earth-maps.png", dpi=110)
+    plt.close(fig)
+
+
+def budget_rows(run: Path, air: Records, skip: float) -> list[tuple[str, str]]:
+    """What closed and how well."""
+    report = json.loads((run / "run.json").read_text())
+    budgets = report["budgets"]
+    with netCDF4.Dataset(run / "budgets.nc") as file:
+        keep = np.asarray(file["time"][:]) >= skip
+        numbers = {n: np.asarray(v[:], np.float64)[keep] for n, v in file.variables.items()}
+    stores = [n for n in numbers if n.startswith("water_of_")]
+    top = air.mean(air["rsdt"] - air["rsut"] - air["rlut"]).mean()
+    down = air["rsds"] - air["rsus"] + air["rlds"] - air["rlus"] - air["hfss"]
+    rows = [
+        ("days of the run", f"{report['days_run']:.0f} ({report['outcome']})"),
+        ("largest residual of all water in one exchange", f"{budgets['water_residual_worst']:.1e}"),
+        (
+            "largest residual of energy in one exchange",
+            f"{budgets['energy_residual_worst']:.1e} W m-2",
+        ),
+        ("energy that the dynamics lost", f"{np.nanmean(numbers['energy_residual']):.2f} W m-2"),
+        ("net at the top", f"{top:.2f} W m-2"),
+        ("net at the surface without latent heat", f"{air.mean(down).mean():.2f} W m-2"),
+    ]
+    rows += [(n.replace("_", " ") + " at the end", f"{numbers[n][-1]:.3f} kg m-2") for n in stores]
+    return rows
+
+
+def rivers_row(land: Records, rivers: Records) -> tuple[str, str]:
+    """Runoff against delivery and storage, means over the records."""
+    off = land.mean(land["mrro"]).mean() * 86400.0
+    to_sea = rivers.mean(rivers["friver"]).mean() * 86400.0
+    return "runoff, and river water into the sea", f"{off:.4f}, {to_sea:.4f} mm/day of the globe"
+
+
+def page(run: Path, out: Path, skip: float) -> None:
+    """Writes the page and its pictures."""
+    files = ("atmosphere", "ice", "land", "rivers")
+    air, ice, land, rivers = (Records(run / f"{n}.nc", skip) for n in files)
+    out.mkdir(parents=True, exist_ok=True)
+    areas = seasons(ice, air, out)
+    maps(air, rivers, land, ice, out)
+    rows = [
+        ("surface temperature", f"{air.mean(air['ts']).mean():.1f} K (observed 288)"),
+        ("precipitation", f"{air.mean(air['pr']).mean() * 86400.0:.2f} mm/day (observed 2.7)"),
+        rivers_row(land, rivers),
+        *budget_rows(run, air, skip),
+    ]
+    title = json.loads((run / "run.json").read_text())["title"]
+    lines = [
+        "# A small Earth over a slab ocean",
+        "",
+        f"{air.month.size} records of `{title}` from day {skip:g} on.",
+        "Made by `python tools/slab_earth_results.py`.",
+        "",
+        "| | |",
+        "|---|---|",
+        *(f"| {name} | {value} |" for name, value in rows),
+        "",
+        "## Sea ice by month [10^12 m2]",
+        "",
+        "| | " + " | ".join(MONTHS) + " |",
+        "|---|" + "---|" * 12,
+        *(
+            f"| {n} | " + " | ".join(f"{a:.1f}" for a in areas[n]) + " |"
+            for n in ("north", "south")
+        ),
+        "",
+        "Observed extents (Parkinson 2014, doi:10.1002/2014GL060503): the north from 6 in",
+        "September to 15 in March, the south from 3 in February to 18 in September.",
+        "",
+        "![Seasons](slab-earth-seasons.png)",
+        "",
+        "![Maps](slab-earth-maps.png)",
+        "",
+    ]
+    (out / "slab-earth.md").write_text("\n".join(lines))
+    print(out / "slab-earth.md")
+
+
+def main() -> None:
+    """Reads the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("run", type=Path, help="folder of the run")
+    parser.add_argument("--skip", type=float, default=0.0, help="days to leave out [day]")
+    parser.add_argument("--out", type=Path, default=Path("docs/results"))
+    args = parser.parse_args()
+    page(args.run, args.out, args.skip)
+
+
+if __name__ == "__main__":
+    main()
