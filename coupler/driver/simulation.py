@@ -246,9 +246,11 @@ class Simulation:
                 if self._outcome == "failed":
                     with contextlib.suppress(OSError, RuntimeError):  # what failed may be the disk
                         self._out.flush()
-                if self._outcome != "aborted":
                     self._report()
-            path = self._kept.save()
+            try:
+                path = self._kept.save()  # waits for the last answers, which the report counts
+            finally:
+                self._report()
         for line in self.closing_lines() if self._first else ():
             _log.info("isthmus: %s", line)
         if self._timeline is not None and self._first:
