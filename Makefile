@@ -36,6 +36,7 @@ demo: env  ## Run the aquaplanet with a physical and a learned gravity-wave sche
 	@$(with_env) isthmus compare runs "$(DEMO)/physics" "$(DEMO)/emulator" --report "$(DEMO)/report.html" --skip-days 20
 
 test: env  ## Run the tests (more: make test PYTEST_ARGS="-m slow")
+	@tools/need.sh chromium || true  # the report is looked at in a browser
 	@$(with_env) python -m pytest $(PYTEST_ARGS)
 
 lint: env  ## Check style, formatting and types
