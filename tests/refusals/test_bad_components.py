@@ -46,7 +46,7 @@ def test_an_input_that_nobody_provides_is_refused_with_who_could(
     found = refused(base=COUPLED, surface=None)
     assert found[0] == (
         "an input that nobody provides: ts of radiation=grey; add a component that provides it: "
-        "surface=slab"
+        "surface=slab or tiles=mosaic"
     )
     assert {s.split(" of ")[0] for s in found} == {
         f"an input that nobody provides: {name}" for name in ("ts", "albs")
