@@ -53,7 +53,7 @@ def measure(case: Path, steps: int, changes: dict[str, Any], clock: Callable[[],
         every[name] = bound.every
         bound.call = timed(name, bound.call)  # type: ignore[method-assign]
     for name, coupling in model.couplings.items():
-        coupling.step_if_due = timed(name, coupling.step_if_due)  # type: ignore[method-assign]
+        coupling.step = timed(name, coupling.step)  # type: ignore[method-assign]
     whole: list[float] = []
     for _ in range(steps):
         begin = clock()

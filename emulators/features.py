@@ -22,7 +22,7 @@ the last tile is filled up with zeros.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import numba
 import numpy as np
@@ -126,6 +126,7 @@ def fill_features(
     launch: Array,
     saturation: Array,
     wind_scale: Array,
+    mean_wind_scale: Any,
     temperature_mean: Array,
     temperature_scale: Array,
     log_mean: float,
@@ -145,6 +146,8 @@ def fill_features(
         launch: source level index, shape [column].
         saturation: speed at which waves break [m s-1], shape [level].
         wind_scale: one scale for all components [m s-1], shape [level].
+        mean_wind_scale: its mean [m s-1], float32. (A sum in here would be shared among the
+            threads, and its last bit would depend on their number.)
         temperature_mean: [K], shape [level].
         temperature_scale: [K], shape [level].
         log_mean: of ln of `lowest_pressure`.
@@ -155,7 +158,6 @@ def fill_features(
     """
     nlev, ncol = temperature.shape
     zero, one = np.float32(0.0), np.float32(1.0)
-    mean_scale = np.float32(wind_scale.mean())
     harmonics = (common.shape[1] - nlev - 1) // 2
     for tile in numba.prange(odd.shape[0]):
         start = (first + tile) * TILE
@@ -166,7 +168,7 @@ def fill_features(
             wind, o, even = winds[c], odd[tile, c], spread[tile, c]
             for j in range(n):
                 source[j] = wind[launch[start + j], start + j]
-                o[2 * nlev, j] = np.float32(source[j]) / mean_scale
+                o[2 * nlev, j] = np.float32(source[j]) / mean_wind_scale
                 high[j], low[j] = zero, zero
             for k in range(nlev - 1, -1, -1):
                 speed, per_scale = saturation[k], one / wind_scale[k]

@@ -52,7 +52,7 @@ class Timeline:
             for bound in process.schemes:
                 self.wrap(bound, "call", f"{process.name}={bound.label}")
         for name, coupling in model.couplings.items():
-            self.wrap(coupling, "step_if_due", name)
+            self.wrap(coupling, "step", name)
         for name, remote in model.elsewhere.remotes.items():
             remote.on_span = partial(self._remote, name, remote)
 

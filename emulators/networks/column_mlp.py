@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor, nn
@@ -39,7 +40,7 @@ TOGETHER = 4
 
 
 Features = tuple[Tensor, Tensor, Tensor]
-NORMALS = ("saturation", "wind_scale", "temperature_mean", "temperature_scale")
+NORMALS = ("temperature_mean", "temperature_scale")
 
 
 class ColumnMLPConfig(Data):
@@ -90,12 +91,16 @@ class ColumnMLP(Network):
         c, nlev = self.config, self.levels.nlev
         x = {n: t.cpu() for n, t in inputs.items()}
         lat, pressure = x[c.latitude].reshape(-1), x[c.pressure]
+        wind_scale = self.get_buffer("wind_scale").cpu().numpy()
         fields = (
             tuple(x[n].numpy() for n in c.pairs),
             x[c.temperature].numpy(),
             pressure[-1].numpy(),
             lat.numpy(),
             launch_level(lat, pressure, self.levels, c.features).numpy(),
+            self.get_buffer("saturation").cpu().numpy(),
+            wind_scale,
+            np.float32(wind_scale.mean()),
             *(self.get_buffer(n).cpu().numpy() for n in NORMALS),
             *self.log_pressure,
         )

@@ -148,7 +148,7 @@ def test_a_blow_up_on_one_rank_is_one_error_on_all_and_leaves_a_restart(tmp_path
 def test_a_full_disk_on_rank_0_stops_all_ranks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(self, *_):
+    def full(self, *_, **how):
         raise OSError(28, "No space left on device", str(self.path))
 
     monkeypatch.setattr(netcdf.OutputFile, "append", full)
