@@ -9,6 +9,7 @@ the greatest value of every tracer: what transport must keep.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -133,11 +134,13 @@ class _Prescribed(ColumnModel):
         for name in self.tracers:
             tracer(name)
 
+    @abstractmethod
     def _levels(self) -> HybridLevels:
-        raise NotImplementedError
+        """The model's levels."""
 
+    @abstractmethod
     def _wind(self, flow: Flow, pressure: Array) -> Wind:
-        raise NotImplementedError
+        """Wind of the test on the flow's grid."""
 
     def setup(self, site: Site) -> None:
         """Builds the flow and its tracers.
