@@ -1,4 +1,4 @@
-"""Twins, early warning, novelty, ablation and the scores of foretelling, against what is known."""
+"""Twins, early warning, novelty, ablation and the scores of alarms, against what is known."""
 
 from collections.abc import Mapping
 
@@ -9,7 +9,7 @@ from scipy.stats import kendalltau, mannwhitneyu, ttest_1samp, ttest_ind
 from statsmodels.tsa.stattools import acf
 
 from coupler.compare.ablation import ablate, spurious
-from coupler.compare.statistics import early_warning, foretelling, novelty, twins
+from coupler.compare.statistics import alarms, early_warning, novelty, twins
 from coupler.compare.statistics.early_warning import ar1_surrogates, phase_surrogates, warning
 from coupler.interface.errors import DataError
 
@@ -224,19 +224,19 @@ def test_inputs_without_samples_are_refused() -> None:
         ablate(linear, {"wind": np.ones((1, 3)), "heat": np.ones((1, 4))})
 
 
-# -- foretelling -----------------------------------------------------------------------------------
+# -- alarms -----------------------------------------------------------------------------------
 
 
 def test_the_area_is_mann_and_whitneys_also_with_equal_scores() -> None:
     draw = np.random.default_rng(13)
     event = draw.random(80) < 0.4
     score = np.round(draw.standard_normal(80) + event, 1)
-    found, low, high = foretelling.auc(score, event)
+    found, low, high = alarms.auc(score, event)
     u = mannwhitneyu(score[event], score[~event]).statistic
     assert found == pytest.approx(u / (event.sum() * (~event).sum()))
     assert low < found < high
-    assert foretelling.auc(-score, event)[0] == pytest.approx(1.0 - found)
-    assert np.isnan(foretelling.auc(score, np.ones(80, bool))[0])
+    assert alarms.auc(-score, event)[0] == pytest.approx(1.0 - found)
+    assert np.isnan(alarms.auc(score, np.ones(80, bool))[0])
 
 
 def test_the_deviation_of_the_area_is_the_published_one() -> None:
@@ -245,13 +245,25 @@ def test_the_deviation_of_the_area_is_the_published_one() -> None:
     normal = np.arange(58.0)
     abnormal = np.full(51, round(0.893 * 58) - 0.5)
     score = np.concatenate([normal, abnormal])
-    area, low, high = foretelling.auc(score, np.arange(109) >= 58)
+    area, low, high = alarms.auc(score, np.arange(109) >= 58)
     assert area == pytest.approx(0.893, abs=0.005)
     assert (high - low) / (2 * 1.96) == pytest.approx(0.032, abs=0.001)
 
 
+def test_repeats_of_one_case_do_not_narrow_the_interval() -> None:
+    draw = np.random.default_rng(15)
+    event = np.arange(20) % 2 == 0
+    score = draw.standard_normal(20) + event
+    once = alarms.auc(score, event, group=np.arange(20))
+    thrice = alarms.auc(np.tile(score, 3), np.tile(event, 3), group=np.tile(np.arange(20), 3))
+    assert thrice == pytest.approx(once)
+    alone = alarms.auc(np.tile(score, 3), np.tile(event, 3))
+    # The control: three times as many cases that are not independent.
+    assert alone[2] - alone[1] < 0.75 * (thrice[2] - thrice[1])
+
+
 def test_a_table_counts_all_four_and_its_intervals_are_wilsons() -> None:
-    found = foretelling.contingency([1, 1, 0, 0, 1], [1, 0, 1, 0, 1])
+    found = alarms.contingency([1, 1, 0, 0, 1], [1, 0, 1, 0, 1])
     assert (found.hits, found.misses, found.false_alarms, found.rejections) == (2, 1, 1, 1)
     assert found.hit_rate == pytest.approx(2 / 3) and found.false_alarm_rate == 0.5
     assert found.hit_interval == pytest.approx((0.2077, 0.9385), abs=1e-4)  # statsmodels, 2 of 3
@@ -259,26 +271,28 @@ def test_a_table_counts_all_four_and_its_intervals_are_wilsons() -> None:
 
 
 def test_a_threshold_lies_between_what_happened_and_what_did_not() -> None:
-    assert foretelling.threshold([1.0, 2.0, 5.0, 6.0], [0, 0, 1, 1]) == 3.5
-    assert foretelling.threshold([1.0, 2.0, 3.0], [1, 1, 0]) == np.inf  # no alarm is best
-    assert foretelling.threshold([np.nan, 1.0, 2.0], [0, 0, 1]) == 1.5
-    assert foretelling.threshold([1.0, 1.0, 1.0], [0, 1, 1]) == np.inf
+    assert alarms.threshold([1.0, 2.0, 5.0, 6.0], [0, 0, 1, 1]) == 3.5
+    assert alarms.threshold([1.0, 2.0, 3.0], [1, 1, 0]) == np.inf  # no alarm is best
+    assert alarms.threshold([np.nan, 1.0, 2.0], [0, 0, 1]) == 1.5
+    assert alarms.threshold([1.0, 1.0, 1.0], [0, 1, 1]) == np.inf
 
 
-def test_a_score_without_meaning_has_no_skill_where_thresholds_are_not_scored_on_their_own() -> None:
+def test_a_score_without_meaning_has_no_skill_where_thresholds_are_not_scored_on_their_own() -> (
+    None
+):
     draw = np.random.default_rng(14)
     own, honest = [], []
     for _ in range(150):
         event, score = draw.random(36) < 0.4, draw.standard_normal(36)
         group = np.arange(36) // 3
-        chosen = score >= foretelling.threshold(score, event)
-        own.append(foretelling.contingency(chosen, event).skill)
-        honest.append(foretelling.contingency(
-            foretelling.foretold(score, event, group), event).skill)  # fmt: skip
+        chosen = score >= alarms.threshold(score, event)
+        own.append(alarms.contingency(chosen, event).skill)
+        honest.append(alarms.contingency(
+            alarms.learned_elsewhere(score, event, group), event).skill)  # fmt: skip
     # The control first: chosen and scored on the same cases, noise seems to foretell.
     assert np.nanmean(own) > 0.15
     assert np.nanmean(honest) < 0.03
-    perfect = foretelling.foretold(event + 0.1 * score, event, group)
-    assert foretelling.contingency(perfect, event).skill > 0.9
+    perfect = alarms.learned_elsewhere(event + 0.1 * score, event, group)
+    assert alarms.contingency(perfect, event).skill > 0.9
     with pytest.raises(DataError, match="two groups"):
-        foretelling.foretold(score, event, np.zeros(36))
+        alarms.learned_elsewhere(score, event, np.zeros(36))

@@ -164,9 +164,7 @@ def _warned(run: Course) -> float:
     return float(np.mean(found))
 
 
-def _held(
-    folder: Path, family: Family, given: Any, work: Path, units: float
-) -> dict[str, float]:
+def _held(folder: Path, family: Family, given: Any, work: Path, units: float) -> dict[str, float]:
     """Ten days with each input held at its mean: distance of their climate from the truth's."""
     found = {}
     same = home(work, units).x[1 : 1 + STEPS : EVERY]

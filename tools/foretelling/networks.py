@@ -42,13 +42,10 @@ def _recipe(**more: object) -> RingRecipe:
 FAMILIES = (
     Family(name="local", about="sees its own place", recipe=_recipe()),
     Family(name="neighbours", about="and two on either side", recipe=_recipe(reach=2)),
-    Family(name="linear", about="a straight line", recipe=_recipe(widths=())),
-    Family(
-        name="short", about="trained for a twelfth of the time", recipe=_recipe(epochs=1)
-    ),
-    Family(
-        name="noisy", about="noise of one deviation on its inputs", recipe=_recipe(noise=1.0)
-    ),
+    Family(name="linear", about="a straight line", recipe=_recipe(widths=(), learning_rate=0.05)),
+    Family(name="short", about="trained for a twelfth of the time", recipe=_recipe(epochs=1)),
+    Family(name="noisy", about="noise of one deviation on its inputs", recipe=_recipe(noise=1.0)),
+    Family(name="slightly noisy", about="noise of 0.4 deviations", recipe=_recipe(noise=0.4)),
     Family(
         name="few",
         about="60 rings, five places seen, trained long",
@@ -77,13 +74,19 @@ FAMILIES = (
     Family(
         name="memory, linear",
         about="a straight line of both",
-        recipe=_recipe(widths=(), learning_rate=0.02),
+        recipe=_recipe(widths=(), learning_rate=0.05),
         memory=True,
     ),
     Family(
         name="memory, noisy",
         about="noise of 0.3 deviations on its inputs",
         recipe=_recipe(noise=0.3),
+        memory=True,
+    ),
+    Family(
+        name="memory, wide",
+        about="three places seen, larger, trained longer",
+        recipe=_recipe(reach=1, widths=(64, 64), epochs=24),
         memory=True,
     ),
     Family(

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from foretelling.truth import DT
 from numpy.typing import NDArray
 
 from coupler.config import read_yaml, with_changes
 from coupler.driver import loop
 from coupler.driver.assemble import Assembly, assemble
 from coupler.interface.errors import UnstableError
-from foretelling.truth import DT
 
 CASE = Path(__file__).resolve().parents[2] / "cases" / "lorenz96.yaml"
 F64 = NDArray[np.float64]

@@ -6,7 +6,7 @@
 AUC is Mann and Whitney's U over the number of pairs; its deviation is that of Hanley and McNeil
 (1982, doi:10.1148/radiology.143.1.7063747). A threshold is the one with the largest difference of
 the two rates (Youden 1950). One that is chosen on the cases that it is scored on looks better than
-it is: `foretold` chooses it without the group that is scored. Repeats of one recipe are one group:
+it is: `learned_elsewhere` chooses it without the group that is scored. Repeats of one recipe are one group:
 a seed must not be judged by what was learned from its sisters.
 """
 
@@ -72,26 +72,52 @@ def contingency(alarm: ArrayLike, event: ArrayLike) -> Contingency:
     )
 
 
-def auc(score: ArrayLike, event: ArrayLike, level: float = 0.95) -> tuple[float, float, float]:
+def auc(
+    score: ArrayLike, event: ArrayLike, group: ArrayLike | None = None, level: float = 0.95
+) -> tuple[float, float, float]:
     """Area under the curve of hit rate against false-alarm rate, with its interval.
 
     Args:
         score: greater is more alarming; NaN counts as no alarm at all.
         event: whether it happened.
+        group: which cases belong together. With it the interval is that of whole groups drawn with
+            replacement: repeats of one recipe are not independent.
         level: of the interval.
 
     Returns:
         (area, low, high); NaN where everything or nothing happened.
     """
     s, e = _clean(score), np.asarray(event, bool)
-    n, m = int(e.sum()), int((~e).sum())
-    if not n or not m:
-        return float("nan"), float("nan"), float("nan")
-    a = float((rankdata(s)[e].sum() - 0.5 * n * (n + 1)) / (n * m))
+    a, n, m = _area(s, e), int(e.sum()), int((~e).sum())
+    if not np.isfinite(a):
+        return a, a, a
+    if group is not None:
+        drawn = _areas_of_groups(s, e, np.asarray(group))
+        tail = 0.5 - 0.5 * level
+        low, high = np.quantile(drawn, [tail, 1.0 - tail]) if drawn.size else (0.0, 1.0)
+        return a, float(low), float(high)
     q1, q2 = a / (2.0 - a), 2.0 * a * a / (1.0 + a)
     variance = (a * (1.0 - a) + (n - 1) * (q1 - a * a) + (m - 1) * (q2 - a * a)) / (n * m)
     half = float(norm.ppf(0.5 + 0.5 * level)) * float(np.sqrt(max(variance, 0.0)))
     return a, max(0.0, a - half), min(1.0, a + half)
+
+
+def _area(s: F64, e: Flags) -> float:
+    n, m = int(e.sum()), int((~e).sum())
+    if not n or not m:
+        return float("nan")
+    return float((rankdata(s)[e].sum() - 0.5 * n * (n + 1)) / (n * m))
+
+
+def _areas_of_groups(s: F64, e: Flags, group: NDArray[np.generic], draws: int = 1000) -> F64:
+    members = [np.flatnonzero(group == g) for g in np.unique(group)]
+    rng = np.random.default_rng(0)
+    found = []
+    for _ in range(draws):
+        chosen = np.concatenate([members[i] for i in rng.integers(0, len(members), len(members))])
+        found.append(_area(s[chosen], e[chosen]))
+    areas = np.array(found)
+    return areas[np.isfinite(areas)]
 
 
 def _clean(score: ArrayLike) -> F64:
@@ -120,7 +146,7 @@ def threshold(score: ArrayLike, event: ArrayLike) -> float:
     return float(0.5 * (ranked[best] + below)) if np.isfinite(below) else float(ranked[best])
 
 
-def foretold(score: ArrayLike, event: ArrayLike, group: ArrayLike) -> Flags:
+def learned_elsewhere(score: ArrayLike, event: ArrayLike, group: ArrayLike) -> Flags:
     """Alarms with thresholds of the other groups.
 
     Args:
@@ -135,7 +161,7 @@ def foretold(score: ArrayLike, event: ArrayLike, group: ArrayLike) -> Flags:
     if np.unique(g).size < 2:
         raise DataError.of(
             "a threshold that would be scored on what it was chosen on",
-            "foretelling",
+            "alarms",
             expected="at least two groups of cases",
             found=f"{np.unique(g).size}",
         )
