@@ -19,8 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from foretelling.before import before
 from foretelling.networks import FAMILIES, Family, bundle, home
@@ -30,6 +29,7 @@ from foretelling.truth import DT
 
 from coupler.compare.statistics.distances import wasserstein
 
+ROOT = Path(__file__).resolve().parents[1]
 UNITS = 50.0
 """Units of time of truth and long runs: 250 days."""
 _SPIN_UP, _EVERY = 5.0, 10

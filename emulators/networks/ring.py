@@ -10,6 +10,7 @@ perceptrons followed (Rasp 2020, doi:10.5194/gmd-13-2185-2020).
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -63,7 +64,7 @@ class Ring(Network):
         self.output = spec.outputs[0].name
         sizes = [len(spec.inputs) * (2 * config.reach + 1), *config.widths, 1]
         layers: list[nn.Module] = []
-        for a, b in zip(sizes, sizes[1:], strict=False):
+        for a, b in pairwise(sizes):
             layers += [nn.Linear(a, b), _ACTIVATIONS[config.activation]()]
         self.core = nn.Sequential(*layers[:-1])
         mean = torch.tensor([c.mean[0] for c in spec.inputs])

@@ -29,6 +29,21 @@ WHERE = {
     "early warning": "ten days",
     "ten days' climate": "ten days",
 }
+SIGNS = (
+    "- *offline error*: 1 - R2 of the push on held-out members.",
+    "- *spurious input*: effect of permuting an input that the polynomial does not read "
+    "([ablation](../../coupler/compare/ablation.py)): here only the push of the last step, which "
+    "is a consequence of the answer.",
+    "- *novelty*: share of what the network sees in the ten days that is farther from its training "
+    "samples than one of them in a thousand, less the same offline.",
+    "- *twins*: how much the growth rate of a difference of 1e-5 differs from that with the "
+    "polynomial.",
+    "- *early warning*: share of members whose energy shows rising variance or memory "
+    "(probability below 5 % among autoregressive surrogates; 5 % is what chance gives).",
+    "- *ten days' climate*: Wasserstein distance of the last five of the ten days from the truth "
+    "of the same starts. It is a short version of the event itself, listed as what other signs "
+    "have to beat; `all but` leaves it out.",
+)
 F64 = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
@@ -189,67 +204,54 @@ def write_page(
     )
     made = versions()
     ended = sum(bool(f["after"]["failed"]) for f in found)
+    right = [f for f, e in zip(found, event, strict=True) if not e]
     best = max((f for f, e in zip(found, event, strict=True) if e), key=lambda f: f["before"]["r2"],
                default=None)  # fmt: skip
-    text = [
-        "# What foretells that a network goes wrong",
-        "",
-        f"Made by `{command}`, version {made['isthmus']}, commit {made.get('commit', 'unknown')}. "
-        f"{len(found)} networks of {len(set(family))} families stand for the fast scale of the "
-        "two-scale model of Lorenz (1996; K = 8, J = 32, F = 20, b = c = 10). Each is asked offline, "
-        "on members of the truth that it was not trained on, then drives the slow scale for ten days "
-        "(40 members and their twins), and then for 250 days (40 members, other starts), through "
-        "the driver and as a bundle like any other. The signs are from the first two, the event from "
-        "the last.",
-        "",
-        "**The event**: the Wasserstein distance of X from the truth's, after 25 days, is more than "
-        f"twice that of the polynomial that the network would replace "
-        f"({references['polynomial']['distance']:.3f}; no closure at all "
-        f"{references['none']['distance']:.2f}, two halves of the truth "
-        f"{references['noise']['distance']:.3f}), or the run ended. It happened to "
-        f"**{int(event.sum())} of {len(found)}**; the runs of {ended} ended.",
-        "",
-        "**Thresholds** are the best for the networks of all *other* families (largest hit rate less "
-        "false-alarm rate), so that no network is scored with a threshold that it or a network of "
-        "the same recipe helped to choose. Intervals of rates are Wilson's and take networks for "
-        "independent, which seeds of a family are not; those of AUC draw whole families with "
-        "replacement, and are the ones to believe.",
-        "",
-        *_table(rows, event, family),
-        "",
-        f"Offline R2 against the distance online: rank correlation {rho:.2f} ({low:.2f} to "
-        f"{high:.2f}) where 1 would be the same order."
-        + (f" The best R2 of those that went wrong is {best['before']['r2']:.3f} "
-           f"({best['family']}, seed {best['seed']})." if best else ""),
-        "",
-        f"![Offline error against distance online, and AUC of each sign]({picture.name})",
-        "",
-        "## The signs",
-        "",
-        "- *offline error*: 1 - R2 of the push on held-out members.",
-        "- *spurious input*: effect of permuting an input that the polynomial does not read "
-        "([ablation](../../coupler/compare/ablation.py)): here only the push of the last step, which "
-        "is a consequence of the answer.",
-        "- *novelty*: share of what the network sees in the ten days that is farther from its "
-        "training samples than one of them in a thousand, less the same offline.",
-        "- *twins*: how much the growth rate of a difference of 1e-5 differs from that with the "
-        "polynomial.",
-        "- *early warning*: share of members whose energy shows rising variance or memory "
-        "(probability below 5 % among autoregressive surrogates; 5 % is what chance gives).",
-        "- *ten days' climate*: Wasserstein distance of the last five of the ten days from the truth "
-        "of the same starts. It is a short version of the event itself, and listed as what other "
-        "signs have to beat; `all but` leaves it out.",
-        "",
-        "## The networks",
-        "",
-        *_families(found, event),
-        "",
-        "## Inputs taken away",
-        "",
+    polynomial, none, half = (references[n]["distance"] for n in ("polynomial", "none", "noise"))
+    commit = made.get("commit", "unknown")
+    about = (
+        f"Made by `{command}`, version {made['isthmus']}, commit {commit}. {len(found)} networks "
+        f"of {len(set(family))} families stand for the fast scale of the two-scale model of Lorenz "
+        "(1996; K = 8, J = 32, F = 20, b = c = 10). Each is asked offline, on members of the truth "
+        "that it was not trained on, then drives the slow scale for ten days (40 members and their "
+        "twins), and then for 250 days (40 members, other starts), through the driver and as a "
+        "bundle like any other. The signs are from the first two, the event from the last."
+    )
+    happened = (
+        "**The event**: the Wasserstein distance of X from the truth's, after 25 days, is more "
+        f"than twice that of the polynomial that the network would replace ({polynomial:.3f}; no "
+        f"closure at all {none:.2f}, two halves of the truth {half:.3f}), or the run ended. It "
+        f"happened to **{int(event.sum())} of {len(found)}**; the runs of {ended} ended."
+    )
+    chosen = (
+        "**Thresholds** are the best for the networks of all *other* families (largest hit rate "
+        "less false-alarm rate), so that no network is scored with a threshold that it or a "
+        "network of the same recipe helped to choose. Intervals of rates are Wilson's and take "
+        "networks for independent, which seeds of a family are not; those of AUC draw whole "
+        "families with replacement, and are the ones to believe."
+    )
+    order = (
+        f"Offline R2 against the climate online: rank correlation {rho:.2f} ({low:.2f} to "
+        f"{high:.2f}), where 1 would be the same order."
+    )
+    if best is not None:
+        order += (
+            f" The best R2 of those that went wrong is {best['before']['r2']:.3f} "
+            f"({best['family']}, seed {best['seed']}); it is above that of "
+            f"{sum(f['before']['r2'] < best['before']['r2'] for f in right)} of the {len(right)} "
+            "that did not."
+        )
+    taken = (
         "Medians of families that see the push of the last step. Offline, R2 when an input is "
-        "permuted among samples; online, distance of the climate of ten days as trained and with an "
-        "input held at its mean.",
-        "",
-        *_ablations(found),
+        "permuted among samples; online, distance of the climate of ten days as trained and with "
+        "an input held at its mean."
+    )
+    text = [
+        "# What foretells that a network goes wrong", "", about, "", happened, "", chosen, "",
+        *_table(rows, event, family), "", order, "",
+        f"![Offline error against distance online, and AUC of each sign]({picture.name})", "",
+        "## The signs", "", *SIGNS, "",
+        "## The networks", "", *_families(found, event), "",
+        "## Inputs taken away", "", taken, "", *_ablations(found),
     ]  # fmt: skip
     path.write_text("\n".join(text) + "\n", encoding="utf-8")

@@ -6,8 +6,8 @@
 AUC is Mann and Whitney's U over the number of pairs; its deviation is that of Hanley and McNeil
 (1982, doi:10.1148/radiology.143.1.7063747). A threshold is the one with the largest difference of
 the two rates (Youden 1950). One that is chosen on the cases that it is scored on looks better than
-it is: `learned_elsewhere` chooses it without the group that is scored. Repeats of one recipe are one group:
-a seed must not be judged by what was learned from its sisters.
+it is: `learned_elsewhere` chooses it without the group that is scored. Repeats of one recipe are
+one group: a seed must not be judged by what was learned from its sisters.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ def _areas_of_groups(s: F64, e: Flags, group: NDArray[np.generic], draws: int = 
         chosen = np.concatenate([members[i] for i in rng.integers(0, len(members), len(members))])
         found.append(_area(s[chosen], e[chosen]))
     areas = np.array(found)
-    return areas[np.isfinite(areas)]
+    return np.asarray(areas[np.isfinite(areas)])
 
 
 def _clean(score: ArrayLike) -> F64:
