@@ -93,27 +93,29 @@ def lean_evidence(found: Sequence[Effect], reference: Mapping[str, float]) -> Ev
 
 
 def _effects(recording: RecordedScheme, calls: Sequence[int], scheme: str | None) -> list[Effect]:
-    """Mean effects over calls; pressures of the layers are left alone."""
+    """Mean effects over calls of the inputs that differ from column to column."""
     sums: dict[str, list[float]] = {}
     for call in calls:
-        held = recording.answer(call).held
-        names = recording.inputs(scheme)
-        inputs = {n: held[n] for n in names if n in held and np.ptp(held[n], axis=-1).any()}
-        mass = np.diff(np.asarray(recording.answer(call).half_pressure, np.float64), axis=0)
-
-        scale = 1.0
-
-        def rates(changed: Mapping[str, Any]) -> F64:
-            found = recording.answer(call, scheme, changed).rates  # noqa: B023 - called at once
-            parts = [np.asarray(r, np.float64) * mass for r in found.values()]  # noqa: B023
-            return np.concatenate(parts) / scale  # noqa: B023
-
-        scale = max(float(rates({}).std()), 1e-300)  # no square of it shall underflow
-        for e in ablate(rates, inputs, seed=call):
+        for e in _effects_at(recording, call, scheme):
             sums.setdefault(e.name, []).append(e.effect)
     nan = float("nan")
     found = [Effect(name=n, effect=float(np.mean(v)), r2=nan, lost=nan) for n, v in sums.items()]
     return sorted(found, key=lambda e: -e.effect if np.isfinite(e.effect) else np.inf)
+
+
+def _effects_at(recording: RecordedScheme, call: int, scheme: str | None) -> list[Effect]:
+    whole = recording.answer(call, scheme)
+    mass = np.diff(np.asarray(whole.half_pressure, np.float64), axis=0)
+    names = [n for n in recording.inputs(scheme) if n in whole.held]
+    inputs = {n: whole.held[n] for n in names if np.ptp(whole.held[n], axis=-1).any()}
+    size = {of: max(float((r * mass).std()), 1e-300) for of, r in whole.rates.items()}
+
+    def pushes(changed: Mapping[str, Any]) -> F64:
+        """Of all layers and variables, each in its own deviation."""
+        rates = recording.answer(call, scheme, changed).rates
+        return np.concatenate([np.asarray(r) * mass / size[of] for of, r in rates.items()])
+
+    return ablate(pushes, inputs, seed=call)
 
 
 # -- twins -----------------------------------------------------------------------------------------

@@ -89,16 +89,17 @@ def test_it_sees_its_neighbours_and_nobody_else(bundle: Path) -> None:
 
 
 def test_it_is_a_closure_by_one_option(bundle: Path, tmp_path: Path) -> None:
-    settings = {"atmosphere.members": 6, "days": 30, "output.interval": 30}
+    settings = {"atmosphere.members": 24, "days": 30, "output.interval": 30}
     energy = {}
     for name, words in (("own", {}), ("learned", {"swap": {"subgrid": str(bundle)}}),
                         ("none", {"set": {"subgrid.mode": "off"}})):  # fmt: skip
         changes = settings | words.pop("set", {})
         run = Simulation.from_case(CASE, set=changes, out=tmp_path / name, **words)
         energy[name] = float((run.run(quiet=True).model.atmosphere.x ** 2).mean())
-    # 48 numbers that are hardly correlated: energies differ by a third by chance, not by a factor.
-    assert energy["learned"] == pytest.approx(energy["own"], rel=0.5)
-    assert energy["none"] > 2.0 * energy["own"]
+    # 192 numbers, half of them independent: a mean square is known to a sixth. Over a long time it
+    # is 1.7 times as large without a closure.
+    assert energy["learned"] == pytest.approx(energy["own"], rel=0.3)
+    assert energy["none"] > 1.3 * energy["own"]
 
 
 def test_the_push_of_the_last_step_can_be_an_input_and_be_held(tmp_path: Path) -> None:
