@@ -127,11 +127,12 @@ class Correctors:
         self.asked = tuple(name for name in ALL if name in asked)
         self._suite, host = suite, suite.host
         self._planet, self._mean = host.planet, host.mean
+        self._phalf = np.empty((0, 0)) if suite.phalf is None else suite.phalf
         self._gains = np.zeros((3, host.ncol))
         """Of water [kg m-2 s-1] and energy [W m-2] by all rates, and water itself [kg m-2]."""
         self._column = np.zeros(host.ncol)
         self._clamped = [of for of in suite.start if of == "hus" or of in TRACERS]
-        names = []
+        names: list[str] = []
         for name in self.asked:
             names += [f"clamp_{of}" for of in self._clamped] if name == "clamp" else [name]
             names += ["moisture_of_air"] if name == "moisture" else []
@@ -158,9 +159,9 @@ class Correctors:
         self._seconds += length
 
     def _clamp(self, dt: float, length: float) -> None:
-        suite, phalf = self._suite, self._suite.phalf
+        suite = self._suite
         for of in self._clamped:
-            _clamp(suite.start[of], suite.total[of], phalf, 1.0 / dt, self._column)
+            _clamp(suite.start[of], suite.total[of], self._phalf, 1.0 / dt, self._column)
             self._note(f"clamp_{of}", self._mean(self._column) / self._planet.gravity, length)
 
     def _dry_air(self, dt: float, length: float) -> None:
@@ -192,18 +193,21 @@ class Correctors:
         for name, sign in SIGNS.items():
             (np.add if sign > 0.0 else np.subtract)(column, pool[name], out=column)
         missing = self._mean(column) - self._mean(self._gains[1])
-        phalf = self._suite.phalf
-        assert phalf is not None  # `problems` sees to that
-        mass = (self._mean(pool["ps"]) - self._mean(phalf[0])) / planet.gravity
+        mass = (self._mean(pool["ps"]) - self._mean(self._phalf[0])) / planet.gravity
         self._suite.total["ta"] += self._suite.host.dtype.type(missing / (planet.cp_dry * mass))
         self._note("energy", missing, length)
 
     def _add_up(self, dt: float) -> None:
         start, total, planet = self._suite.start, self._suite.total, self._planet
         _gains(
-            *(start[of] for of in ("ua", "va", "hus")),
-            *(total[of] for of in ("ua", "va", "ta", "hus")),
-            self._suite.phalf,
+            start["ua"],
+            start["va"],
+            start["hus"],
+            total["ua"],
+            total["va"],
+            total["ta"],
+            total["hus"],
+            self._phalf,
             0.5 * dt,
             planet.cp_dry,
             planet.latent_heat_vaporization,

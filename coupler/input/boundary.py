@@ -64,7 +64,7 @@ def read_boundary(
                 expected="one time, or twelve months",
                 found=f"{count} times",
             )
-        order, said = None, []
+        order, said = None, list[Problem]()
         if count == 12:
             order, said = months_of(_time_of(file, variable), where, field.name, calendar)
         if say is not None:
