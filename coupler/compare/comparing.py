@@ -10,13 +10,15 @@ _KINDS = {
     "offline": "schemes or bundles on a recording of the reference, no feedback",
     "shadow": "all candidates called beside the reference's scheme in one run of it",
     "online": "ensembles of coupled runs from the same starts, against the reference's own",
-    "full": "all three",
+    "stability": "what linear analyses of candidates and flow foretell, without a run of theirs",
+    "full": "all of it",
 }
 _EXAMPLES = """\
 examples:
   isthmus compare full cases/aquaplanet_t21.yaml --candidates emulator=gw_column wms=wms \\
       --members 8 --days 60 --report report.html
   isthmus compare offline cases/aquaplanet_t21.yaml --candidates emulator=gw_column
+  isthmus compare stability cases/aquaplanet_t21.yaml --candidates emulator=gw_column --days 10
   isthmus compare online cases/aquaplanet_t21.yaml --candidates again=ad99 emulator=gw_column \\
       --baseline off --members 8 --days 60
 """

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from coupler.compare.answers import Answers, in_run, on_recording
 from coupler.compare.candidates import BASELINE, REFERENCE, code_version
+from coupler.compare.foretold import Foretold, foretell
 from coupler.compare.jobs import FAILED, MISSING, Run
 from coupler.compare.metrics import Vector, energy_spectrum, measure, zonal_mean
 from coupler.compare.online import Online, score
@@ -100,6 +101,8 @@ class Findings:
     offline: dict[str, Answers] = field(default_factory=dict)
     shadow: dict[str, Answers] = field(default_factory=dict)
     own_states: dict[str, Answers] = field(default_factory=dict)
+    foretold: dict[str, Foretold] = field(default_factory=dict)
+    """By analysis."""
     ensembles: dict[str, Ensemble] = field(default_factory=dict)
     online: dict[str, Online] = field(default_factory=dict)
     survival: dict[str, Survival] = field(default_factory=dict)
@@ -141,8 +144,10 @@ def examine(plan: Plan, runs: Sequence[Run]) -> Findings:
     kind = plan.settings.kind
     if kind in ("offline", "full"):
         _offline(found)
-    if kind != "offline":
+    if kind not in ("offline", "stability"):
         _shadows(found)
+    found.foretold = foretell(plan, runs)
+    found.notes += [note for of in found.foretold.values() for note in of.notes]
     if kind in ("online", "full"):
         _climates(found)
         _lives(found)
@@ -403,6 +408,9 @@ def _verdicts(found: Findings) -> None:
                     missing=tuple(found.missing.get(c.name, ())),
                     handed_over=_handed_over(runs, found.plan.process),
                     parting=parted,
+                    more=tuple(
+                        e for of in found.foretold.values() for e in of.evidence.get(c.name, ())
+                    ),
                 )
             )
         )

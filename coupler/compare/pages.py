@@ -26,6 +26,7 @@ from coupler.compare import drawings
 from coupler.compare.answers import Answers
 from coupler.compare.candidates import BASELINE, REFERENCE
 from coupler.compare.findings import Findings, examine
+from coupler.compare.foretold import Picture
 from coupler.compare.metrics import GROUPS
 from coupler.compare.numerals import number
 from coupler.compare.online import Online, Score
@@ -62,7 +63,9 @@ def terminal(found: Findings) -> Table:
     for head in ("candidate", "verdict", "before", "after", "why"):
         table.add_column(head, overflow="fold")
     for v in found.verdicts:
-        style = {"bad": "bold red", "doubtful": "yellow", "good": "green", "open": ""}[v.after]
+        ran = any(e.when == "after" for e in v.evidence)
+        grade = v.after if ran else v.before
+        style = {"bad": "bold red", "doubtful": "yellow", "good": "green", "open": ""}[grade]
         table.add_row(Text(v.name), Text(v.word, style=style), v.before, v.after, Text(v.why))
     return table
 
@@ -72,10 +75,17 @@ def write(found: Findings, *, took: float = math.nan) -> None:
     path = found.plan.settings.report
     path.parent.mkdir(parents=True, exist_ok=True)
     _whole(path.with_suffix(".json"), json.dumps(_data(found), indent=1, default=_plain) + "\n")
-    beside = path.with_name(f".{path.stem}.{os.getpid()}.nc")
-    dataset(found).to_netcdf(beside)
-    beside.replace(path.with_suffix(".nc"))
+    _netcdf(path.with_suffix(".nc"), dataset(found))
+    for name, of in found.foretold.items():
+        if of.dataset is not None:
+            _netcdf(path.with_suffix(f".{name}.nc"), of.dataset)
     _whole(path, page(found, took=took))
+
+
+def _netcdf(path: Path, data: xr.Dataset) -> None:
+    beside = path.with_name(f".{path.stem}.{os.getpid()}.nc")
+    data.to_netcdf(beside)
+    beside.replace(path)
 
 
 def _whole(path: Path, text: str) -> None:
@@ -97,10 +107,8 @@ def page(found: Findings, *, took: float = math.nan) -> str:
         lstrip_blocks=True,
     )
     names = [c.name for c in found.plan.judged]
-    pictures = [
-        (heading, caption, Markup("data:image/png;base64,") + base64.b64encode(png).decode())
-        for heading, caption, png in drawings.gallery(found)
-    ]
+    foretold = found.foretold.values()
+    below = [p for of in foretold for p in of.more_pictures]
     return environment.get_template("study.html.j2").render(
         f=found,
         plan=found.plan,
@@ -118,7 +126,8 @@ def page(found: Findings, *, took: float = math.nan) -> str:
         card=_card(found),
         leads=_leads(found),
         quantities=list(dict.fromkeys(q for v in found.conservation.values() for q in v)),
-        pictures=pictures,
+        first_pictures=_embedded([of.picture for of in foretold if of.picture]),
+        pictures=_embedded([*below, *drawings.gallery(found)]),
         stamp=stamp(found, took),
         version=coupler.__version__,
         commit=_commit(found),
@@ -126,6 +135,11 @@ def page(found: Findings, *, took: float = math.nan) -> str:
         reference=REFERENCE,
         chance=0.05,
     )
+
+
+def _embedded(pictures: Sequence[Picture]) -> list[tuple[str, str, Markup]]:
+    lead = Markup("data:image/png;base64,")
+    return [(head, text, lead + base64.b64encode(png).decode()) for head, text, png in pictures]
 
 
 def stamp(found: Findings, took: float = math.nan) -> str:
@@ -254,6 +268,7 @@ def _data(found: Findings) -> dict[str, Any]:
         "verdicts": [dataclasses.asdict(v) for v in found.verdicts],
         "offline": {n: dataclasses.asdict(a) for n, a in found.offline.items()},
         "shadow": {n: dataclasses.asdict(a) for n, a in found.shadow.items()},
+        "foretold": {n: dict(of.numbers) for n, of in found.foretold.items()},
         "own_states": {n: dataclasses.asdict(a) for n, a in found.own_states.items()},
         "online": {n: _scores(o) for n, o in found.online.items()},
         "similarity": summaries(found),

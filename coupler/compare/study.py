@@ -1,4 +1,4 @@
-"""`isthmus compare offline | shadow | online | full`: from a case and candidates to their runs.
+"""`isthmus compare offline | shadow | online | stability | full`: from a case to its runs.
 
 One job is a run of the case. The reference's member m and a candidate's member m have the same
 start (the case's seed + m - 1, which its noise follows from); a candidate that is the reference's
@@ -24,7 +24,7 @@ from coupler.driver.assemble import check
 from coupler.interface.errors import ConfigError, Problem
 from coupler.interface.units import parse_quantity
 
-Kind = Literal["offline", "shadow", "online", "full"]
+Kind = Literal["offline", "shadow", "online", "stability", "full"]
 _OTHER_STARTS, _RECORDED_START = 1000, 500
 """Added to the seed for repeats of the reference, and for the run that is recorded."""
 _RECORD_DAYS = 20.0
@@ -185,6 +185,15 @@ def _wrong_numbers(settings: Settings) -> list[Problem]:
     for option, path in (("--recording", settings.recording), ("--truth", settings.truth)):
         if path is not None and not path.exists():
             problems.append(Problem(what="no such file", name=f"{option} {path}"))
+    if settings.kind == "stability" and settings.recording is not None:
+        problems.append(
+            Problem(
+                what="a recording does not hold the state of the flow",
+                name=f"--recording {settings.recording}",
+                expected="a case: its own run is made",
+                remedy="leave --recording out",
+            )
+        )
     return problems
 
 
@@ -215,10 +224,11 @@ def _jobs(
 
     shadows = {c.name: c.scheme for c in candidates if not c.repeats and not c.off}
     found = []
-    if settings.kind in ("offline", "full") and settings.recording is None:
+    alone = settings.kind in ("offline", "stability")
+    if (alone or settings.kind == "full") and settings.recording is None:
         length = min(days, _RECORD_DAYS)
         found.append(job(REFERENCE, 0, seed + _RECORDED_START, length, {}, {}, (process,)))
-    if settings.kind == "offline":
+    if alone:
         return found
     beside = f"{process}.beside"
     members = range(1, (1 if settings.kind == "shadow" else settings.members) + 1)

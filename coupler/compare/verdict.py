@@ -1,7 +1,8 @@
 """Who is good, who is bad, and the evidence for it.
 
 Evidence is gathered by functions of `SOURCES`, each of which looks at one kind of finding; a new
-kind of evidence is one more function in that list. What was known before a run is kept apart from
+kind of evidence from runs is one more function in that list, one from an analysis one more entry of
+`coupler.compare.foretold.ANALYSES`. What was known before a run is kept apart from
 what the run showed: whether the first foretold the second is the point of a comparison.
 """
 
@@ -52,6 +53,7 @@ class Facts:
     parting: float = float("nan")
     """Distance from the reference's run of the same start on day 5, over that of its repeats."""
     more: tuple[Evidence, ...] = field(default=())
+    """From the analyses of `coupler.compare.foretold`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -251,12 +253,16 @@ def judge_candidate(facts: Facts) -> Verdict:
     elif ran:
         word = _WORDS[after]
     else:
-        word = {"bad": "bad offline", "doubtful": "doubtful offline", "good": "good offline",
+        word = {"bad": "bad", "doubtful": "doubtful", "good": "nothing against it",
                 "open": "not judged"}[before]  # fmt: skip
+        word += " before any run" if word != "not judged" else ""
     order = sorted(evidence, key=lambda e: _ORDER.index(e.grade))
     against = [e for e in order if e.grade in ("bad", "doubtful")]
     reasons = [
-        e for when in ("before", "after") for e in [x for x in against if x.when == when][:2]
+        e
+        for when in ("before", "after")
+        for of_analysis in (False, True)  # a poor score shall not hide a warning
+        for e in [x for x in against if x.when == when and (x in facts.more) == of_analysis][:2]
     ]
     if not reasons:
         reasons = [e for e in order if e.grade == "open"][:1] or order[:2]

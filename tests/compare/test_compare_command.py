@@ -155,6 +155,8 @@ def test_everything_wrong_is_said_before_anything_runs(case: Path, tmp_path: Pat
         assert sentence in told
     with pytest.raises(ConfigError, match="nothing left of a run: --skip-days"):
         plan(Settings(kind="online", case=case, candidates=["a=wms"], days=1.0, skip_days=2.0))
+    with pytest.raises(ConfigError, match="a recording does not hold the state of the flow"):
+        plan(Settings(kind="stability", case=case, candidates=["a=wms"], recording=case))
     assert not list(tmp_path.iterdir())
 
 

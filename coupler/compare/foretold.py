@@ -1,0 +1,81 @@
+"""What is known of candidates before they have run: analyses that warn, and how one is added.
+
+An analysis looks at a plan and at the runs that are there, and gives findings for candidates, one
+picture for the first screen, more for below, numbers for programs. A new one is one more entry of
+`ANALYSES`. What it finds is evidence in the verdict (`coupler.compare.verdict`), with the grade
+that it gives; whether it was right is what `isthmus compare full` shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from coupler.compare.jobs import Run
+from coupler.compare.study import Kind, Plan
+from coupler.compare.verdict import Evidence
+from coupler.interface.errors import CouplerError
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+Picture = tuple[str, str, bytes]
+"""Heading, caption, PNG."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Foretold:
+    """What one analysis found."""
+
+    evidence: Mapping[str, Sequence[Evidence]] = field(default_factory=dict)
+    """By candidate; the worst first."""
+    picture: Picture | None = None
+    """For the first screen of the report."""
+    more_pictures: Sequence[Picture] = ()
+    numbers: Mapping[str, Any] = field(default_factory=dict)
+    """For ``report.json``: numbers, words, lists and mappings of them."""
+    dataset: xr.Dataset | None = None
+    """Written beside the report, ``REPORT.NAME.nc``."""
+    notes: Sequence[str] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Analysis:
+    """An analysis and when it is made."""
+
+    name: str
+    """A word: names files and numbers."""
+    of: Callable[[Plan, Sequence[Run]], Foretold]
+    """Imports what it needs when it is called. A `CouplerError` means that it cannot tell."""
+    kinds: tuple[Kind, ...] = ("stability", "full")
+
+
+ANALYSES: list[Analysis] = []
+
+
+def foretell(plan: Plan, runs: Sequence[Run]) -> dict[str, Foretold]:
+    """Makes every analysis of a comparison of this kind, in the order of `ANALYSES`.
+
+    One that cannot tell is shown as such: in a note, and in the evidence on each candidate.
+    """
+    found = {}
+    for analysis in ANALYSES:
+        if plan.settings.kind not in analysis.kinds:
+            continue
+        try:
+            found[analysis.name] = analysis.of(plan, runs)
+        except CouplerError as error:
+            why = str(error.problems[0])
+            silent = Evidence(
+                when="before",
+                what=f"{analysis.name}: no answer",
+                found=why,
+                expected="an answer",
+                grade="open",
+            )
+            found[analysis.name] = Foretold(
+                evidence={c.name: (silent,) for c in plan.judged},
+                notes=(f"{analysis.name} cannot tell: {why}",),
+            )
+    return found
