@@ -51,7 +51,13 @@ class Analysis:
     kinds: tuple[Kind, ...] = ("stability", "full")
 
 
-ANALYSES: list[Analysis] = []
+def _stability(plan: Plan, runs: Sequence[Run]) -> Foretold:
+    from coupler.compare.stability.analysis import analyse
+
+    return analyse(plan, runs)
+
+
+ANALYSES: list[Analysis] = [Analysis(name="stability", of=_stability)]
 
 
 def foretell(plan: Plan, runs: Sequence[Run]) -> dict[str, Foretold]:
