@@ -5,6 +5,8 @@ EXTRAS ?= mpich,test
 PYTHON ?=
 DEMO ?= demo
 PYTEST_ARGS ?=
+# One worker per core, of which many tests themselves start several processes; 0: none, in order.
+WORKERS ?= auto
 
 # The demo: one case, its gravity-wave scheme swapped for a learned one.
 case := cases/aquaplanet_t21.yaml
@@ -35,9 +37,9 @@ demo: env  ## Run the aquaplanet with a physical and a learned gravity-wave sche
 	@$(with_env) isthmus run $(case) --out "$(DEMO)/emulator" --overwrite --swap gravity_wave=$(bundle)
 	@$(with_env) isthmus compare runs "$(DEMO)/physics" "$(DEMO)/emulator" --report "$(DEMO)/report.html" --skip-days 20
 
-test: env  ## Run the tests (more: make test PYTEST_ARGS="-m slow")
+test: env  ## Run the tests (others: PYTEST_ARGS="-m slow"; one after another: WORKERS=0)
 	@tools/need.sh chromium || true  # the report is looked at in a browser
-	@$(with_env) python -m pytest $(PYTEST_ARGS)
+	@$(with_env) python -m pytest -n $(WORKERS) --maxprocesses 4 --dist worksteal $(PYTEST_ARGS)
 
 lint: env  ## Check style, formatting and types
 	@$(with_env) ruff check .

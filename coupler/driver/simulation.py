@@ -16,6 +16,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,12 +26,13 @@ from coupler.config import read_yaml, validate, with_changes
 from coupler.driver import loop
 from coupler.driver.assemble import Assembly, assemble
 from coupler.driver.branch import begin_from, read_branch
+from coupler.driver.compiling import compiling
 from coupler.driver.files import Files, unknown_fields
 from coupler.driver.info import machine, versions
 from coupler.driver.keeping import Keeping
 from coupler.driver.recording import record_problems
 from coupler.driver.signals import Asked, Interrupted, listening
-from coupler.driver.spent import FILES, KEPT, LOOK, LOOP, MEANS, RANKS, overhead, table
+from coupler.driver.spent import FILES, KEPT, LOOK, LOOP, MEANS, RANKS, START, overhead, table
 from coupler.driver.state import Memory, differences
 from coupler.driver.suite import NOT_FINITE
 from coupler.driver.timeline import Timeline
@@ -87,6 +89,9 @@ class Simulation:
         self._wall = 0.0
         self._begun = False
         self._first_step = 0
+        self._loop_began = 0.0
+        self._waited: dict[str, float] | None = None
+        """For workers, in the first step of this object; None until it is over [s]."""
         self._timeline: Timeline | None = None
         if timeline:
             self._timeline = Timeline(model)
@@ -207,7 +212,9 @@ class Simulation:
             UnstableError: when the state blew up.
             Interrupted: when a signal asked to stop.
         """
-        with listening() as asked:  # from before the files are made
+        line = self._timeline
+        note = partial(line.add, "run", "compile") if line is not None else None
+        with listening() as asked, compiling(self.model.spent, note):  # before the files are made
             return self._run(days, quiet, asked)
 
     def _run(self, days: float | None, quiet: bool, asked: Asked) -> Simulation:
@@ -221,6 +228,7 @@ class Simulation:
         end = start + steps * clock.step_length
         with RunProgress(start=start, end=end, silent=quiet or not self._first) as bar:
             try:
+                self._loop_began = time.monotonic()
                 self.model.spent.to(LOOP)
                 loop.run(self.model, steps, lambda _: self._after_step(bar, asked))
                 self.model.spent.to(FILES)
@@ -265,21 +273,34 @@ class Simulation:
 
     def seconds(self) -> dict[str, float]:
         """Where the time of all steps so far went, see `coupler.driver.spent` [s]."""
+        start = self._waited or {}
+        waited = {name: s - start.get(name, 0.0) for name, s in self._waits().items()}
+        return self.model.spent.seconds(waited)
+
+    def _waits(self) -> dict[str, float]:
+        """How long this run waited for workers so far, by account [s]."""
         labels = {p.name: p.schemes[0].account for p in self.model.suite.processes}
         waits = self.model.elsewhere.waits().items()
-        waited = {
+        return {
             labels.get(name, f"{name}={getattr(getattr(self.case, name, None), 'scheme', '')}"): w[
                 "run_waited_seconds"
             ]
             for name, w in waits
         }
-        return self.model.spent.seconds(waited)
+
+    def _start_is_over(self) -> None:
+        """What comes from now on are steps like all others."""
+        self._waited = self._waits()
+        self.model.spent.started()
+        if self._timeline is not None:
+            self._timeline.add("start", START, self._loop_began, time.monotonic())
 
     def closing_lines(self) -> list[str]:
         """Where the time went, and who waited for whom."""
-        steps = self.model.clock.now.step - self._first_step
+        steps = self.model.clock.now.step - self._first_step - 1
         m = self.model
-        return [*table(self.seconds(), steps), *m.ledger.lines(), *m.elsewhere.who_waited()]
+        kept = [*m.ledger.lines(), *m.correctors.lines()]
+        return [*table(self.seconds(), steps), *kept, *m.elsewhere.who_waited()]
 
     def _explained(self, error: UnstableError) -> Sequence[Problem]:
         """Problems of an unstable step, with the component when the dynamics could not know it."""
@@ -362,6 +383,8 @@ class Simulation:
         known = self._parallel.size == 1 and "ua" in self._watched
         wind = self._max_wind if known else None
         bar.update(clock.now.date, clock.now.seconds, wind)
+        if self._waited is None:
+            self._start_is_over()
         if self._timeline is not None:
             self._timeline.stepped()
         number = self._parallel.most(asked.signal or 0)
@@ -389,7 +412,7 @@ class Simulation:
         speed = days / 365.0 / (self._wall / 86400.0) if self._wall > 0 else 0.0
         budgets = {n: v for n, (v, _, _) in self.model.atmosphere.budgets().items()}
         counts = summed(self._parallel, self.model.suite.counts())
-        ledger = self.model.ledger.worst()
+        ledger = self.model.ledger.worst() | self.model.correctors.mean()
         if not self._first:
             return
         write_json(

@@ -4,7 +4,8 @@ What a run spends on anything but the dynamics, the components' own compute, fil
 the overhead of being coupled (`OVERHEAD`): bringing outputs to a scheme and inputs in its units,
 divergence of its fluxes, heat of its drag, moving the state on, sums of tendencies, budgets, means
 for output and for other models, remapping, the look at the state, copies for the case of a blow-up,
-and the loop itself.
+and the loop itself. Compiling and the first step, which meets everything for the first time, are no
+part of what a step takes: they have an account of their own (`START`).
 """
 
 from __future__ import annotations
@@ -16,10 +17,12 @@ DYNAMICS = "dynamics"
 APPLIED, BUDGETS, MEANS = "schemes applied", "budgets", "means for output"
 EXCHANGE, LOOK, KEPT, LOOP = "exchange of models", "look at the state", "state kept", "loop"
 OVERHEAD = (APPLIED, BUDGETS, MEANS, EXCHANGE, LOOK, KEPT, LOOP)
+CORRECTED = "correctors"
 FILES, RANKS = "files", "between ranks"
+START = "start: compile and first step"
 _OUTSIDE = "outside"
 """Before and after steps."""
-_MARKS = {**dict.fromkeys(OVERHEAD, "coupling"), FILES: "files", RANKS: "waiting"}
+_MARKS = {**dict.fromkeys(OVERHEAD, "coupling"), FILES: "files", RANKS: "waiting", START: "start"}
 
 
 class Spent:
@@ -41,6 +44,12 @@ class Spent:
         self._seconds[before] = self._seconds.get(before, 0.0) + now - self._since
         self._now, self._since = account, now
         return before
+
+    def started(self) -> None:
+        """What was counted until now was the start."""
+        self.to(self._now)
+        whole = sum(s for name, s in self._seconds.items() if name != _OUTSIDE)
+        self._seconds = {_OUTSIDE: self._seconds.get(_OUTSIDE, 0.0), START: whole}
 
     def leave(self) -> None:
         """Counts for nothing until the next `to`."""
@@ -65,7 +74,7 @@ class Spent:
 
 
 def kind(account: str) -> str:
-    """What an account is: ``dynamics``, ``component``, ``coupling``, ``files`` or ``waiting``."""
+    """``dynamics``, ``component``, ``coupling``, ``files``, ``waiting`` or ``start``."""
     if account == DYNAMICS:
         return DYNAMICS
     return "waiting" if account.startswith("waiting for") else _MARKS.get(account, "component")
@@ -83,11 +92,14 @@ def table(seconds: Mapping[str, float], steps: int) -> list[str]:
 
     Args:
         seconds: by account.
-        steps: how many they are of.
+        steps: how many they are of, without the first one.
     """
+    start = seconds.get(START, 0.0)
+    seconds = {name: s for name, s in seconds.items() if name != START}
     whole, each = sum(seconds.values()), 1e3 / max(steps, 1)
+    began = [f"{START}: {start:.1f} s, in none of the above"] if start else []
     if not whole:
-        return []
+        return began
     width = max(map(len, seconds)) + 2
     lines = [f"{'time of a step':{width}s}{'':11s}{'ms':>9s}{'share':>8s}"]
     lines += [
@@ -95,4 +107,5 @@ def table(seconds: Mapping[str, float], steps: int) -> list[str]:
         for name, s in seconds.items()
     ]
     share = f"{overhead(seconds):.1%} of what is neither files nor waiting"
-    return [*lines, f"{'all':{width}s}{'':11s}{each * whole:9.3f}; coupling: {share}"]
+    last = f"{'all':{width}s}{'':11s}{each * whole:9.3f}; coupling: {share}"
+    return [*lines, last, *began]

@@ -66,9 +66,10 @@ class Timeline:
         try:
             return function()
         finally:
-            self._add("run", name, begin, time.monotonic())
+            self.add("run", name, begin, time.monotonic())
 
-    def _add(self, track: str, name: str, begin: float, end: float) -> None:
+    def add(self, track: str, name: str, begin: float, end: float) -> None:
+        """Notes a span, see `Span`."""
         self.spans.append(Span(track=track, name=name, begin=begin, end=end))
 
     def wrap(self, owner: object, method: str, name: str) -> None:
@@ -85,9 +86,9 @@ class Timeline:
         self, process: str, remote: Remote | RemoteModel, what: str, begin: float, end: float
     ) -> None:
         if what == "wait":
-            self._add("run", f"wait for {process}", begin, end)
+            self.add("run", f"wait for {process}", begin, end)
         else:
-            self._add(f"worker {process}", f"{process}={remote.scheme}", begin, end)
+            self.add(f"worker {process}", f"{process}={remote.scheme}", begin, end)
 
     # -- files --------------------------------------------------------------------------------
 

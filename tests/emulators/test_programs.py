@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import json
 import shutil
+import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -38,19 +38,10 @@ def source(tmp_path_factory: pytest.TempPathFactory, levels: HybridLevels) -> Pa
     return write_bundle(path, spec, build(spec), some_inputs(levels, 5))
 
 
-def has(*modules: str) -> bool:
-    return all(importlib.util.find_spec(m) is not None for m in modules)
-
-
 FORMATS = [
     "torchscript",
     "export",
-    pytest.param(
-        "onnx",
-        marks=pytest.mark.skipif(
-            not has("onnxruntime", "onnx", "onnxscript"), reason="needs the extra onnx"
-        ),
-    ),
+    "onnx",
     pytest.param("aoti", marks=pytest.mark.slow),  # a minute of the C++ compiler
 ]
 
@@ -239,9 +230,16 @@ def test_a_damaged_program_is_refused_in_a_sentence(
     monkeypatch.setenv("ISTHMUS_MACHINE_CODE", "allow")
     file = tmp_path / "net"
     file.write_bytes(b"PK\x03\x04 not a program")
-    needed = "onnxruntime" if format == "onnx" and not has("onnxruntime") else f"format {format}"
-    with pytest.raises(DataError, match=needed):
+    with pytest.raises(DataError, match=f"format {format}"):
         read_program(file, format)
+
+
+def test_what_needs_onnxruntime_says_how_to_get_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(DataError, match=r"needs onnxruntime: .*install isthmus\[onnx\]"):
+        read_program(tmp_path / "net.onnx", "onnx")
 
 
 def test_machine_code_is_refused_unless_the_user_allows_it(

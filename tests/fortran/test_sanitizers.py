@@ -26,6 +26,7 @@ def sanitized(library: str, *tests: str) -> subprocess.CompletedProcess[str]:
         "UBSAN_OPTIONS": "print_stacktrace=1",
         "ISTHMUS_TEST_FLAGS": SANITIZE,
     }
+    env.pop("PYTEST_XDIST_WORKER", None)  # it is no worker
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *tests]
     return subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True)
 

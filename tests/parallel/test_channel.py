@@ -23,6 +23,7 @@ from channel_tools import (
     now,
     serving,
 )
+from jobs import left_over, shared_names, wait_for
 
 from coupler.driver.behind import Behind
 from coupler.exchange import groups, sockets
@@ -249,7 +250,7 @@ def test_clients_that_come_and_go_leave_nothing_in_the_server(server: Serving) -
             time.sleep(0.02)
         return open_files(), maps()
 
-    shm = {q.name for q in Path("/dev/shm").iterdir()}
+    shm = shared_names()
     server.client().close()
     before = settled()
     clients = [server.client() for _ in range(5)]
@@ -258,7 +259,7 @@ def test_clients_that_come_and_go_leave_nothing_in_the_server(server: Serving) -
         call(client, columns())
         client.close()
     assert settled() == before == (before[0], 0)
-    assert {q.name for q in Path("/dev/shm").iterdir()} - shm == set()
+    wait_for(lambda: not left_over(shm), 20.0)
 
 
 def test_a_server_that_does_not_spin_answers_all_the_same(tmp_path: Path) -> None:

@@ -207,10 +207,25 @@ def test_host_killed(tmp_path: Path, note: Note, undisturbed: Path) -> None:
 # -- the disk ---------------------------------------------------------------------------------
 
 
-def full_at(job: Job, size: int) -> None:
-    """No file of the job can grow beyond so many bytes: a full disk, without a disk."""
+def full_at(job: Job, out: Path, size: int) -> None:
+    """No file of the job can grow beyond so many bytes: a full disk, without a disk.
+
+    A run looks for room before it opens a file. It is full before that, never between the two.
+    """
     for pid in job.ranks():
-        resource.prlimit(pid, resource.RLIMIT_FSIZE, (size, size))
+        full = False
+        while not full:
+            os.kill(pid, signal.SIGSTOP)
+            full = not _has_open(pid, out)
+            if full:
+                resource.prlimit(pid, resource.RLIMIT_FSIZE, (size, size))
+            os.kill(pid, signal.SIGCONT)
+            time.sleep(0.01)
+
+
+def _has_open(pid: int, folder: Path) -> bool:
+    files = Path(f"/proc/{pid}/fd").iterdir()
+    return any(f.is_symlink() and folder in f.readlink().parents for f in files)
 
 
 @pytest.mark.parametrize("ranks", [1, 2])
@@ -221,7 +236,7 @@ def test_disk_full_during_output(
     case, out = write_case(tmp_path / "case.yaml", raw), tmp_path / "run"
     job = Job("run", case, "--out", out, "--quiet", ranks=ranks).under_way(out)
     job.hurt()
-    full_at(job, (out / "atmosphere.nc").stat().st_size + 1000)
+    full_at(job, out, (out / "atmosphere.nc").stat().st_size + 1000)
     status, said, took = job.end()
     assert status == 1
     assert said.count(f"isthmus: cannot read or write: File too large ({out}/") == 1
@@ -237,7 +252,8 @@ def test_disk_full_during_restart(tmp_path: Path, note: Note, slow: dict[str, An
     case, out = write_case(tmp_path / "case.yaml", raw), tmp_path / "run"
     job = Job("run", case, "--out", out, "--quiet").under_way(out, 2)
     job.hurt()
-    full_at(job, min(p.stat().st_size for p in (out / "restart").glob("*.safetensors")) - 1000)
+    smallest = min(p.stat().st_size for p in (out / "restart").glob("*.safetensors"))
+    full_at(job, out, smallest - 1000)
     status, said, took = job.end()
     assert status == 1
     assert re.search(r"cannot read or write: File too large \(\S+restart_\d+\S*\)", said)

@@ -270,7 +270,7 @@ def test_a_timeline_shows_the_worker_beside_the_run(tmp_path: Path) -> None:
     simulation.close()
     events = json.loads((tmp_path / "timeline.json").read_text())["traceEvents"]
     tracks = {e["args"]["name"]: e["tid"] for e in events if e["ph"] == "M"}
-    assert set(tracks) == {"run", "worker gravity_wave"}
+    assert set(tracks) == {"run", "start", "worker gravity_wave"}
     spans = [e for e in events if e["ph"] == "X"]
     assert all(e["dur"] >= 0.0 and e["ts"] >= 0.0 for e in spans)
     on = {name: {e["name"] for e in spans if e["tid"] == tid} for name, tid in tracks.items()}
