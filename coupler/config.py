@@ -13,7 +13,7 @@ import datetime as dt
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import (
@@ -28,7 +28,7 @@ from pydantic import (
     model_validator,
 )
 
-from coupler.contracts import BudgetChoice
+from coupler.contracts import BudgetChoice, Corrector, in_order
 from coupler.input.forcing import Forcing
 from coupler.input.sources import InitialState, Source
 from coupler.interface.errors import BadValue, ConfigError, Problem, nearest
@@ -198,6 +198,13 @@ class Case(_Section):
     ocean: ModelChoice | None = None
     ice: ModelChoice | None = None
     budgets: BudgetChoice = BudgetChoice()
+    correctors: Annotated[
+        list[Corrector],
+        BeforeValidator(lambda v: list(get_args(Corrector)) if v == "all" else v),
+        AfterValidator(in_order),
+    ] = []
+    """What is put right in every step whatever the schemes did, see `coupler.driver.correctors`:
+    ``all``, or some of ``clamp dry_air moisture energy`` in this order."""
     boundary: dict[str, Source] = {}
     initial: InitialState | None = None
     branch: str | None = None

@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from coupler.interface.errors import BadValue
 from coupler.interface.units import Unit
+
+Corrector = Literal["clamp", "dry_air", "moisture", "energy"]
+"""What may be put right in every step, in this order (`coupler.driver.correctors`)."""
+
+
+def in_order(asked: list[Corrector]) -> list[Corrector]:
+    """Correctors as a case names them, refused where they could not act as written."""
+    order = get_args(Corrector)
+    if asked != [name for name in order if name in asked]:
+        raise BadValue(
+            "correctors in an order in which they cannot act",
+            expected=f"each once, in the order {', '.join(order)}",
+            found=", ".join(asked),
+        )
+    return asked
 
 
 class Contract(BaseModel):

@@ -21,7 +21,7 @@ import numpy as np
 from coupler.interface.component import Array
 
 Numbers = Mapping[str, tuple[float, str, str]]
-_SIGNS = {
+SIGNS = {
     "rsdt": 1.0,
     "rsut": -1.0,
     "rlut": -1.0,
@@ -89,8 +89,8 @@ class Residuals:
         if "pr" in means and "evspsbl" in means:
             source = means["evspsbl"][0] - means["pr"][0]
             found["water_residual"] = float(rate[0] - source)
-        if all(n in means for n in _SIGNS):
-            source = sum(sign * means[n][0] for n, sign in _SIGNS.items())
+        if all(n in means for n in SIGNS):
+            source = sum(sign * means[n][0] for n, sign in SIGNS.items())
             found["energy_residual"] = float(rate[1] - source)
         found["angular_momentum_residual"] = float(rate[2])
         found = {name: value for name, value in found.items() if np.isfinite(value)}

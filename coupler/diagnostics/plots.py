@@ -135,7 +135,7 @@ def observed_time_height(path: Path) -> TimeHeight:
     """The observed winds as a section; a month counts as one, whatever its days."""
     time, pressure, wind = read_singapore(path)
     return TimeHeight(
-        title="Observed: Canton Island, Gan, Singapore",
+        title="Observed at the equator",
         years=time,
         pressure=pressure,
         wind=wind,

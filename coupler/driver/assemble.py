@@ -27,12 +27,14 @@ from coupler.config import (
 from coupler.driver.bound import Bound
 from coupler.driver.clock import Clock, parse_date, steps_of
 from coupler.driver.connect import connect, refuse_gaps, shown_by
+from coupler.driver.correctors import Correctors
+from coupler.driver.correctors import problems as corrector_problems
 from coupler.driver.discovery import bundle_path, discover, find_scheme
 from coupler.driver.given import Boundary, Start, initial_state_of, read_files, read_on_first
 from coupler.driver.ledger import Ledger
 from coupler.driver.levels import level_problems
 from coupler.driver.links import Coupling
-from coupler.driver.negotiate import STATIC, Plan, negotiate, unread
+from coupler.driver.negotiate import STATIC, Plan, negotiate, overridden, rank_problems, unread
 from coupler.driver.places import Elsewhere, place_of, place_problems
 from coupler.driver.spent import Spent
 from coupler.driver.suite import Process, Suite, flat
@@ -66,6 +68,8 @@ class Assembly:
     couplings: dict[str, Coupling]
     ledger: Ledger
     """Budgets of what they exchange."""
+    correctors: Correctors
+    """What is put right in every step."""
     rows: Rows
     """Latitudes of the atmosphere that this rank holds."""
     steps_per_day: float
@@ -100,6 +104,8 @@ class _Draft:
     """Processes and models that could not be built."""
     said: list[Problem] = field(default_factory=list)
     """What a user should hear about the start."""
+    of_files: list[Problem] = field(default_factory=list)
+    """The same about boundary and forcing."""
 
     def build(self, process: str, choice: ModelChoice, *, weights: bool = True) -> Component | None:
         """The component of a choice, or None with the problem noted."""
@@ -181,9 +187,8 @@ def _draft(case: Case, base: Path, record: Sequence[str], parallel: Parallel = A
     draft.start_from = initial_state_of(
         case, base, draft.planet, draft.models.get("atmosphere"), draft.said
     )
-    draft.boundary, found = from_first(
-        parallel, lambda: read_files(case, base, draft.models, complete, draft.start_from)
-    )
+    how = case, base, draft.models, complete, draft.start_from, draft.of_files
+    draft.boundary, found = from_first(parallel, lambda: read_files(*how))
     draft.problems += found
     end = None if draft.start is None else draft.start + timedelta(days=case.days)
     draft.forcings, found = from_first(
@@ -191,6 +196,7 @@ def _draft(case: Case, base: Path, record: Sequence[str], parallel: Parallel = A
     )
     draft.problems += found
     draft.problems += unread(case.forcing, draft.plans)
+    draft.of_files += overridden(case.forcing, draft.plans, draft.components)
     atmosphere = draft.models.get("atmosphere")
     if atmosphere is None:
         return draft
@@ -216,29 +222,17 @@ def _draft(case: Case, base: Path, record: Sequence[str], parallel: Parallel = A
                 found=f"{draft.case.days * 86400.0:g} s",
             )
         )
-    draft.problems += _ranks(draft, atmosphere)
+    draft.problems += rank_problems(parallel, atmosphere, case.atmosphere.scheme)
+    given = {
+        d.name: _interval(draft, plan)
+        for plan in draft.plans
+        if plan.plain
+        for d in draft.components[plan.process, plan.label].diagnostics
+    }
+    draft.problems += corrector_problems(case.correctors, offered, given, atmosphere.dt)
     for name, seconds in _intervals(draft):
         draft.problems += steps_of(seconds, atmosphere.dt, name)[1]
     return draft
-
-
-def _ranks(draft: _Draft, atmosphere: Model) -> list[Problem]:
-    """More ranks than the atmosphere can be shared by."""
-    size, most = draft.parallel.size, getattr(atmosphere, "most_ranks", 1)
-    if size <= most:
-        return []
-    expected = "one: this atmosphere cannot be shared"
-    if most > 1:
-        expected = f"at most {most}, one for each of its latitude pairs"
-    return [
-        Problem(
-            what="more ranks than the atmosphere can be shared by",
-            name=f"atmosphere={draft.case.atmosphere.scheme}",
-            expected=expected,
-            found=f"{size} ranks",
-            remedy="start fewer with mpiexec -n",
-        )
-    ]
 
 
 def _planet_and_start(draft: _Draft) -> None:
@@ -427,9 +421,14 @@ def _bind(draft: _Draft, elsewhere: Elsewhere) -> Assembly:
         suite=suite,
         couplings=couplings,
         ledger=Ledger(couplings, atmosphere, suite.pool, rows, case.budgets),
+        correctors=Correctors(case.correctors, suite),
         rows=rows,
         steps_per_day=86400.0 / atmosphere.dt,
-        advice=[*(a for model in draft.models.values() for a in model.advice()), *draft.said],
+        advice=[
+            *(a for model in draft.models.values() for a in model.advice()),
+            *draft.said,
+            *draft.of_files,
+        ],
         elsewhere=elsewhere,
         spent=spent,
         forcings=draft.forcings,

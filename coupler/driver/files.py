@@ -74,6 +74,8 @@ class Files:
         memory.keep("output.residuals", self.residuals, found)
         if model.ledger.terms:
             memory.keep("ledger", model.ledger, found)
+        if model.correctors.asked:
+            memory.keep("correctors", model.correctors, found)
         for name, live in surface_fields(model).items():
             grid = model.couplings[name].model.grid
             self._means[name] = means = self._averages(name, live, grid, area="areacello")
@@ -152,7 +154,7 @@ class Files:
         """Writes means and budgets of the interval from `t0` to `t1` [s since the start]."""
         m = self._model
         numbers: dict[str, tuple[float, str, str]] = dict(m.atmosphere.budgets())
-        of_schemes = m.suite.budgets() | m.ledger.take()
+        of_schemes = m.suite.budgets() | m.ledger.take() | m.correctors.take()
         for means in self._means.values():
             means.close()
         # All ranks have given what they have: from here on rank 0 is by itself.

@@ -26,7 +26,12 @@ Start = Callable[[Array], Mapping[str, Array]]
 
 
 def read_files(
-    case: Case, base: Path, models: Mapping[str, Model], complete: bool, start: Start | None
+    case: Case,
+    base: Path,
+    models: Mapping[str, Model],
+    complete: bool,
+    start: Start | None,
+    said: list[Problem],
 ) -> tuple[Boundary, list[Problem]]:
     """Reads the boundary fields onto the grid of each model that takes them, tries the start.
 
@@ -37,6 +42,7 @@ def read_files(
         complete: whether these are all. A model that could not be built may be the one that takes
             a field: one mistake, one sentence.
         start: what makes the initial state; None where there is none.
+        said: what a user should hear about the files is put here.
     """
     takers = {n: {p.name for p in m.boundary} for n, m in models.items()}
     found: Boundary = {}
@@ -52,12 +58,14 @@ def read_files(
             )
         for model, names in takers.items():
             if name in names:
+                heard: list[Problem] = []
                 try:
-                    field = _read(base, models[model], name, source)
+                    field = _read(base, models[model], name, source, case.calendar, heard)
                 except CouplerError as error:
                     problems += (p for p in error.problems if p not in problems)
                 else:
                     found.setdefault(model, {})[name] = field
+                said += (p for p in heard if p not in said)
     if case.initial is not None:
         atmosphere = models.get("atmosphere")
         ground = found.get("atmosphere", {}).get("orog")
@@ -71,13 +79,17 @@ def read_files(
     return found, problems
 
 
-def _read(base: Path, model: Model, name: str, source: Source) -> Array:
+def _read(
+    base: Path, model: Model, name: str, source: Source, calendar: str, heard: list[Problem]
+) -> Array:
     from coupler.input.boundary import read_boundary
     from coupler.input.orography import read_deviation
 
-    read = read_boundary if source.statistic == "mean" else read_deviation
     path = locate(source.file, beside=base)
-    return read(path, source.variable, model.grid, FIELDS[name], file_units=source.units)
+    what = path, source.variable, model.grid, FIELDS[name]
+    if source.statistic == "mean":
+        return read_boundary(*what, file_units=source.units, calendar=calendar, say=heard)
+    return read_deviation(*what, file_units=source.units)
 
 
 def initial_state_of(

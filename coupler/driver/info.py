@@ -52,22 +52,25 @@ def _versions() -> dict[str, str]:
 
 
 def _commit() -> str:
-    """Commit of the source tree, with ``-dirty`` when files differ from it; empty when unknown."""
+    """Commit of the source tree, with ``-dirty`` when code differs from it; empty when unknown.
+
+    Pages and their numbers, in ``docs``, change nothing that a run does.
+    """
     root = Path(coupler.__file__).resolve().parent.parent
     if not (root / ".git").exists():
         return ""
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(
+            ["git", *arguments], cwd=root, capture_output=True, text=True, timeout=10, check=True
+        ).stdout.strip()
+
     try:
-        answer = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=12"],
-            cwd=root,
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=True,
-        )
+        commit = git("rev-parse", "--short=12", "HEAD")
+        changed = git("diff", "HEAD", "--name-only", "--", ".", ":(exclude)docs")
     except (OSError, subprocess.SubprocessError):
         return ""
-    return answer.stdout.strip()
+    return f"{commit}-dirty" if changed else commit
 
 
 def _processor() -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from coupler.driver.assemble import Assembly
-from coupler.driver.spent import APPLIED, BUDGETS, DYNAMICS, EXCHANGE, LOOP
+from coupler.driver.spent import APPLIED, BUDGETS, CORRECTED, DYNAMICS, EXCHANGE, LOOP
 from coupler.parallel.agreement import together
 
 
@@ -13,9 +13,9 @@ def step(model: Assembly) -> None:
     """One step of the coupled model.
 
     The atmosphere offers its columns, prescribed numbers take today's value; every scheme that is
-    due acts on them; the dynamics takes one step with the sum of the tendencies; other models
-    receive what they need, time-averaged and remapped, and take their own, longer step when it is
-    complete.
+    due acts on them; correctors put right what they did together; the dynamics takes one step with
+    the sum of the tendencies; other models receive what they need, time-averaged and remapped, and
+    take their own, longer step when it is complete.
     """
     atmosphere, suite, clock, spent = model.atmosphere, model.suite, model.clock, model.spent
     spent.to(DYNAMICS)
@@ -25,6 +25,8 @@ def step(model: Assembly) -> None:
     for name, series in model.forcings.items():
         suite.pool[name].fill(series.at(clock.now.date))
     tendencies = together(model.rows.parallel, lambda: suite.run(clock.now))
+    spent.to(CORRECTED)
+    model.correctors.apply(clock.now, clock.step_length)
     spent.to(DYNAMICS)
     shape = suite.host.grid.shape
     atmosphere.advance({of: rate.reshape(-1, *shape) for of, rate in tendencies.items()})

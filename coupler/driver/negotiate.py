@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from coupler.input.forcing import FORCINGS
+from coupler.input.forcing import FORCINGS, Forcing
 from coupler.interface.component import Component, Diagnostic, Model, Tendency
 from coupler.interface.errors import Problem, nearest
 from coupler.interface.fields import TRACERS
+from coupler.interface.parallel import Parallel
 from coupler.interface.registry import providers, readers
 from coupler.interface.units import convertible, is_unit
 
@@ -174,3 +175,48 @@ def _boundaries(
                     )
                 )
     return problems
+
+
+def overridden(
+    forcing: Mapping[str, Forcing],
+    plans: Sequence[Plan],
+    components: Mapping[tuple[str, str], Component],
+) -> list[Problem]:
+    """Settings of schemes, given in the case, whose place a file takes: said, not refused.
+
+    A setting belongs to a forcing when it has its name, alone (``co2``) or before an underscore
+    (``co2_growth``).
+    """
+    return [
+        Problem(
+            what="a setting that has no effect: the file of the forcing is taken instead",
+            name=f"physics.{plan.process}.{setting}",
+            expected=f"either this setting or forcing.{name}",
+            found=f"{setting} = {getattr(component.p, setting)!r} and {choice.file}",
+        )
+        for name, choice in forcing.items()
+        for plan in plans
+        if any(port.name == name for port in plan.cls.inputs)
+        for component in (components[plan.process, plan.label],)
+        for setting in sorted(component.p.model_fields_set)
+        if setting.partition("_")[0] == name
+    ]
+
+
+def rank_problems(parallel: Parallel, atmosphere: Model, scheme: str) -> list[Problem]:
+    """More ranks than the atmosphere can be shared by."""
+    most = getattr(atmosphere, "most_ranks", 1)
+    if parallel.size <= most:
+        return []
+    expected = "one: this atmosphere cannot be shared"
+    if most > 1:
+        expected = f"at most {most}, one for each of its latitude pairs"
+    return [
+        Problem(
+            what="more ranks than the atmosphere can be shared by",
+            name=f"atmosphere={scheme}",
+            expected=expected,
+            found=f"{parallel.size} ranks",
+            remedy="start fewer with mpiexec -n",
+        )
+    ]

@@ -299,7 +299,8 @@ class Simulation:
         """Where the time went, and who waited for whom."""
         steps = self.model.clock.now.step - self._first_step - 1
         m = self.model
-        return [*table(self.seconds(), steps), *m.ledger.lines(), *m.elsewhere.who_waited()]
+        kept = [*m.ledger.lines(), *m.correctors.lines()]
+        return [*table(self.seconds(), steps), *kept, *m.elsewhere.who_waited()]
 
     def _explained(self, error: UnstableError) -> Sequence[Problem]:
         """Problems of an unstable step, with the component when the dynamics could not know it."""
@@ -411,7 +412,7 @@ class Simulation:
         speed = days / 365.0 / (self._wall / 86400.0) if self._wall > 0 else 0.0
         budgets = {n: v for n, (v, _, _) in self.model.atmosphere.budgets().items()}
         counts = summed(self._parallel, self.model.suite.counts())
-        ledger = self.model.ledger.worst()
+        ledger = self.model.ledger.worst() | self.model.correctors.mean()
         if not self._first:
             return
         write_json(

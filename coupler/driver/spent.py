@@ -17,6 +17,7 @@ DYNAMICS = "dynamics"
 APPLIED, BUDGETS, MEANS = "schemes applied", "budgets", "means for output"
 EXCHANGE, LOOK, KEPT, LOOP = "exchange of models", "look at the state", "state kept", "loop"
 OVERHEAD = (APPLIED, BUDGETS, MEANS, EXCHANGE, LOOK, KEPT, LOOP)
+CORRECTED = "correctors"
 FILES, RANKS = "files", "between ranks"
 START = "start: compile and first step"
 _OUTSIDE = "outside"

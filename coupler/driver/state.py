@@ -171,6 +171,8 @@ def _decisive(case: Case) -> dict[str, Any]:
             del data[name]  # nor do they know of models that are not there
     if case.budgets == BudgetChoice():
         del data["budgets"]
+    if not case.correctors:
+        del data["correctors"]
     return data
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from coupler.exchange.regrid import Method, Regridder
-from coupler.input.files import field_of, grid_of, open_file, times_of
-from coupler.interface.errors import DataError
+from coupler.input.files import axis_of, field_of, grid_of, open_file, times_of
+from coupler.input.months import months_of
+from coupler.interface.errors import DataError, Problem
 from coupler.interface.fields import Field
 from coupler.interface.grid import Grid
 from coupler.interface.units import conversion
@@ -27,6 +30,8 @@ def read_boundary(
     file_units: str | None = None,
     method: Method = "conservative",
     allow_missing: bool = False,
+    calendar: str = "standard",
+    say: list[Problem] | None = None,
 ) -> F64:
     """A field of a file on `target`, in float64.
 
@@ -40,9 +45,11 @@ def read_boundary(
         method: how to remap; ``conservative`` keeps the global mean.
         allow_missing: takes only valid values into means, and the nearest one where there is none
             (a sea surface temperature without values over land).
+        calendar: of the run, for a climatology.
+        say: what a user should hear is put here.
 
     Returns:
-        Shape [lat, lon], or [12, lat, lon] when the file holds twelve times.
+        Shape [lat, lon], or [12, lat, lon], January first, when the file holds twelve times.
 
     Raises:
         DataError: with one sentence saying what is wrong.
@@ -57,6 +64,11 @@ def read_boundary(
                 expected="one time, or twelve months",
                 found=f"{count} times",
             )
+        order, said = None, list[Problem]()
+        if count == 12:
+            order, said = months_of(_time_of(file, variable), where, field.name, calendar)
+        if say is not None:
+            say += said
         read = field_of(
             file,
             variable,
@@ -66,6 +78,12 @@ def read_boundary(
             allow_missing=allow_missing,
         )
     source = grid_of(read.coordinates, where)
+    if order is not None:
+        read = replace(
+            read,
+            values=read.values[order],
+            missing=None if read.missing is None else read.missing[order],
+        )
     if read.missing is None:
         out = Regridder(source, target, method).apply(read.values)
     else:
@@ -84,6 +102,12 @@ def read_boundary(
         return out
     factor, offset = conversion(field.units, units)
     return out * factor + offset
+
+
+def _time_of(file: Any, variable: str) -> Any:
+    """The coordinate of a variable's times; None where the file has none."""
+    name = next(n for n in file[variable].dimensions if axis_of(file, n) == "time")
+    return file.variables.get(name)
 
 
 def _with_holes(values: F64, source: Grid, target: Grid, method: Method, where: str) -> F64:

@@ -156,7 +156,7 @@ def field_of(
         remedy = nearest(variable, known) if known else "it has " + ", ".join(file.variables)
         raise DataError.of("no such variable", where, remedy=remedy)
     source = file[variable]
-    axes = [_axis_of(file, name) for name in source.dimensions]
+    axes = [axis_of(file, name) for name in source.dimensions]
     values = np.asarray(np.ma.filled(np.ma.asarray(source[...], np.float64), np.nan))
     values, axes = _dropped(values, axes, source, dims, where, time)
     if sorted(axes) != sorted(dims):
@@ -168,7 +168,7 @@ def field_of(
             remedy="name the dimensions lat, lon, level, time, or choose another variable",
         )
     values = values.transpose([axes.index(d) for d in dims])
-    names = {_axis_of(file, n): n for n in source.dimensions}
+    names = {axis_of(file, n): n for n in source.dimensions}
     coordinates: dict[str, F64] = {}
     for axis in dims:
         coordinates[axis] = _coordinate(file, names[axis], values.shape[dims.index(axis)], where)
@@ -189,11 +189,11 @@ def times_of(file: Any, variable: str) -> int:
     if variable not in file.variables:
         return 1
     source = file[variable]
-    axes = [_axis_of(file, name) for name in source.dimensions]
+    axes = [axis_of(file, name) for name in source.dimensions]
     return int(source.shape[axes.index("time")]) if "time" in axes else 1
 
 
-def _axis_of(file: Any, dimension: str) -> str:
+def axis_of(file: Any, dimension: str) -> str:
     """``lat``, ``lon``, ``level`` or ``time``, or the dimension's own name when unknown."""
     if dimension in file.variables:
         attributes = file[dimension].__dict__
@@ -235,7 +235,7 @@ def _dropped(
 
 def _coordinate(file: Any, name: str, size: int, where: str) -> F64:
     if name not in file.variables:
-        if _axis_of(file, name) == "time":
+        if axis_of(file, name) == "time":
             return np.arange(size, dtype=np.float64)
         raise DataError.of(
             "dimension without coordinate variable",

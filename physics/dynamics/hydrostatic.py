@@ -1,9 +1,7 @@
 """Pressure and height of every column, from surface pressure, temperature and humidity.
 
-The formulas are those of `vertical`, but for a top layer that reaches p = 0: columns are shown the
-height of p/2, where half of its mass is above, alpha = ln 2, not the mean over the layer (decision
-0021). On the CPU without gradients one compiled pass does it; the expressions in torch are its
-reference, and a test holds it to them.
+The formulas are those of `vertical`. On the CPU without gradients one compiled pass does it; the
+expressions in torch are its reference, and a test holds it to them.
 """
 
 from __future__ import annotations
@@ -19,7 +17,7 @@ from numpy.typing import NDArray
 from coupler.interface.constants import Planet
 from coupler.interface.jit import njit
 from physics.dynamics.fused import fixed_log_ratio
-from physics.dynamics.vertical import VerticalGrid
+from physics.dynamics.vertical import TOP_ALPHA, VerticalGrid
 from physics.elementary import exp, log
 
 Tensor = torch.Tensor
@@ -39,7 +37,7 @@ class Hydrostatic:
 
     def __init__(self, *, vertical: VerticalGrid, planet: Planet) -> None:
         self.vertical, self.planet = vertical, planet
-        self._top_alpha = math.log(2.0) if vertical.open_top else -1.0
+        self._top_alpha = TOP_ALPHA if vertical.open_top else -1.0
         self._up = np.arange(vertical.levels)[::-1].copy()
         self._scratch = np.zeros((3, 0))
         self._fixed = fixed_log_ratio(vertical.a, vertical.b)
@@ -88,14 +86,11 @@ class Hydrostatic:
             heavy = heavy * (1.0 + planet.virtual_factor * hus)
         weighted = heavy * layers.log_ratio
         low = vert.sum_below(weighted) + surface
-        alpha = layers.alpha
-        if vert.open_top:
-            alpha = torch.cat([torch.full_like(alpha[:1], self._top_alpha), alpha[1:]])
-        full = torch.addcmul(low, heavy, alpha)
+        full = torch.addcmul(low, heavy, layers.alpha)
         top = 2.0 * full[0] - low[0] if vert.open_top else low[0] + weighted[0]
         filled = {
             "phalf": layers.half_pressure,
-            "pfull": layers.half_pressure[1:] * torch.exp(-alpha),
+            "pfull": layers.half_pressure[1:] * torch.exp(-layers.alpha),
             "zg": full / planet.gravity,
             "zghalf": torch.cat([top[None], low]) / planet.gravity,
         }

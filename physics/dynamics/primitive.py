@@ -33,7 +33,7 @@ import torch
 from coupler.interface.constants import Planet
 from physics.dynamics import fused, fused_spectral
 from physics.dynamics.transform import SpectralTransform
-from physics.dynamics.vertical import VerticalGrid
+from physics.dynamics.vertical import TOP_ALPHA, VerticalGrid
 
 Tensor = torch.Tensor
 
@@ -384,7 +384,7 @@ class PrimitiveEquations:
             real(planet.virtual_factor),
             real(self.t_ref),
             real(planet.reference_pressure),
-            real(1.0 if vert.open_top else -1.0),
+            real(TOP_ALPHA if vert.open_top else -1.0),
         )
         storage = (
             np.arange(k)[::-1].copy(),

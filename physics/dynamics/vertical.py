@@ -3,7 +3,7 @@ r"""Vertical differences on hybrid levels (Simmons and Burridge 1981).
 p_{k+1/2} = A_{k+1/2} + B_{k+1/2} ps, level 0 = top. With dp_k, dB_k the differences over layer k,
 
     L_k     = ln(p_{k+1/2} / p_{k-1/2})
-    alpha_k = 1 - (p_{k-1/2} / dp_k) L_k          (1 in the top layer if its top is at p = 0)
+    alpha_k = 1 - (p_{k-1/2} / dp_k) L_k          (ln 2 in the top layer if its top is at p = 0)
     G_k     = (ps / dp_k) [dB_k + C_k L_k / dp_k],  C_k = A_{k+1/2} B_{k-1/2} - A_{k-1/2} B_{k+1/2}
 
     hydrostatic   Phi_k = Phi_s + sum_{j>k} R Tv_j L_j + alpha_k R Tv_k
@@ -13,10 +13,10 @@ p_{k+1/2} = A_{k+1/2} + B_{k+1/2} ps, level 0 = top. With dp_k, dB_k the differe
     conversion    (omega/p)_k = -(1/dp_k)[L_k S_{k-1} + alpha_k (S_k - S_{k-1})]
                                 + G_k V_k . grad ln ps
 
-Where p_{1/2} = 0, L_1 S_0 is 0 by definition, so L_1 is set to 0, and alpha_1 is its limit, 1:
-Phi_1 is the mean over the layer, as it is in all others. With the usual ln 2, the height of
-p_{3/2} / 2, pressure and hydrostatic terms leave the torque (1 - ln 2) R Tv_1 dp_1 d(ln ps)/dlambda
-wherever the top layer is one of sigma (decision 0021).
+Where p_{1/2} = 0, L_1 S_0 is 0 by definition, so L_1 is set to 0, and alpha_1 is ln 2: Phi_1 is
+the height of p_{3/2} / 2. Pressure and hydrostatic terms then leave the torque (ln 2 - 1) R Tv_1
+d(dp_1)/dlambda wherever the top layer is one of sigma; alpha_1 = 1 leaves none, and a climate that
+is further from that of many levels (decision 0021).
 
 G is 1 in pure sigma and 0 on pressure levels. With h_k = sum_{j>k} L_j + alpha_k, grad h_k =
 (1 - G_k) grad ln ps holds exactly: -grad Phi - R Tv G grad ln ps may be written with T' = Tv - T_r
@@ -28,6 +28,7 @@ doi:10.1175/1520-0493(1981)109<0758:AEAAMC>2.0.CO;2.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,6 +37,8 @@ import torch
 
 Tensor = torch.Tensor
 Float64 = npt.NDArray[np.float64]
+TOP_ALPHA = math.log(2.0)
+"""Of a top layer that reaches p = 0 [1]."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,7 +132,7 @@ class VerticalGrid:
         inverse = 1.0 / thickness
         alpha = 1.0 - half[:-1] * inverse * log_ratio
         if self.open_top:
-            alpha = torch.cat([torch.ones_like(alpha[:1]), alpha[1:]])
+            alpha = torch.cat([torch.full_like(alpha[:1], TOP_ALPHA), alpha[1:]])
         weight = (self.delta_b + self.cross * (log_ratio * inverse)) * (inverse * ps)
         return Layers(
             half_pressure=half,
@@ -199,7 +202,7 @@ def reference_matrices(
     log_ratio[start:] = np.log(half[start + 1 :] / half[start:-1])
     alpha[start:] = 1.0 - half[start:-1] / dp[start:] * log_ratio[start:]
     if start:
-        alpha[0] = 1.0
+        alpha[0] = TOP_ALPHA
     gamma = gas_constant * (np.diag(alpha) + np.triu(np.ones((levels, levels)), 1) * log_ratio)
     below = np.tril(np.ones((levels, levels)), -1) * log_ratio[:, None] + np.diag(alpha)
     tau = kappa * t_ref * below * dp[None, :] / dp[:, None]

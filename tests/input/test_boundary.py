@@ -1,5 +1,8 @@
 """Boundary fields on a model's grid."""
 
+import re
+
+import cftime
 import netCDF4
 import numpy as np
 import pytest
@@ -13,7 +16,7 @@ SOURCE = Grid.regular(18, 30)
 TARGET = Grid.gaussian(8, 14)
 
 
-def write_field(path, values, **attributes):
+def write_field(path, values, times=None, **attributes):
     with netCDF4.Dataset(path, "w") as nc:
         nc.createDimension("lat", 18)
         nc.createDimension("lon", 30)
@@ -23,6 +26,9 @@ def write_field(path, values, **attributes):
         if values.ndim == 3:
             nc.createDimension("time", values.shape[0])
             dims = ("time", *dims)
+            if times is not None:
+                nc.createVariable("time", "f8", ("time",))[:] = times["values"]
+                nc["time"].setncatts({k: v for k, v in times.items() if k != "values"})
         nc.createVariable("v", "f8", dims)[...] = values
         nc["v"].setncatts(attributes)
     return path
@@ -42,6 +48,88 @@ def test_a_climatology_keeps_its_global_mean_every_month_in_our_unit(tmp_path, c
         assert TARGET.mean(out[month]) == pytest.approx(expected, rel=1e-14)
     in_celsius = read_boundary(path, "v", TARGET, FIELDS["tos"], units="degC")
     np.testing.assert_allclose(in_celsius, out - 273.15, atol=1e-12)
+
+
+def months(calendar="noleap", first=1, units="days since 2001-01-01"):
+    """Mid-months of a year that begins in the month `first`."""
+    dates = [
+        cftime.datetime(2001 + (first + m - 1) // 12, (first + m - 1) % 12 + 1, 15)
+        for m in range(12)
+    ]
+    dates = [cftime.datetime(d.year, d.month, 15, calendar=calendar) for d in dates]
+    return {
+        "values": cftime.date2num(dates, units, calendar),
+        "units": units,
+        "calendar": calendar,
+    }
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        months("standard"),
+        {"values": np.arange(1, 13), "units": "month"},
+        {"values": np.arange(12) + 0.5, "units": "months since 2001-01-01"},
+    ],
+)
+def test_months_that_are_in_order_are_taken_as_they_are(tmp_path, celsius, times):
+    path = write_field(tmp_path / "sst.nc", celsius, times, units="degC")
+    plain = write_field(tmp_path / "plain.nc", celsius, units="degC")
+    said = []
+    how = {"calendar": "noleap", "say": said}
+    out = read_boundary(path, "v", TARGET, FIELDS["tos"], **how)
+    np.testing.assert_array_equal(out, read_boundary(plain, "v", TARGET, FIELDS["tos"], **how))
+    assert said == []
+
+
+@pytest.mark.parametrize(
+    "times",
+    [months(first=7), {"values": np.arange(12), "units": "months since 1999-07-01"}],
+)
+def test_a_year_that_begins_in_july_is_put_in_order(tmp_path, celsius, times):
+    path = write_field(tmp_path / "sst.nc", celsius, times, units="degC")
+    plain = write_field(tmp_path / "plain.nc", np.roll(celsius, 6, axis=0), units="degC")
+    np.testing.assert_array_equal(
+        read_boundary(path, "v", TARGET, FIELDS["tos"]),
+        read_boundary(plain, "v", TARGET, FIELDS["tos"]),
+    )
+
+
+@pytest.mark.parametrize("file, run", [("360_day", "noleap"), ("standard", "360_day")])
+def test_a_calendar_with_other_months_is_said(tmp_path, celsius, file, run):
+    path = write_field(tmp_path / "sst.nc", celsius, months(file), units="degC")
+    said = []
+    read_boundary(path, "v", TARGET, FIELDS["tos"], calendar=run, say=said)
+    (problem,) = map(str, said)
+    assert re.match(
+        "climatology on a calendar with other months than the run's; the mean of each month is "
+        f"taken for the month of that number: boundary.tos; expected the calendar {run!r}; "
+        f"found {file!r} in v in .*sst.nc",
+        problem,
+    )
+
+
+@pytest.mark.parametrize(
+    ("times", "match"),
+    [
+        (
+            {"values": np.arange(12) * 365.0, "units": "days since 2001-01-01"},
+            r"twelve times that are not the months of a year: v in .*; found 1, 1, 1, 1, 12",
+        ),
+        (
+            months() | {"calendar": "lunar"},
+            r"no dates: time of v in .*units and calendar of CF; found .*'lunar'",
+        ),
+        (
+            {"values": np.arange(12) * 30.0 + 15.0, "units": "days"},
+            r"no dates: time of v in .*the numbers of the months; found 15 to 345 days",
+        ),
+    ],
+)
+def test_twelve_times_that_are_no_months_are_refused(tmp_path, celsius, times, match):
+    path = write_field(tmp_path / "sst.nc", celsius, times, units="degC")
+    with pytest.raises(DataError, match=match):
+        read_boundary(path, "v", TARGET, FIELDS["tos"])
 
 
 def test_a_constant_field_has_no_time(tmp_path, celsius):

@@ -126,6 +126,23 @@ def test_what_nobody_reads_or_cannot_be_prescribed_is_said(tmp_path):
     assert "unknown key: forcing.co2.fil" in problems(case(fil="co2.csv"), tmp_path)
 
 
+def test_a_setting_that_a_file_overrides_is_said(tmp_path):
+    table(tmp_path)
+    raw = case(file="co2.csv")
+    radiation = {"scheme": "byrne_ogorman", "co2": "500 ppm", "co2_growth": 1}
+    raw["physics"]["radiation"] = radiation
+    for setting, value in (("co2", "500.0"), ("co2_growth", "1.0")):
+        expected = (
+            "a setting that has no effect: the file of the forcing is taken instead: "
+            f"physics.radiation.{setting}; expected either this setting or forcing.co2; "
+            f"found {setting} = {value} and co2.csv"
+        )
+        assert expected in [str(p) for p in assemble(raw, tmp_path).advice]
+    assert not assemble(case(file="co2.csv"), tmp_path).advice, "a default is no setting"
+    del raw["forcing"]
+    assert not assemble(raw, tmp_path).advice
+
+
 def test_radiation_takes_the_value_of_the_day_instead_of_its_own(tmp_path):
     table(tmp_path)
     sent = {}
