@@ -70,6 +70,7 @@ def _later(module: str, name: str) -> Callable[[Plan, Sequence[Run]], Foretold]:
 
 
 ANALYSES: list[Analysis] = [
+    Analysis(name="stability", of=_later("coupler.compare.stability.analysis", "analyse")),
     Analysis(name="ablation", of=_later("coupler.compare.signs", "ablations")),
     Analysis(
         name="twins",

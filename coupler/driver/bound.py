@@ -8,7 +8,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from coupler.config import TopPolicy
-from coupler.driver.flux import dissipative_heating, flux_pair_tendency, flux_tendency
+from coupler.driver.flux import (
+    NO_SUMS,
+    dissipative_heating,
+    drag_and_heat,
+    flux_pair_tendency,
+    flux_tendency,
+)
 from coupler.driver.spent import Spent
 from coupler.interface.component import (
     Array,
@@ -108,15 +114,21 @@ class Bound:
         if self.heats:
             self.rate["ta"] = host.empty("level", "column")
         self._scratch = host.empty("level", "column")
-        self._push = np.zeros(host.ncol)
+        self._push = np.zeros(host.ncol), np.zeros(host.ncol)
         self._pairs = _pairs(self.fluxes, self.tendencies)
         """The second of two fluxes of one variable that may leave at the top, by the first."""
         self._second = set(self._pairs.values())
         self.sums: dict[str, Array] = {}
         """Filled with the column sums of a rate and of its absolute value, see `flux_tendency`."""
+        of_winds = tuple(f.of for f in self.fluxes) == MOMENTUM
+        self._at_once = self.heats and of_winds and not {*MOMENTUM} & {*self.tendencies}
+        """Whether drag and heat are made in one pass."""
         own = component.reach if isinstance(component, Tendency) else None
         self.reach = host.nlev if own is None or self.fluxes else own
-        """How many of the uppermost levels it looks at and may change."""
+        """How many of the uppermost levels it may change."""
+        lowest = component.lowest if isinstance(component, Diagnostic) else None
+        self.looks = (0, self.reach) if lowest is None else (host.nlev - lowest, host.nlev)
+        """The first level it looks at, and the one after the last."""
         outputs = (*self.flux.items(), *self.diag.items())
         changing = (*STATE, *SMALL_STATE, *TRACERS)
         self.reads: tuple[str, ...] = tuple(of for of in changing if of in self.x)
@@ -187,26 +199,50 @@ class Bound:
         finally:
             now.dt = step
         fresh = set(self.tendencies)
-        if phalf is None:
-            return
-        self._divide(phalf, fresh)
+        self._divide(phalf, fresh, step)
 
-    def hold(self, phalf: Array | None) -> None:
+    def hold(self, phalf: Array | None, dt: float) -> None:
         """Between calls: the held fluxes meet the layers of the present step.
 
         Layer masses follow the surface pressure. A held tendency would give a column a momentum
         that its fluxes do not have (some 1e-4 of the drag in three hours); held fluxes give none.
         """
-        if phalf is not None:
-            self._divide(phalf, set(), but=self.tendencies)
+        self._divide(phalf, set(), dt, but=self.tendencies)
 
-    def _divide(self, phalf: Array, fresh: set[str], but: Sequence[str] = ()) -> None:
-        """Divides the fluxes among the layers; rates of what is in `fresh` are added to."""
-        for f in self.fluxes:
+    def _divide(
+        self, phalf: Array | None, fresh: set[str], dt: float, but: Sequence[str] = ()
+    ) -> None:
+        """Divides the fluxes among the layers; rates of what is in `fresh` are added to.
+
+        Kinetic energy that the drag takes from the flow over `dt` becomes heat.
+        """
+        if phalf is not None and self._at_once:
+            self._drag(phalf, dt)
+            return
+        for f in self.fluxes if phalf is not None else ():
+            assert phalf is not None
             if f.name in self._second or f.of in but:
                 continue
             self._diverge(f, phalf, add=f.of in fresh)
             fresh.add(f.of)
+        if self.heats:
+            self._heat(dt)
+
+    def _drag(self, phalf: Array, dt: float) -> None:
+        (x, y), planet, rate = self.fluxes, self.host.planet, self.rate
+        drag_and_heat(
+            (getattr(self.flux, x.name), getattr(self.flux, y.name)),
+            phalf,
+            gravity=planet.gravity,
+            cp=planet.cp_dry,
+            tops=((x.top, x.dump_above), (y.top, y.dump_above)),
+            winds=(self.seen["ua"], self.seen["va"]),
+            dt=dt,
+            out=(rate["ua"], rate["va"], rate["ta"]),
+            escaped=(self.escaped[x.name], self.escaped[y.name]),
+            push=self._push,
+            sums=(self.sums.get("ua", NO_SUMS), self.sums.get("va", NO_SUMS)),
+        )
 
     def _diverge(self, f: Flux, phalf: Array, *, add: bool) -> None:
         other = self._pairs.get(f.name)
@@ -231,26 +267,24 @@ class Bound:
             dump_above=f.dump_above,
             out=out,
             escaped=self.escaped[f.name],
-            push=self._push,
+            push=self._push[0],
             **({"sums": self.sums[f.of]} if f.of in self.sums else {}),
         )
         if add:
             self.rate[f.of] += out
 
-    def heat(self, dt: float) -> None:
-        """Kinetic energy that the drag takes from the flow over `dt` becomes heat."""
-        if self.heats:
-            zero = self._scratch
-            zero.fill(0.0)
-            dissipative_heating(
-                self.seen["ua"],
-                self.seen["va"],
-                self.rate.get("ua", zero),
-                self.rate.get("va", zero),
-                dt=dt,
-                cp=self.host.planet.cp_dry,
-                out=self.rate["ta"],
-            )
+    def _heat(self, dt: float) -> None:
+        zero = self._scratch
+        zero.fill(0.0)
+        dissipative_heating(
+            self.seen["ua"],
+            self.seen["va"],
+            self.rate.get("ua", zero),
+            self.rate.get("va", zero),
+            dt=dt,
+            cp=self.host.planet.cp_dry,
+            out=self.rate["ta"],
+        )
 
     def memory(self) -> dict[str, Array]:
         own = {f"component.{k}": v for k, v in self.component.memory().items()}

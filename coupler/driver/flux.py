@@ -39,7 +39,7 @@ from coupler.interface.jit import njit
 Top = Literal["escape", "dump", "zero"]
 _CODE: dict[Top, int] = {"escape": 0, "dump": 1, "zero": 2}
 _DUMP, _ZERO = _CODE["dump"], _CODE["zero"]
-_NO_SUMS = np.empty((2, 0))
+NO_SUMS = np.empty((2, 0))
 
 
 def flux_tendency(
@@ -52,7 +52,7 @@ def flux_tendency(
     out: Array,
     escaped: Array,
     push: Array | None = None,
-    sums: Array = _NO_SUMS,
+    sums: Array = NO_SUMS,
 ) -> None:
     """Overwrites `out` with the tendency of a flux, and `escaped` with what left at the top.
 
@@ -120,6 +120,50 @@ def dissipative_heating(
     _dissipative_heating(ua, va, dua, dva, 0.5 * dt, -1.0 / cp, out)
 
 
+def drag_and_heat(
+    fluxes: tuple[Array, Array],
+    phalf: Array,
+    *,
+    gravity: float,
+    cp: float,
+    tops: tuple[tuple[Top, float], tuple[Top, float]],
+    winds: tuple[Array, Array],
+    dt: float,
+    out: tuple[Array, Array, Array],
+    escaped: tuple[Array, Array],
+    push: tuple[Array, Array],
+    sums: tuple[Array, Array] = (NO_SUMS, NO_SUMS),
+) -> None:
+    """`flux_tendency` of both winds and `dissipative_heating` in one pass, with the same bits.
+
+    Args:
+        fluxes: of eastward and northward momentum [Pa], shape [interface, column].
+        phalf: as in `flux_tendency`.
+        gravity: g [m s-2].
+        cp: specific heat at constant pressure [J kg-1 K-1].
+        tops: policy at the top and the pressure above which it dumps [Pa], of either flux.
+        winds: before the step [m s-1], shape [level, column].
+        dt: time over which the drag is applied [s].
+        out: overwritten with the tendencies of both winds [m s-2] and of temperature [K s-1].
+        escaped, push, sums: of either flux, as in `flux_tendency`; no scratch is used twice.
+    """
+    (one, over), (two, above) = tops
+    _drag(
+        fluxes,
+        phalf,
+        gravity,
+        (_CODE[one], _CODE[two]),
+        (over, above),
+        winds,
+        0.5 * dt,
+        -1.0 / cp,
+        out,
+        escaped,
+        push,
+        sums,
+    )
+
+
 def add_scaled(target: Array, increment: Array, factor: float) -> None:
     """Adds ``factor increment`` to `target`, shape [level, column], rounded once."""
     _add_scaled(target, increment, factor)
@@ -145,6 +189,87 @@ def add_up(rates: tuple[Array, ...], reach: Array, limit: float, out: Array) -> 
     return int(_add_up(rates, reach, limit, out))
 
 
+@njit(inline=True)
+def _begin(
+    flux: Array,
+    phalf: Array,
+    scale: float,
+    policy: int,
+    dump_above: float,
+    escaped: Array,
+    push: Array,
+) -> bool:
+    """What becomes of the flux at the top; whether layers absorb some of it."""
+    dumps, nlev = False, phalf.shape[0] - 1
+    for i in range(escaped.size):
+        escaped[i] = 0.0 if policy in (_DUMP, _ZERO) else flux[0, i]
+    if policy == _DUMP:
+        for i in range(escaped.size):
+            push[i] = 0.0
+            reached = np.float64(flux[0, i])
+            if reached != 0.0:
+                n, dumps = 1, True
+                while n < nlev and 0.5 * (phalf[n, i] + phalf[n + 1, i]) < dump_above:
+                    n += 1
+                push[i] = scale * reached / (np.float64(phalf[n, i]) - np.float64(phalf[0, i]))
+    return dumps
+
+
+@njit(inline=True)
+def _divide(
+    flux: Array,
+    phalf: Array,
+    k: int,
+    scale: float,
+    policy: int,
+    dump_above: float,
+    dumps: bool,
+    push: Array,
+    row: Array,
+) -> bool:
+    """The tendency of one layer; whether the one below absorbs what reached the top, too."""
+    above, below, p_above, p_below = flux[k], flux[k + 1], phalf[k], phalf[k + 1]
+    if k == 0 and policy == _ZERO:
+        for i in range(row.size):
+            dp = np.float64(p_below[i]) - np.float64(p_above[i])
+            row[i] = scale * np.float64(below[i]) / dp
+    elif dumps:  # at once, not added to what is stored: a sum in float32 would round twice
+        beyond = 0
+        for i in range(row.size):
+            dp = np.float64(p_below[i]) - np.float64(p_above[i])
+            df = np.float64(below[i]) - np.float64(above[i])
+            absorbs = k == 0 or 0.5 * (p_above[i] + p_below[i]) < dump_above
+            row[i] = scale * df / dp + (push[i] if absorbs else 0.0)
+            beyond += 0 if absorbs else 1
+        return beyond < row.size
+    else:
+        for i in range(row.size):
+            dp = np.float64(p_below[i]) - np.float64(p_above[i])
+            row[i] = scale * (np.float64(below[i]) - np.float64(above[i])) / dp
+    return dumps
+
+
+@njit(inline=True)
+def _sum(row: Array, p_above: Array, p_below: Array, net: Array, gross: Array) -> None:
+    """Adds one layer to the column sums."""
+    for i in range(row.size):
+        force = (np.float64(p_below[i]) - np.float64(p_above[i])) * np.float64(row[i])
+        net[i] += force
+        gross[i] += abs(force)
+
+
+@njit(inline=True)
+def _heat(
+    u: Array, v: Array, x: Array, y: Array, half_dt: float, factor: float, row: Array
+) -> None:
+    """The heat of one layer's drag."""
+    for i in range(row.size):
+        du, dv = np.float64(x[i]), np.float64(y[i])
+        row[i] = factor * (
+            (np.float64(u[i]) + half_dt * du) * du + (np.float64(v[i]) + half_dt * dv) * dv
+        )
+
+
 @njit()
 def _flux_tendency(
     flux: Array,
@@ -158,47 +283,49 @@ def _flux_tendency(
     sums: Array,
 ) -> None:
     """The tendency, row by row; `push` [column] is scratch, `sums` may have no columns."""
-    nlev, ncol = out.shape
-    dumps, summed = False, sums.shape[1] > 0
-    for i in range(ncol):
-        escaped[i] = 0.0 if policy in (_DUMP, _ZERO) else flux[0, i]
-    if policy == _DUMP:
-        for i in range(ncol):
-            push[i] = 0.0
-            reached = np.float64(flux[0, i])
-            if reached != 0.0:
-                n, dumps = 1, True
-                while n < nlev and 0.5 * (phalf[n, i] + phalf[n + 1, i]) < dump_above:
-                    n += 1
-                push[i] = scale * reached / (np.float64(phalf[n, i]) - np.float64(phalf[0, i]))
+    summed = sums.shape[1] > 0
     if summed:
         sums[:] = 0.0
-    for k in range(nlev):
-        above, below, row = flux[k], flux[k + 1], out[k]
-        p_above, p_below = phalf[k], phalf[k + 1]
-        if k == 0 and policy == _ZERO:
-            for i in range(ncol):
-                dp = np.float64(p_below[i]) - np.float64(p_above[i])
-                row[i] = scale * np.float64(below[i]) / dp
-        elif dumps:  # at once, not added to what is stored: a sum in float32 would round twice
-            beyond = 0
-            for i in range(ncol):
-                dp = np.float64(p_below[i]) - np.float64(p_above[i])
-                df = np.float64(below[i]) - np.float64(above[i])
-                absorbs = k == 0 or 0.5 * (p_above[i] + p_below[i]) < dump_above
-                row[i] = scale * df / dp + (push[i] if absorbs else 0.0)
-                beyond += 0 if absorbs else 1
-            dumps = beyond < ncol
-        else:
-            for i in range(ncol):
-                dp = np.float64(p_below[i]) - np.float64(p_above[i])
-                row[i] = scale * (np.float64(below[i]) - np.float64(above[i])) / dp
+    dumps = _begin(flux, phalf, scale, policy, dump_above, escaped, push)
+    for k in range(out.shape[0]):
+        dumps = _divide(flux, phalf, k, scale, policy, dump_above, dumps, push, out[k])
         if summed:
-            net, gross = sums[0], sums[1]
-            for i in range(ncol):
-                force = (np.float64(p_below[i]) - np.float64(p_above[i])) * np.float64(row[i])
-                net[i] += force
-                gross[i] += abs(force)
+            _sum(out[k], phalf[k], phalf[k + 1], sums[0], sums[1])
+
+
+@njit()
+def _drag(
+    fluxes: tuple[Array, Array],
+    phalf: Array,
+    scale: float,
+    policies: tuple[int, int],
+    dump_above: tuple[float, float],
+    winds: tuple[Array, Array],
+    half_dt: float,
+    factor: float,
+    out: tuple[Array, Array, Array],
+    escaped: tuple[Array, Array],
+    push: tuple[Array, Array],
+    sums: tuple[Array, Array],
+) -> None:
+    """Both components and their heat, layer by layer, while a layer is in the cache."""
+    first, second, (one, two), (over, above) = fluxes[0], fluxes[1], policies, dump_above
+    du, dv, heat = out
+    x_summed, y_summed = sums[0].shape[1] > 0, sums[1].shape[1] > 0
+    if x_summed:
+        sums[0][:] = 0.0
+    if y_summed:
+        sums[1][:] = 0.0
+    x_dumps = _begin(first, phalf, scale, one, over, escaped[0], push[0])
+    y_dumps = _begin(second, phalf, scale, two, above, escaped[1], push[1])
+    for k in range(heat.shape[0]):
+        x_dumps = _divide(first, phalf, k, scale, one, over, x_dumps, push[0], du[k])
+        if x_summed:
+            _sum(du[k], phalf[k], phalf[k + 1], sums[0][0], sums[0][1])
+        y_dumps = _divide(second, phalf, k, scale, two, above, y_dumps, push[1], dv[k])
+        if y_summed:
+            _sum(dv[k], phalf[k], phalf[k + 1], sums[1][0], sums[1][1])
+        _heat(winds[0][k], winds[1][k], du[k], dv[k], half_dt, factor, heat[k])
 
 
 @njit()
@@ -218,12 +345,7 @@ def _dissipative_heating(
     ua: Array, va: Array, dua: Array, dva: Array, half_dt: float, factor: float, out: Array
 ) -> None:
     for k in range(out.shape[0]):
-        u, v, x, y, row = ua[k], va[k], dua[k], dva[k], out[k]
-        for i in range(row.size):
-            du, dv = np.float64(x[i]), np.float64(y[i])
-            row[i] = factor * (
-                (np.float64(u[i]) + half_dt * du) * du + (np.float64(v[i]) + half_dt * dv) * dv
-            )
+        _heat(ua[k], va[k], dua[k], dva[k], half_dt, factor, out[k])
 
 
 @njit()

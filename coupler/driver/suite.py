@@ -93,8 +93,8 @@ class Suite:
         """What processes see of variables that others changed before; moved on when one looks."""
         self.total = {of: np.zeros_like(a) for of, a in self.start.items()}
         self._terms: dict[str, tuple[tuple[Array, ...], Array]] = {}
-        self._due: dict[str, list[Move]] = {}
-        """What is still to be done to the state, by variable."""
+        self._due: dict[str, list[tuple[Move, int, int]]] = {}
+        """What is still to be done to the state, by variable: from a level on, and up to which."""
         self.absurd: set[str] = set()
         """Variables of which the last step had tendencies beyond belief."""
         self.phalf = flat(columns["phalf"]) if "phalf" in columns else None
@@ -167,8 +167,10 @@ class Suite:
     def _act(self, now: Now) -> None:
         for process in self.processes:
             for bound in process.schemes:
+                if bound.heats:  # by the drag on the winds as they are now
+                    self._settle(MOMENTUM)
                 if now.step % bound.every == 0:
-                    self._settle(bound.reads, bound.reach)
+                    self._settle(bound.reads, *bound.looks)
                     try:
                         bound.call(now, self.phalf)
                     except Exception as error:
@@ -176,10 +178,7 @@ class Suite:
                         error.add_note(f"in {where}")
                         raise
                 else:
-                    bound.hold(self.phalf)
-                if bound.heats:
-                    self._settle(MOMENTUM)
-                    bound.heat(now.dt)
+                    bound.hold(self.phalf, now.dt)
             if process.mixes:
                 self._mix(process, now)
             if process.budgets:
@@ -187,16 +186,25 @@ class Suite:
                 process.balance(now.seconds)
                 self._spent.to(before)
             for of, due in process.moves:
-                self._due.setdefault(of, []).append(due)
+                self._due.setdefault(of, []).append((due, 0, due[2].shape[0]))
 
-    def _settle(self, variables: Iterable[str], levels: int | None = None) -> None:
-        """Moves the uppermost levels of the state on by what is due: somebody wants to see them."""
-        n = self.host.nlev if levels is None else levels
+    def _settle(self, variables: Iterable[str], first: int = 0, last: int | None = None) -> None:
+        """Moves levels from `first` to before `last` on by what is due: somebody wants to see them.
+
+        Each level is moved by one process after the other, whatever other levels wait for.
+        """
+        end = self.host.nlev if last is None else last
         for of in variables:
-            due = self._due.pop(of, ())
-            for before, rate, after in due:
-                move(before[:n], rate[:n], self._dt, after[:n])
-            rest = [(b[n:], r[n:], a[n:]) for b, r, a in due if a.shape[0] > n]
+            rest = []
+            for due in self._due.pop(of, ()):
+                (before, rate, after), begin, stop = due
+                a, b = max(begin, first), min(stop, end)
+                if a >= b:
+                    rest.append(due)
+                    continue
+                move(before[a:b], rate[a:b], self._dt, after[a:b])
+                parts = ((begin, a), (b, stop))
+                rest += [(due[0], low, high) for low, high in parts if low < high]
             if rest:
                 self._due[of] = rest
 

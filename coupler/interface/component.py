@@ -318,6 +318,9 @@ class Diagnostic(Component, ABC):
     diagnostics: ClassVar[tuple[Field, ...]] = ()
     fills: ClassVar[bool] = False
     """Whether `compute` writes every element of every output; they are then not zeroed before."""
+    lowest: int | None = None
+    """How many of the lowest levels it looks at; None: all. Above, winds, temperature and humidity
+    may be those of another moment."""
 
     def setup(self, host: Host) -> None:
         """Called once before the first step."""

@@ -33,6 +33,7 @@ class SeaLevelPressure(Diagnostic):
 
     inputs = reads("ta pfull ps orog")
     fills = True
+    lowest = 1
     diagnostics = gives("psl")
 
     def setup(self, host: Host) -> None:

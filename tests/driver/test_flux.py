@@ -7,6 +7,7 @@ from coupler.driver.flux import (
     add_scaled,
     add_up,
     dissipative_heating,
+    drag_and_heat,
     flux_pair_tendency,
     flux_tendency,
 )
@@ -151,6 +152,49 @@ def test_column_sums_made_on_the_way_are_those_of_what_is_stored(dtype, top):
     np.testing.assert_allclose(sums[0], force.sum(0), rtol=0, atol=1e-13 * np.abs(force).max())
     np.testing.assert_allclose(sums[1], np.abs(force).sum(0), rtol=1e-13)
     np.testing.assert_array_equal(out, divergence(flux, phalf, top)[0])
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize(("one", "two"), [("dump", "dump"), ("escape", "zero"), ("zero", "dump")])
+def test_drag_and_its_heat_in_one_pass_have_the_bits_of_each_by_itself(dtype, one, two):
+    (x, phalf), (y, _) = column_state(dtype), column_state(dtype, seed=2)
+    ua, va = (30.0 * np.random.default_rng(8).standard_normal((2, NLEV, NCOL))).astype(dtype)
+    want, gone, sums = [], [], np.full((2, 2, NCOL), np.nan)
+    for flux, top, own in ((x, one, sums[0]), (y, two, sums[1])):
+        out, escaped = np.full((NLEV, NCOL), np.nan, dtype), np.full(NCOL, np.nan)
+        flux_tendency(
+            flux, phalf, scale=G, top=top, dump_above=400.0, out=out, escaped=escaped, sums=own
+        )
+        want.append(out)
+        gone.append(escaped)
+    want.append(np.full((NLEV, NCOL), np.nan, dtype))
+    dissipative_heating(ua, va, *want[:2], dt=900.0, cp=1004.64, out=want[2])
+
+    def at_once(dt):
+        out = tuple(np.full((NLEV, NCOL), np.nan, dtype) for _ in range(3))
+        ends = tuple(np.full((2, NCOL), np.nan))
+        own = tuple(np.full((2, 2, NCOL), np.nan))
+        drag_and_heat(
+            (x, y),
+            phalf,
+            gravity=G,
+            cp=1004.64,
+            tops=((one, 400.0), (two, 400.0)),
+            winds=(ua, va),
+            dt=dt,
+            out=out,
+            escaped=ends,
+            push=tuple(np.empty((2, NCOL))),
+            sums=own,
+        )
+        return out, ends, own
+
+    out, ends, own = at_once(900.0)
+    np.testing.assert_array_equal(out, want)
+    np.testing.assert_array_equal(ends, gone)
+    np.testing.assert_array_equal(own, sums)
+    # the control: over another time another part of the drag heats
+    assert (at_once(1800.0)[0][2] != want[2]).any()
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])

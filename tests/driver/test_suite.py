@@ -422,6 +422,25 @@ def test_a_scheme_that_reaches_down_some_levels_leaves_the_others_to_the_next(ma
         np.testing.assert_allclose(total["ta"].reshape(K, -1)[:2], 2.03, rtol=1e-6)
 
 
+class Ground(Look):
+    """Looks at the two lowest levels."""
+
+    scheme = "ground"
+    lowest = 2
+
+
+def test_a_diagnostic_of_the_lowest_levels_leaves_the_others_to_the_next(made: Made) -> None:
+    ground, look = Ground(), Look()
+    for component in (Warm(), Warmer(), ground, Halve(), look):
+        made.add(component)
+    for step in range(2):
+        made.suite.run(made.now(step))
+        np.testing.assert_allclose(ground.saw[-2:], 204.0, rtol=1e-6)  # 1 K and 3 K
+        # The control: nobody had asked for the levels above, which hold anything.
+        assert not (np.abs(ground.saw[:-2] - 204.0) < 1.0).any()
+        np.testing.assert_allclose(look.saw, 102.0, rtol=1e-6)
+
+
 def test_where_the_time_went_is_told_by_scheme(made: Made) -> None:
     clock = iter(range(1000))
     spent = made.suite._spent
