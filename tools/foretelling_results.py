@@ -1,6 +1,6 @@
 """Which signs foretell that a network goes wrong in the coupled run: hits and false alarms.
 
-    python tools/foretelling_results.py [--seeds 3] [--families N] [--work DIR] [--out FILE.md]
+    python tools/foretelling_results.py [--seeds 2] [--families N] [--work DIR] [--out FILE.md]
 
 Trains networks for the fast scale of the two-scale model of Lorenz (1996), some good and some not,
 measures offline and in ten days with each what could warn of it, lets each drive the slow scale for
@@ -34,7 +34,7 @@ UNITS = 50.0
 """Units of time of truth and long runs: 250 days."""
 _SPIN_UP, _EVERY = 5.0, 10
 """Of a long run, that is no climate, and steps between what is kept."""
-SEEDS = 3
+SEEDS = 2
 PAGE = ROOT / "docs" / "results" / "foretelling.md"
 
 
