@@ -158,17 +158,17 @@ def _picture(
         names = {f.name for f in FAMILIES if of(f)}
         some = [f for f in found if f["family"] in names]
         error = [1.0 - f["before"]["r2"] for f in some]
-        far = [min(f["after"]["distance"], 10.0) for f in some]
+        far = [min(f["after"]["distance"], 1e2) for f in some]
         left.loglog(error, far, marker, color=colour, label=label, alpha=0.7, ms=6, mew=0)
     left.axhline(bound, color="0.3", lw=1.0)
-    left.text(0.99, bound * 1.04, "went wrong", ha="right", va="bottom", color="0.3", fontsize=8,
+    left.text(0.5, bound * 1.04, "went wrong", ha="center", va="bottom", color="0.3", fontsize=8,
               transform=left.get_yaxis_transform())  # fmt: skip
     left.axhline(floor, color="0.7", lw=1.0, ls=":")
     left.text(0.99, floor * 1.04, "two halves of the truth", ha="right", va="bottom", color="0.5",
               fontsize=8, transform=left.get_yaxis_transform())  # fmt: skip
     left.set(xlabel="offline error, 1 − R²", ylabel="distance of the climate (W1 of X)",
              title="Good offline, and then?")  # fmt: skip
-    left.legend(frameon=False, fontsize=8, loc="upper left")
+    left.legend(frameon=False, fontsize=8, loc="upper right")
     scored = [r for r in rows if r.score is not None][::-1]
     for y, row in enumerate(scored):
         assert row.score is not None
