@@ -254,7 +254,6 @@ class Function:
             self.pool[name][...] = value.numpy()
         now = replace(self.columns.now)
         self.bound.call(now, self.pool["phalf"])
-        self.bound.heat(now.dt)
         shape = (-1, self.copies, self.columns.ncol)
         return {of: r.reshape(shape).astype(np.float64) for of, r in self.bound.rate.items()}
 
