@@ -154,8 +154,11 @@ def page(run: Path, out: Path, skip: float) -> None:
     out.mkdir(parents=True, exist_ok=True)
     areas = seasons(ice, air, out)
     maps(air, rivers, land, ice, out)
+    reflected = air.mean(air["rsut"]).mean() / air.mean(air["rsdt"]).mean()
     rows = [
         ("surface temperature", f"{air.mean(air['ts']).mean():.1f} K (observed 288)"),
+        ("share of sunlight that is reflected", f"{reflected:.3f} (observed 0.29)"),
+        ("longwave to space", f"{air.mean(air['rlut']).mean():.1f} W m-2 (observed 240)"),
         ("precipitation", f"{air.mean(air['pr']).mean() * 86400.0:.2f} mm/day (observed 2.7)"),
         rivers_row(land, rivers),
         *budget_rows(run, air, skip),

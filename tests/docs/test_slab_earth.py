@@ -1,0 +1,51 @@
+"""The small Earth: its cases are one case in three sizes, its page comes from a run's files."""
+
+import sys
+from pathlib import Path
+
+import pytest
+from small_earth import small_earth
+
+from coupler import Simulation
+from coupler.config import read_yaml
+from coupler.driver.assemble import check
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
+
+import slab_earth_results
+
+ROOT = Path(__file__).resolve().parents[2]
+SIZE = {"truncation", "levels", "dt", "nlat", "nlon", "interval", "days", "title", "description"}
+"""What may differ: resolution in space and time, and words."""
+
+
+def without_size(node: object) -> object:
+    if not isinstance(node, dict):
+        return node
+    return {k: without_size(v) for k, v in node.items() if k not in SIZE}
+
+
+def test_they_differ_in_their_size_only() -> None:
+    one, *others = (read_yaml(ROOT / f"cases/slab_earth_t{n}.yaml") for n in (31, 21, 15))
+    assert one["physics"]["radiation"]["mu"] == 0.7
+    assert all(without_size(other) == without_size(one) for other in others)
+
+
+@pytest.mark.parametrize("number", [31, 15])
+def test_nothing_is_wrong_with_them(data: Path, number: int) -> None:
+    path = ROOT / f"cases/slab_earth_t{number}.yaml"
+    assert check(read_yaml(path), path.parent) == []
+
+
+def test_the_page_is_made_from_the_files_of_a_run(tmp_path: Path) -> None:
+    Simulation.from_case(small_earth(tmp_path), out=tmp_path / "run").run(quiet=True)
+    slab_earth_results.page(tmp_path / "run", tmp_path / "page", 0.0)
+    text = (tmp_path / "page" / "slab-earth.md").read_text()
+    assert "| share of sunlight that is reflected | 0." in text
+    assert "| largest residual of all water in one exchange | " in text
+    assert {p.name for p in (tmp_path / "page").glob("*.png")} == {
+        "slab-earth-maps.png",
+        "slab-earth-seasons.png",
+    }
+    with pytest.raises(SystemExit, match="no record after day 9"):
+        slab_earth_results.page(tmp_path / "run", tmp_path / "page", 9.0)
