@@ -53,8 +53,8 @@ class Levels(Data):
 
     @model_validator(mode="after")
     def _possible(self) -> Levels:
-        if len(self.a) != len(self.b) or len(self.a) < 3:
-            raise ValueError("levels need equally long lists a and b of at least 3 interfaces")
+        if len(self.a) != len(self.b) or len(self.a) < 2:
+            raise ValueError("levels need equally long lists a and b of at least 2 interfaces")
         return self
 
 

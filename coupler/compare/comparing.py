@@ -66,6 +66,14 @@ def _study(p: argparse.ArgumentParser) -> None:
     )
     p.add_argument("--process", help="of the candidates, where their names do not tell")
     p.add_argument("--members", type=int, default=4, metavar="N", help="runs of each (default 4)")
+    p.add_argument(
+        "--twins",
+        type=int,
+        default=0,
+        metavar="N",
+        help="members of each that get a twin, whose start differs by a hundredth of the noise "
+        "(online, full)",
+    )
     p.add_argument("--days", type=float, help="length of a run [day] (default: the case's)")
     p.add_argument(
         "--skip-days", type=float, help="at the start, not part of climates (default: half)"
@@ -113,6 +121,7 @@ def run(args: argparse.Namespace) -> int:
                 candidates=args.candidates,
                 process=args.process,
                 members=args.members,
+                twins=args.twins,
                 days=args.days,
                 skip_days=args.skip_days,
                 baseline=args.baseline,

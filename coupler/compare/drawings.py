@@ -32,14 +32,16 @@ def colour(names: Sequence[str], name: str) -> str:
     return _REFERENCE if name == REFERENCE else COLOURS[list(names).index(name) % len(COLOURS)]
 
 
-def _png(figure: Figure) -> bytes:
+def as_png(figure: Figure) -> bytes:
+    """A finished figure."""
     FigureCanvasAgg(figure)
     stream = io.BytesIO()
     figure.savefig(stream, format="png", dpi=120, facecolor="white")
     return stream.getvalue()
 
 
-def _plain(axes: Axes, title: str = "") -> None:
+def plain(axes: Axes, title: str = "") -> None:
+    """The look that all pictures share."""
     axes.tick_params(colors=_INK, labelsize=9, length=3)
     for side, spine in axes.spines.items():
         spine.set_visible(side in ("left", "bottom"))
@@ -50,7 +52,8 @@ def _plain(axes: Axes, title: str = "") -> None:
         axes.set_title(title, fontsize=10, loc="left", color=_INK)
 
 
-def _pressure(axes: Axes, levels: F64, *, log: bool = True) -> None:
+def pressure_axis(axes: Axes, levels: F64, *, log: bool = True) -> None:
+    """Pressure [hPa] downwards, of levels [Pa]."""
     p = levels / 100.0
     if log:
         axes.set_yscale("log")
@@ -121,7 +124,7 @@ def panels(
         axes.set_title(title, fontsize=10, loc="left", color=_INK)
         axes.tick_params(labelsize=8, colors=_INK)
         if what == "sections":
-            _pressure(axes, found.levels)
+            pressure_axis(axes, found.levels)
             _latitudes(axes, found.lat)
             axes.set_ylabel("hPa" if i % columns == 0 else "", fontsize=9)
         else:
@@ -129,7 +132,7 @@ def panels(
         bar = figure.colorbar(shade, ax=axes, shrink=0.9, pad=0.02)
         bar.ax.tick_params(labelsize=7)
         bar.set_label(units, fontsize=8)
-    return _png(figure)
+    return as_png(figure)
 
 
 def spectra(found: Findings) -> bytes | None:
@@ -149,12 +152,12 @@ def spectra(found: Findings) -> bytes | None:
             power = np.mean(found.ensembles[name].spectra[band], axis=0)[: k.size]
             axes.loglog(k, power, color=colour(list(found.online), name), lw=1.6,
                         label=found.truth_name if name == REFERENCE else name)  # fmt: skip
-        _plain(axes, f"250 hPa, {band}")
+        plain(axes, f"250 hPa, {band}")
         axes.set_xlabel("zonal wavenumber", fontsize=9)
         axes.set_ylabel("kinetic energy [m$^2$ s$^{-2}$]" if i == 0 else "", fontsize=9)
         if i == 0:
             axes.legend(fontsize=8, frameon=False)
-    return _png(figure)
+    return as_png(figure)
 
 
 def error_growth(found: Findings) -> bytes | None:
@@ -178,12 +181,12 @@ def error_growth(found: Findings) -> bytes | None:
             tint = colour(list(found.online), name)
             axes.fill_between(days, low, high, color=tint, alpha=0.12, lw=0)
             axes.plot(days, mean, color=tint, lw=1.6, label=f"{name}, same start")
-        _plain(axes, f"rms difference from the reference, {labels[of]}")
+        plain(axes, f"rms difference from the reference, {labels[of]}")
         axes.set_xlabel("day", fontsize=9)
         axes.set_ylim(bottom=0.0)
         if i == 0:
             axes.legend(fontsize=8, frameon=False)
-    return _png(figure)
+    return as_png(figure)
 
 
 def survivors(found: Findings) -> bytes | None:
@@ -196,12 +199,12 @@ def survivors(found: Findings) -> bytes | None:
         tint = colour(list(found.online) or list(found.survival), name)
         axes.fill_between(s.days, s.low, s.high, step="post", color=tint, alpha=0.12, lw=0)
         axes.step(s.days, s.share, where="post", color=tint, lw=1.8, label=name)
-    _plain(axes)
+    plain(axes)
     axes.set_xlabel("day", fontsize=9)
     axes.set_ylabel("share alive", fontsize=9)
     axes.set_ylim(-0.03, 1.05)
     axes.legend(fontsize=8, frameon=False, loc="lower left")
-    return _png(figure)
+    return as_png(figure)
 
 
 def equatorial_wind(found: Findings) -> bytes | None:
@@ -223,14 +226,14 @@ def equatorial_wind(found: Findings) -> bytes | None:
         shade = axes.contourf(days, found.levels[upper] / 100.0, means[name].T, levels=levels,
                               cmap="RdBu_r", norm=BoundaryNorm(levels, 256, extend="both"),
                               extend="both")  # fmt: skip
-        _pressure(axes, found.levels[upper])
+        pressure_axis(axes, found.levels[upper])
         axes.set_title(found.truth_name if name == REFERENCE else name, fontsize=10, loc="left")
         axes.set_ylabel("hPa", fontsize=9)
         axes.tick_params(labelsize=8, labelbottom=i == len(names) - 1)
     axes.set_xlabel("day", fontsize=9)
     if shade is not None:
         figure.colorbar(shade, ax=figure.axes, shrink=0.6).set_label("m s$^{-1}$", fontsize=8)
-    return _png(figure)
+    return as_png(figure)
 
 
 def skill_by_level(found: Findings) -> bytes | None:
@@ -261,16 +264,16 @@ def skill_by_level(found: Findings) -> bytes | None:
                 drawn = True
         if not np.isfinite(low):
             return None
-        _plain(
+        plain(
             axes,
             f"{title} of the tendency of {outputs_of(found)}",
         )
-        _pressure(axes, np.array([1000e2, low]))
+        pressure_axis(axes, np.array([1000e2, low]))
         if of == "level_r2":
             axes.set_xlim(-1.05, 1.05)
             axes.set_ylabel("hPa", fontsize=9)
             axes.legend(fontsize=8, frameon=False, loc="lower left")
-    return _png(figure) if drawn else None
+    return as_png(figure) if drawn else None
 
 
 def outputs_of(found: Findings) -> str:

@@ -32,7 +32,7 @@ from coupler.compare.sample import (
 from coupler.compare.starts import Cell, Parting, parting, scorecard
 from coupler.compare.statistics.significance import rank_correlation
 from coupler.compare.statistics.survival import Survival, survival
-from coupler.compare.study import Plan
+from coupler.compare.study import TWIN, Plan
 from coupler.compare.verdict import Facts, Verdict, judge_candidate
 from coupler.interface.constants import Planet
 from coupler.interface.errors import CouplerError, DataError
@@ -372,7 +372,7 @@ def _same_starts(found: Findings) -> None:
     """Hashes of all that candidates must share: the case without the process."""
     for run in found.runs:
         name, member = run.job.candidate, run.job.member
-        if member == 0 or not run.good or _repeats(found.plan, name):
+        if member == 0 or not run.good or name.endswith(TWIN) or _repeats(found.plan, name):
             continue
         digest = _options(run.folder, found.plan.process)
         known = found.starts.setdefault(member, digest)
@@ -407,6 +407,7 @@ def _verdicts(found: Findings) -> None:
                     failures=tuple(found.failures.get(c.name, ())),
                     missing=tuple(found.missing.get(c.name, ())),
                     handed_over=_handed_over(runs, found.plan.process),
+                    outside=_outside(runs, found.plan.process),
                     parting=parted,
                     more=tuple(
                         e for of in found.foretold.values() for e in of.evidence.get(c.name, ())
@@ -447,3 +448,9 @@ def _handed_over(runs: Sequence[Run], process: str) -> float:
         taken += int(counts.get("guarded", 0))
         columns += int(counts.get("columns", 0))
     return taken / columns if columns else math.nan
+
+
+def _outside(runs: Sequence[Run], process: str) -> tuple[float, ...]:
+    """Of each run whose scheme counts them."""
+    counts = [(run.record.get("guard") or {}).get(process, {}) for run in runs]
+    return tuple(c["outside"] / c["columns"] for c in counts if c.get("columns") and "outside" in c)

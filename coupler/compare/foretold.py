@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from coupler.compare.jobs import Run
@@ -49,9 +50,40 @@ class Analysis:
     of: Callable[[Plan, Sequence[Run]], Foretold]
     """Imports what it needs when it is called. A `CouplerError` means that it cannot tell."""
     kinds: tuple[Kind, ...] = ("stability", "full")
+    option: str = ""
+    """Of the settings, without which it is not made."""
+
+    def wanted(self, plan: Plan) -> bool:
+        """Whether a comparison asks for it."""
+        asked = not self.option or bool(getattr(plan.settings, self.option))
+        return plan.settings.kind in self.kinds and asked
 
 
-ANALYSES: list[Analysis] = []
+def _later(module: str, name: str) -> Callable[[Plan, Sequence[Run]], Foretold]:
+    """A function of a module that is imported when it is called."""
+
+    def call(plan: Plan, runs: Sequence[Run]) -> Foretold:
+        found: Foretold = getattr(import_module(module), name)(plan, runs)
+        return found
+
+    return call
+
+
+ANALYSES: list[Analysis] = [
+    Analysis(name="stability", of=_later("coupler.compare.stability.analysis", "analyse")),
+    Analysis(name="ablation", of=_later("coupler.compare.signs", "ablations")),
+    Analysis(
+        name="twins",
+        of=_later("coupler.compare.signs", "twin_growth"),
+        kinds=("online", "full"),
+        option="twins",
+    ),
+    Analysis(
+        name="early_warning",
+        of=_later("coupler.compare.signs", "warnings"),
+        kinds=("online", "full"),
+    ),
+]
 
 
 def foretell(plan: Plan, runs: Sequence[Run]) -> dict[str, Foretold]:
@@ -61,7 +93,7 @@ def foretell(plan: Plan, runs: Sequence[Run]) -> dict[str, Foretold]:
     """
     found = {}
     for analysis in ANALYSES:
-        if plan.settings.kind not in analysis.kinds:
+        if not analysis.wanted(plan):
             continue
         try:
             found[analysis.name] = analysis.of(plan, runs)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -29,6 +29,11 @@ _OTHER_STARTS, _RECORDED_START = 1000, 500
 """Added to the seed for repeats of the reference, and for the run that is recorded."""
 _RECORD_DAYS = 20.0
 _NOISE = "0.1 K"
+TWIN = " twin"
+"""Behind a candidate's name: runs whose start differs from that of the member by almost nothing."""
+_TWIN_NOISE = 1.01
+"""Noise of a twin's start over that of its member: 1 mK where it is 0.1 K."""
+_TWIN_DAYS = 20.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +45,8 @@ class Settings:
     candidates: Sequence[str]
     process: str | None = None
     members: int = 4
+    twins: int = 0
+    """Members of the reference and of each candidate that get a twin."""
     days: float | None = None
     """Length of a run; default: the case's."""
     skip_days: float | None = None
@@ -149,6 +156,8 @@ def plan(settings: Settings) -> Plan:
         changes["atmosphere.noise"] = _NOISE
         notes.append(f"the case has no noise; starts are perturbed by {_NOISE}")
     jobs = _jobs(settings, raw, process, reference, candidates, days, changes, plugins)
+    if settings.twins and runs_online:
+        jobs += _twins(settings, jobs, words, changes)
     _check(jobs, with_plugins, base, dict(settings.changes))
     return Plan(
         settings=settings,
@@ -171,7 +180,11 @@ def _choice_alone(own: Mapping[str, Any]) -> dict[str, Any]:
 
 def _wrong_numbers(settings: Settings) -> list[Problem]:
     problems = []
-    counts = (("--members", settings.members, 1), ("--jobs", settings.parallel, 0))
+    counts = (
+        ("--members", settings.members, 1),
+        ("--jobs", settings.parallel, 0),
+        ("--twins", settings.twins, 0),
+    )
     for name, value, least in counts:
         if value < least:
             problems.append(
@@ -248,6 +261,37 @@ def _jobs(
                 shadow = member == 1 and settings.truth is None
                 more = {beside: {REFERENCE: dict(reference)}} if shadow else {}
                 found.append(job(c.name, member, start, days, more, {process: c.scheme}))
+    return found
+
+
+def _twins(
+    settings: Settings,
+    jobs: Sequence[Job],
+    atmosphere: Mapping[str, Any],
+    changes: Mapping[str, Any],
+) -> list[Job]:
+    """Short runs of the first members with a little more noise at the start.
+
+    Raises:
+        ConfigError: for an atmosphere whose start has no noise.
+    """
+    noise = changes.get("atmosphere.noise", atmosphere.get("noise"))
+    if not noise or atmosphere.get("scheme") != "spectral":
+        raise ConfigError.of(
+            "twins without noise at the start",
+            "--twins",
+            expected="a spectral atmosphere with atmosphere.noise, or more than one member",
+            found=str(noise or atmosphere.get("scheme")),
+            remedy="for example --set atmosphere.noise='0.1 K'",
+        )
+    more = {"atmosphere.noise": f"{_TWIN_NOISE * parse_quantity(noise, 'K'):.6g} K"}
+    found = []
+    for job in jobs:
+        if 1 <= job.member <= min(settings.twins, settings.members) and job.candidate != BASELINE:
+            days = min(job.days, _TWIN_DAYS)
+            own = {**job.changes, **more, "days": days}
+            own = {k: v for k, v in own.items() if not k.endswith(".beside")}
+            found.append(replace(job, candidate=job.candidate + TWIN, days=days, changes=own))
     return found
 
 

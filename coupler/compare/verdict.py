@@ -16,6 +16,7 @@ from typing import Literal
 from coupler.compare.answers import Answers
 from coupler.compare.numerals import number
 from coupler.compare.online import Online
+from coupler.compare.statistics.novelty import compare
 from coupler.compare.statistics.survival import wilson
 
 Grade = Literal["good", "doubtful", "bad", "open"]
@@ -50,6 +51,8 @@ class Facts:
     """Of members that are not there: why."""
     handed_over: float = float("nan")
     """Share of columns that the guard of an emulator took from it, in the coupled runs."""
+    outside: tuple[float, ...] = ()
+    """Share of columns outside the training domain, in each coupled run."""
     parting: float = float("nan")
     """Distance from the reference's run of the same start on day 5, over that of its repeats."""
     more: tuple[Evidence, ...] = field(default=())
@@ -131,6 +134,25 @@ def domain_evidence(facts: Facts) -> list[Evidence]:
                 )
             )
     return found
+
+
+def novelty_evidence(facts: Facts) -> list[Evidence]:
+    """Whether the coupled runs lead a network to where it was not trained."""
+    known = facts.offline.outside if facts.offline is not None else float("nan")
+    if not facts.outside or not math.isfinite(known):
+        return []
+    shift = compare([known], [[share] for share in facts.outside])
+    interval = f" ({100.0 * shift.low:.3g} to {100.0 * shift.high:.3g})" * (len(facts.outside) > 1)
+    sure, much = shift.low > 0.0, shift.difference
+    return [
+        Evidence(
+            when="after",
+            what="columns outside the training domain in its runs, less those offline",
+            found=f"{100.0 * much:.3g} %{interval}",
+            expected="below 1 %: it stays where it was trained",
+            grade="good" if much < 0.01 or not sure else "doubtful" if much < 0.2 else "bad",
+        )
+    ]
 
 
 def shift_evidence(facts: Facts) -> list[Evidence]:
@@ -224,6 +246,7 @@ def parting_evidence(facts: Facts) -> list[Evidence]:
 SOURCES: list[Callable[[Facts], list[Evidence]]] = [
     offline_evidence,
     domain_evidence,
+    novelty_evidence,
     survival_evidence,
     climate_evidence,
     parting_evidence,

@@ -92,6 +92,11 @@ def bundle_tools() -> Any:
     return import_module("emulators.convert")
 
 
+def unrolling() -> Any:
+    """The module that steps the spectral core as a differentiable function."""
+    return import_module("physics.dynamics.unroll")
+
+
 def bundle_folder() -> Path:
     """Where the bundles that come with Isthmus lie."""
     return Path(next(iter(import_module("emulators").__path__))) / "bundles"

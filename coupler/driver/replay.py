@@ -151,13 +151,30 @@ class RecordedScheme:
             component = _built(self._process, self._choice, self._case, self._base)
             return _called(component, self._host(read), read, self._file, call), held
 
-    def answer(self, call: int, scheme: str | None = None) -> Answer:
+    def inputs(self, scheme: str | None = None) -> tuple[str, ...]:
+        """What a scheme reads of the recording; None for the recorded one."""
+        chosen = self._choice if scheme is None else ModelChoice(scheme=scheme)
+        ports = getattr(self._class(chosen), "inputs", ())
+        return tuple(p.name for p in ports if p.name in self._names)
+
+    def _class(self, chosen: ModelChoice) -> type[Component]:
+        if chosen.scheme not in self._classes:
+            self._classes[chosen.scheme] = find_scheme(
+                self._process, chosen.scheme, self._base, chosen.parameters
+            )
+        return self._classes[chosen.scheme]
+
+    def answer(
+        self, call: int, scheme: str | None = None, changed: Mapping[str, Array] | None = None
+    ) -> Answer:
         """What a scheme would have changed at a recorded call, and what it was given.
 
         Args:
             call: number of the call.
             scheme: any scheme or bundle of the process, alone, without a fallback; None for what
-                the recorded one gave in the run.
+                the recorded one gave in the run, or would have given to other inputs.
+            changed: inputs that shall be others than the recorded ones, in the recording's units;
+                what it gives is still divided among the recorded layers.
 
         Raises:
             DataError: when the recording lacks what the scheme reads.
@@ -166,17 +183,16 @@ class RecordedScheme:
         with self._readable():
             names = self._names
             held = {n: np.ascontiguousarray(self._file[n][call]) for n in names if n != "index"}
-            if chosen.scheme not in self._classes:
-                self._classes[chosen.scheme] = find_scheme(
-                    self._process, chosen.scheme, self._base, chosen.parameters
-                )
-            cls = self._classes[chosen.scheme]
+            cls = self._class(chosen)
             component = cls(cls.Parameters.model_validate(chosen.parameters))
             assert isinstance(component, Tendency)
             host = self._host(held)
             seconds, given = 0.0, held
-            if scheme is not None:
-                read = self._converted(component, held)
+            if scheme is not None or changed:
+                others = {
+                    n: np.ascontiguousarray(v, self._dtype) for n, v in (changed or {}).items()
+                }
+                read = self._converted(component, {**held, **others})
                 began = time.perf_counter()
                 given = _called(component, host, read, self._file, call)
                 seconds = time.perf_counter() - began

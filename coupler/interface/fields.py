@@ -127,6 +127,7 @@ _TABLE = (
     _f("psi", None, "m2 s-1", "Streamfunction Less That of the Mean State", LEVEL),
     _f("thkcello", "cell_thickness", "m", "Thickness of the Layer", LEVEL),
     _f("x_slow", None, "1", "Slow Variable of Lorenz (1996)", LEVEL, valid=(-200.0, 200.0)),
+    _f("x_push", None, "s-1", "Tendency of x_slow by What Is Not Resolved, Last Step", LEVEL),
     _f(
         "co2",
         "mole_fraction_of_carbon_dioxide_in_air",

@@ -24,6 +24,7 @@ ARCHITECTURES = {
     "attention_unet": "emulators.networks.attention_unet:UNet",
     "flux_head": "emulators.networks.flux_head_v2:FluxHeadNetwork",
     "plane_conv": "emulators.networks.plane_conv:PlaneConv",
+    "ring": "emulators.networks.ring:Ring",
     "program": "emulators.networks.program:Program",
 }
 """Name to ``module:class``, imported when needed."""

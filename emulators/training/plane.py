@@ -13,9 +13,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
+from torch import nn
 
 from coupler.interface.errors import DataError, UnstableError
 from coupler.interface.fields import FIELDS, TENDENCY_UNITS
@@ -83,12 +84,71 @@ def train_plane(
             expected="square maps [level, map, y, x] of one shape",
             found=", ".join(f"{n} {tuple(s)}" for n, s in shapes.items()),
         )
-    spec = _describe(recipe, inputs, target, source)
+    nx = target.shape[-1]
+    own = {
+        "nx": nx,
+        "spacing": recipe.spacing,
+        "channels": list(recipe.channels),
+        "kernels": list(recipe.kernels),
+    }
+    spec = describe(recipe, Architecture(name="plane_conv", config=own), inputs, target, source)
     torch.manual_seed(recipe.seed)
-    network = PlaneConv(spec, PlaneConv.Config.model_validate(spec.architecture.config))
+    network = PlaneConv(spec, PlaneConv.Config.model_validate(own))
     columns = {n: f.reshape(f.shape[0], -1) for n, f in inputs.items()}
     x = network.stacked(columns).contiguous()
     y = target.transpose(0, 1).float() / network.get_buffer("out_scale")
+    fit_tendency(recipe, network, network.planes, x, y, progress=progress)
+    reference = {n: c[:, : nx * nx] for n, c in columns.items()}
+    return write_bundle(out, spec, network, reference, overwrite=overwrite)
+
+
+class Fitted(Protocol):
+    """What `describe` and `fit_tendency` need of a recipe."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def process(self) -> str: ...
+    @property
+    def of(self) -> str: ...
+    @property
+    def interval(self) -> float | None: ...
+    @property
+    def epochs(self) -> int: ...
+    @property
+    def batch(self) -> int: ...
+    @property
+    def learning_rate(self) -> float: ...
+    @property
+    def seed(self) -> int: ...
+    @property
+    def bound_factor(self) -> float: ...
+
+
+def fit_tendency(
+    recipe: Fitted,
+    network: nn.Module,
+    call: Callable[[Tensor], Tensor],
+    x: Tensor,
+    y: Tensor,
+    *,
+    noise: float = 0.0,
+    progress: Callable[[str], None] | None = None,
+) -> None:
+    """Fits a network in place; the order of samples follows from the seed.
+
+    Args:
+        recipe: how.
+        network: with fresh weights.
+        call: its normalized tendency of normalized inputs.
+        x: the inputs, the first axis is samples.
+        y: the tendency.
+        noise: deviation of what is added to the inputs, anew in every epoch.
+        progress: told the loss now and then.
+
+    Raises:
+        UnstableError: when the loss is not finite.
+    """
     adam = torch.optim.Adam(network.parameters(), lr=recipe.learning_rate)
     batches = -(-len(x) // recipe.batch)
     cycle = torch.optim.lr_scheduler.OneCycleLR(
@@ -101,8 +161,11 @@ def train_plane(
         shuffled = torch.randperm(len(x), generator=order)
         for i in range(batches):
             chosen = shuffled[i * recipe.batch : (i + 1) * recipe.batch]
+            given = x[chosen]
+            if noise:
+                given = given + noise * torch.randn(given.shape, generator=order)
             adam.zero_grad()
-            loss = (network.planes(x[chosen]) - y[chosen]).square().mean()
+            loss = (call(given) - y[chosen]).square().mean()
             loss.backward()  # type: ignore[no-untyped-call]
             adam.step()
             cycle.step()
@@ -116,16 +179,26 @@ def train_plane(
         if progress is not None and (epoch + 1) % max(1, recipe.epochs // 6) == 0:
             progress(f"{recipe.name}: epoch {epoch + 1} of {recipe.epochs}, loss {total:.4f}")
     network.eval()
-    some = target.shape[-1] ** 2
-    reference = {n: c[:, :some] for n, c in columns.items()}
-    return write_bundle(out, spec, network, reference, overwrite=overwrite)
 
 
-def _describe(
-    recipe: PlaneRecipe, inputs: Mapping[str, Tensor], target: Tensor, source: str
+def describe(
+    recipe: Fitted,
+    architecture: Architecture,
+    inputs: Mapping[str, Tensor],
+    target: Tensor,
+    source: str,
 ) -> BundleSpec:
-    nlev, maps, n, _ = target.shape
-    levels = HybridLevels.layers(nlev)
+    """What `bundle.yaml` says of a tendency's network, from its training maps [level, map, y, x].
+
+    Args:
+        recipe: how it is fitted.
+        architecture: of the network.
+        inputs: fields by name.
+        target: the tendency.
+        source: what the maps are, in words.
+    """
+    nlev, maps, rows, n = target.shape
+    levels = HybridLevels.layers(nlev) if nlev > 1 else HybridLevels.layer()
 
     def numbers(field: Tensor) -> dict[str, Any]:
         flat = field.double().flatten(1)
@@ -153,23 +226,17 @@ def _describe(
     digest = hashlib.sha256()
     for field in (*inputs.values(), target):
         digest.update(field.contiguous().numpy().tobytes())
-    own = {
-        "nx": n,
-        "spacing": recipe.spacing,
-        "channels": list(recipe.channels),
-        "kernels": list(recipe.kernels),
-    }
     return BundleSpec(
         process=recipe.process,
         name=recipe.name,
-        architecture=Architecture(name="plane_conv", config=own),
+        architecture=architecture,
         levels=Levels(name=levels.name, a=levels.a.tolist(), b=levels.b.tolist()),
         inputs=channels,
         outputs=[output],
         interval=recipe.interval,
         provenance=Provenance(
             fingerprint=digest.hexdigest(),
-            sources=[Source(file=source, sha256=digest.hexdigest(), times=maps, columns=n * n)],
+            sources=[Source(file=source, sha256=digest.hexdigest(), times=maps, columns=rows * n)],
             seed=recipe.seed,
             date=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             recipe={k: v for k, v in vars(recipe).items() if not isinstance(v, tuple)},

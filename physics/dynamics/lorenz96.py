@@ -154,7 +154,7 @@ class Lorenz96(ColumnModel):
     """A ring of slow variables, with its fast ones or with a scheme in their place."""
 
     Parameters = Lorenz96Parameters
-    provides: ClassVar[tuple[Field, ...]] = (FIELDS["x_slow"],)
+    provides: ClassVar[tuple[Field, ...]] = (FIELDS["x_slow"], FIELDS["x_push"])
 
     def __init__(self, parameters: Params | None = None) -> None:
         super().__init__(parameters)
@@ -184,13 +184,16 @@ class Lorenz96(ColumnModel):
         self.x = 0.3 * p.forcing + np.array([x for x, _ in both])
         self.y = 0.1 * np.array([y for _, y in both])
         self.push = np.zeros_like(self.x)
-        """U at the last step [1 per time unit]."""
+        """U at the last step [1 per time unit]; 0 before the first."""
         self._room = np.zeros((3, p.slow))
-        self._arrays = {"x_slow": np.zeros((1, *self.grid.shape), self.dtype)}
+        self._arrays = {
+            n: np.zeros((1, *self.grid.shape), self.dtype) for n in ("x_slow", "x_push")
+        }
 
     def columns(self) -> Mapping[str, Array]:
-        """``x_slow``."""
+        """``x_slow``, and ``x_push``, the U of the last step [s-1]."""
         self._arrays["x_slow"][0] = self.x
+        np.divide(self.push, TIME_UNIT, out=self._arrays["x_push"][0], casting="same_kind")
         return self._arrays
 
     def fields(self) -> Mapping[str, Array]:

@@ -1,0 +1,148 @@
+"""The networks: families that differ in what they see and how they were trained, several seeds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from foretelling.truth import Truth, truth
+
+from emulators.training.ring import RingRecipe, train_ring
+from physics.dynamics.lorenz96 import TIME_UNIT
+
+TRAIN, TEST = slice(0, 30), slice(30, 40)
+"""Members of the truth."""
+EVERY = 20
+"""Steps between samples: a tenth of a unit of time, in which X moves by half its deviation."""
+HOME, ELSEWHERE = 20.0, 8.0
+"""F of the case, and of another climate."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Family:
+    """Networks that differ by their seed alone."""
+
+    name: str
+    about: str
+    recipe: RingRecipe = field(default_factory=lambda: RingRecipe(name=""))
+    memory: bool = False
+    """Whether the push of the last step is an input."""
+    rings: int = 15_000
+    """Samples; which ones is drawn with the seed."""
+    forcing: float = HOME
+    """F of the truth that it is trained on."""
+
+
+def _recipe(**more: object) -> RingRecipe:
+    return replace(RingRecipe(name="", epochs=12, batch=2048), **more)  # type: ignore[arg-type]
+
+
+FAMILIES = (
+    Family(name="local", about="sees its own place", recipe=_recipe()),
+    Family(name="neighbours", about="and two on either side", recipe=_recipe(reach=2)),
+    Family(name="linear", about="a straight line", recipe=_recipe(widths=(), learning_rate=0.05)),
+    Family(name="short", about="trained for a twelfth of the time", recipe=_recipe(epochs=1)),
+    Family(name="noisy", about="noise of one deviation on its inputs", recipe=_recipe(noise=1.0)),
+    Family(name="slightly noisy", about="noise of 0.4 deviations", recipe=_recipe(noise=0.4)),
+    Family(
+        name="few",
+        about="60 rings, five places seen, trained long",
+        recipe=_recipe(reach=2, widths=(64, 64), activation="relu", epochs=300, batch=64),
+        rings=60,
+    ),
+    Family(
+        name="very few",
+        about="3 rings",
+        recipe=_recipe(activation="relu", epochs=400, batch=24),
+        rings=3,
+    ),
+    Family(
+        name="elsewhere",
+        about=f"trained where F = {ELSEWHERE:g}",
+        recipe=_recipe(),
+        forcing=ELSEWHERE,
+    ),
+    Family(
+        name="elsewhere, relu",
+        about="the same, five places seen, ReLU",
+        recipe=_recipe(reach=2, widths=(64, 64), activation="relu"),
+        forcing=ELSEWHERE,
+    ),
+    Family(name="memory", about="sees the last push, too", recipe=_recipe(), memory=True),
+    Family(
+        name="memory, linear",
+        about="a straight line of both",
+        recipe=_recipe(widths=(), learning_rate=0.05),
+        memory=True,
+    ),
+    Family(
+        name="memory, noisy",
+        about="noise of 0.3 deviations on its inputs",
+        recipe=_recipe(noise=0.3),
+        memory=True,
+    ),
+    Family(
+        name="memory, wide",
+        about="three places seen, larger, trained longer",
+        recipe=_recipe(reach=1, widths=(64, 64), epochs=24),
+        memory=True,
+    ),
+    Family(
+        name="memory, few",
+        about="60 rings",
+        recipe=_recipe(widths=(64, 64), activation="relu", epochs=300, batch=64),
+        memory=True,
+        rings=60,
+    ),
+)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Samples:
+    """Inputs by name and the tendency, all [sample, place], in the units of the fields table."""
+
+    inputs: dict[str, torch.Tensor]
+    target: torch.Tensor
+
+
+def samples(of: Truth, members: slice, memory: bool, rings: int | None, seed: int) -> Samples:
+    """Drawn from a truth; all of them without a number."""
+    at = np.arange(1, of.x.shape[0], EVERY)
+
+    def part(array: np.ndarray, steps: np.ndarray) -> torch.Tensor:
+        flat = array[steps][:, members].reshape(-1, array.shape[-1])
+        if rings is not None:
+            chosen = np.random.default_rng(seed).permutation(len(flat))[:rings]
+            flat = flat[chosen]
+        return torch.from_numpy(np.ascontiguousarray(flat))
+
+    inputs = {"x_slow": part(of.x, at)}
+    if memory:
+        inputs["x_push"] = part(of.push, at - 1) / TIME_UNIT
+    return Samples(inputs=inputs, target=part(of.push, at) / TIME_UNIT)
+
+
+def home(work: Path, units: float) -> Truth:
+    """The truth of the case."""
+    return truth(work, HOME, units, 40, seed=1)
+
+
+def training(family: Family, seed: int, work: Path, units: float) -> Samples:
+    """What one network was trained on."""
+    own = home(work, units) if family.forcing == HOME else truth(
+        work, family.forcing, units, 40, seed=2)  # fmt: skip
+    return samples(own, TRAIN, family.memory, family.rings, seed)
+
+
+def bundle(family: Family, seed: int, work: Path, units: float) -> Path:
+    """The trained network; made once."""
+    name = f"{family.name.replace(', ', '_').replace(' ', '_')}_{seed}"
+    folder = work / "bundles" / name
+    if not (folder / "bundle.yaml").is_file():
+        data = training(family, seed, work, units)
+        recipe = replace(family.recipe, name=name, seed=seed)
+        train_ring(recipe, data.inputs, data.target, folder,
+                   source=f"both scales resolved, F = {family.forcing:g}")  # fmt: skip
+    return folder
