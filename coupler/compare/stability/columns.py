@@ -126,7 +126,10 @@ def columns_of(run: Run, process: str) -> Columns:
                 expected="an atmosphere on the sphere with levels of pressure",
                 found=f"atmosphere={model.case.atmosphere.scheme}",
             )
-        seen = {n: np.asarray(a, np.float64) for n, a in bound.seen.items()}
+        # The state at the start of the step: what a process does not look at is not moved on.
+        seen = {
+            n: np.asarray(a, np.float64) for n, a in {**bound.seen, **model.suite.start}.items()
+        }
         moist = "hus" in {p.name for p in bound.component.inputs}
         means = [_means(host.grid, seen, moist)]
     finally:
