@@ -32,6 +32,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
             "atmosphere.dt": 720.0,
         },
     ),
+    "earth T31L30": ("earth_t31", {}),
 }
 LARGE = {
     "atmosphere.truncation": "T85",

@@ -91,6 +91,7 @@ def draw(found: Sequence[Score], backbones: Sequence[Backbone], to: Path) -> Non
                    label="later states" if n == 0 else None)  # fmt: skip
     right.axhline(1.0, color="0.6", lw=0.8, ls="--")
     right.annotate("climatology", (1, 1.0), xytext=(2, 3), textcoords="offset points", fontsize=8)
+    right.xaxis.get_major_locator().set_params(integer=True)
     right.set(xlabel="blocks of 50 steps", ylabel="loss of pretraining")
     right.legend(frameon=False)
     figure.savefig(to, dpi=110)
@@ -142,6 +143,8 @@ Mean square error over the variance around the climatology, on later states that
 |---|---|---|---|
 {pretrained}
 
+{learned}
+
 ## How far this goes
 
 AD99 works on single columns: all that a head needs is within the reach of its convolutions, so
@@ -150,6 +153,24 @@ travel. The backbone has {frozen} frozen weights, the published one 2.4 billion;
 not decades. All of it took {minutes:.0f} minutes of processor time of one core, runs not counted.
 `--preset large` is the same at T42 with a backbone of 512 features for a GPU; it has not been run.
 """
+
+
+def learned(backbones: Sequence[Backbone], days: float) -> str:
+    """What the losses of pretraining say."""
+    whole, usual = (fmean(getattr(b, n) for b in backbones) for n in ("whole", "persistence"))
+    seen = fmean(b.train[-1] for b in backbones)
+    later = fmean(b.validation[-1] for b in backbones)
+    text = (
+        f"With nothing hidden it forecasts {'better' if whole < usual else 'worse'} than "
+        f"persistence ({whole:.2f} and {usual:.2f}). "
+    )
+    if later > 1.5 * seen:
+        text += (
+            f"It has learned its {days:g} days by heart: the loss ends at {seen:.2f} on the states "
+            f"that were fitted and at {later:.2f} on later ones. What a backbone is worth that was "
+            "pretrained on much more, this table cannot say."
+        )
+    return text
 
 
 def page(preset: Preset, command: str, backbones: Sequence[Backbone], found: Sequence[Score],
@@ -185,6 +206,7 @@ def page(preset: Preset, command: str, backbones: Sequence[Backbone], found: Seq
             f"| {n} | {b.hidden:.3f} | {b.whole:.3f} | {b.persistence:.3f} |"
             for n, b in enumerate(backbones, 1)
         ),
+        learned=learned(backbones, preset.days - preset.skip),
         minutes=sum(x.seconds for x in (*backbones, *found)) / 60.0,
     )  # fmt: skip
     to.write_text(text, encoding="utf-8")

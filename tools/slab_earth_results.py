@@ -38,11 +38,11 @@ class Records:
             self.keep = days >= skip
             dates = cftime.num2date(days[self.keep], time.units, time.calendar)
             self.lat, self.lon = np.asarray(file["lat"][:]), np.asarray(file["lon"][:])
+            name = next(n for n in ("areacella", "areacello") if n in file.variables)
+            area = np.asarray(file[name][:], np.float64)
         if not self.keep.any():
             raise SystemExit(f"{path}: no record after day {skip:g}; give a smaller --skip")
         self.path, self.month = path, np.array([d.month - 1 for d in dates])
-        edges = np.sin(np.radians(np.linspace(-90.0, 90.0, self.lat.size + 1)))
-        area = np.diff(edges)[:, None] / (2.0 * self.lon.size) * np.ones(self.lon.size)
         self.weights = area / area.sum()
 
     def __getitem__(self, name: str) -> Any:

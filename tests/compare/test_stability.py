@@ -13,11 +13,12 @@ from tiny import COUPLED, DRY, changed, run, write_case, write_small_bundle
 
 from coupler.cli import main
 from coupler.compare.jobs import COMPLETE, Job, Run
-from coupler.compare.stability import analysis, flow
+from coupler.compare.stability import analysis, figures, flow
 from coupler.compare.stability.arnoldi import leading
 from coupler.compare.stability.columns import Columns, built, columns_of, kinds
 from coupler.compare.stability.flow import Flow, Modes
 from coupler.compare.stability.response import Response, _disagreement, differences, response
+from coupler.compare.study import Plan, Settings
 from coupler.interface.component import Params, Tendency
 from coupler.interface.errors import DataError
 from coupler.interface.grid import HybridLevels
@@ -27,6 +28,20 @@ from emulators.networks import build
 from emulators.schema import Architecture
 
 DAY = 86400.0
+PUSH = '''
+from coupler.interface.component import Tendency, tendencies_of
+from coupler.interface.registry import scheme
+
+
+@scheme("boundary_layer", "blind_push")
+class Push(Tendency):
+    """Pushes whatever the wind is."""
+
+    tendencies = tendencies_of("ua")
+
+    def compute(self, x, tend, flux, diag, now):
+        tend.ua[...] = 1e-5
+'''
 
 
 def columns_at_end(base: Path, raw: dict, process: str) -> Columns:
@@ -77,6 +92,12 @@ def test_kinds_of_columns_are_thirds_of_humidity_and_stability() -> None:
     assert set(wet[found["dry, unstable"]]) == {0.001}
 
 
+def test_what_a_process_does_not_look_at_is_the_state_of_the_flow(dry: Columns) -> None:
+    # Friction comes after radiation and does not read temperature.
+    mean = dry.atmosphere.columns()["ta"].mean(axis=-1)
+    assert dry.fields["ta"][:, : dry.zonal] == pytest.approx(mean, rel=1e-6)
+
+
 # -- responses -------------------------------------------------------------------------------------
 
 
@@ -116,6 +137,29 @@ def test_growth_and_signs_follow_from_the_blocks(dry: Columns) -> None:
     found = Response(method="differences", columns=dry, blocks=blocks, rates={})
     assert found.growth() == pytest.approx(2.0)
     assert found.signs()["drying with humidity"] == 1.0
+
+
+def test_a_scheme_that_does_not_look_at_the_state_has_no_response(
+    dry: Columns, tmp_path: Path
+) -> None:
+    (tmp_path / "push.py").write_text(PUSH)
+    scheme = f"{tmp_path / 'push.py'}:blind_push"
+    found = response(built("boundary_layer", scheme, tmp_path, {}), dry)
+    assert not found.blocks
+    assert not found.growth().any()
+    plan = Plan(
+        settings=Settings(kind="stability", case=tmp_path / "case.yaml", candidates=()), raw={},
+        process="boundary_layer", reference={"scheme": "held_suarez"}, candidates=(), days=1.0,
+        skip_days=0.0, jobs=(),
+    )  # fmt: skip
+    own = analysis.examined("push", {"scheme": scheme}, plan, dry, None, None)
+    usual = analysis.examined("reference", {"scheme": "held_suarez"}, plan, dry, None, None)
+    (line,) = analysis.evidence(own, usual)
+    assert (line.grade, line.found) == ("open", "it does not respond to the state")
+    both = {"none": analysis.Analysed(name="none"), "reference": usual, "push": own}
+    assert figures.first(both, ["push"]) is not None
+    assert analysis.numbers(both)["push"]["growth_alone"]["tropics"] == 0.0
+    assert "growth_push" in analysis.dataset(both)
 
 
 @pytest.fixture(scope="module")
@@ -258,6 +302,25 @@ def test_winds_that_amplify_themselves_over_resting_air_grow_at_that_rate(
     alone = own.modes(None)
     assert (alone.growth < 0.02).all()
     assert found.speed(0.0, 6.371e6).shape == found.growth.shape
+
+
+def test_a_rossby_wave_over_resting_air_turns_westward_at_its_speed(dry: Columns) -> None:
+    """Vorticity of one degree at all levels: d/dt = i 2 Omega m / (n (n + 1)) at first."""
+    own, (m, n) = Flow(dry), (3, 5)
+    v = torch.zeros_like(own.start)
+    v[m, 0, : dry.levels.nlev, n - m] = 1e-6
+    x, turned = own.packed(v)[m - 1], own.packed(own.jacobian(None)(v))[m - 1]
+    angle = float(np.angle(np.vdot(x, turned)))
+    turn = 2.0 * dry.planet.rotation_rate * m / (n * (n + 1.0)) * own.core.dt
+    assert angle == pytest.approx(turn, rel=0.1)
+    # exp(i m lon + i angle t / dt) goes westward, and its period is below zero.
+    some = np.ones(1)
+    modes = Modes(
+        wavenumber=m * some, growth=some, period=-2.0 * np.pi / (angle / own.core.dt * DAY) * some,
+        uncertainty=some, wind=some[None], temperature=some[None], vectors=some[None],
+        step=own.core.dt,
+    )  # fmt: skip
+    assert modes.speed(0.0, dry.planet.radius)[0] < 0.0
 
 
 def test_an_atmosphere_without_a_spectral_core_has_no_jacobian(dry: Columns) -> None:

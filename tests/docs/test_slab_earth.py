@@ -3,6 +3,8 @@
 import sys
 from pathlib import Path
 
+import netCDF4
+import numpy as np
 import pytest
 from small_earth import small_earth
 
@@ -47,5 +49,8 @@ def test_the_page_is_made_from_the_files_of_a_run(tmp_path: Path) -> None:
         "slab-earth-maps.png",
         "slab-earth-seasons.png",
     }
+    air = slab_earth_results.Records(tmp_path / "run" / "atmosphere.nc", 0.0)
+    with netCDF4.Dataset(tmp_path / "run" / "budgets.nc") as file:  # areas are those of the grid
+        np.testing.assert_allclose(air.mean(air["rsdt"]), file["rsdt"][:], rtol=1e-6)
     with pytest.raises(SystemExit, match="no record after day 9"):
         slab_earth_results.page(tmp_path / "run", tmp_path / "page", 9.0)

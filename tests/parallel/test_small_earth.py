@@ -19,7 +19,8 @@ def run(out: Path, raw: dict, ranks: int, days: float, **how) -> Path:
 
 def test_ranks_and_a_restart_between_two_exchanges_change_no_bit(tmp_path: Path) -> None:
     # A restart at every fifth step: rivers step every fourth, the sea every second.
-    raw = small_earth(tmp_path, restart={"interval": "150 min", "keep": 1})
+    restart = {"interval": "150 min", "keep": 1}
+    raw = small_earth(tmp_path, restart=restart, correctors="all")
     alone = run(tmp_path / "alone", raw, 1, 0.3125)
     run(tmp_path / "parts", raw, 3, 5 / 48)
     parts = run(tmp_path / "parts", raw, 2, 10 / 48, resume=True)

@@ -126,7 +126,10 @@ def columns_of(run: Run, process: str) -> Columns:
                 expected="an atmosphere on the sphere with levels of pressure",
                 found=f"atmosphere={model.case.atmosphere.scheme}",
             )
-        seen = {n: np.asarray(a, np.float64) for n, a in bound.seen.items()}
+        # The state at the start of the step: what a process does not look at is not moved on.
+        seen = {
+            n: np.asarray(a, np.float64) for n, a in {**bound.seen, **model.suite.start}.items()
+        }
         moist = "hus" in {p.name for p in bound.component.inputs}
         means = [_means(host.grid, seen, moist)]
     finally:
@@ -254,7 +257,6 @@ class Function:
             self.pool[name][...] = value.numpy()
         now = replace(self.columns.now)
         self.bound.call(now, self.pool["phalf"])
-        self.bound.heat(now.dt)
         shape = (-1, self.copies, self.columns.ncol)
         return {of: r.reshape(shape).astype(np.float64) for of, r in self.bound.rate.items()}
 

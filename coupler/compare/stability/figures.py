@@ -24,7 +24,7 @@ _FLOW = "#6e7781"
 
 def first(found: Mapping[str, Analysed], names: Sequence[str]) -> Picture | None:
     """Growth of the flow by wavenumber, and of gravity waves by wavelength."""
-    shown = [n for n in (REFERENCE, *names) if found[n].response is not None]
+    shown = _answering(found, names)
     if not shown:
         return None
     with_modes = [n for n in ("none", *shown) if found[n].modes is not None]
@@ -58,7 +58,7 @@ def first(found: Mapping[str, Analysed], names: Sequence[str]) -> Picture | None
     right.set_xscale("log")
     right.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
     for axes in (left, right):
-        if axes.lines or axes.containers:
+        if axes.get_legend_handles_labels()[0]:
             axes.legend(frameon=False, fontsize=8)
     return (
         "What linear analyses foretell",
@@ -69,6 +69,12 @@ def first(found: Mapping[str, Analysed], names: Sequence[str]) -> Picture | None
     )
 
 
+def _answering(found: Mapping[str, Analysed], names: Sequence[str]) -> list[str]:
+    """Schemes that respond to the state, the reference first."""
+    own = {n: found[n].response for n in (REFERENCE, *names)}
+    return [n for n, response in own.items() if response is not None and response.blocks]
+
+
 def _zero(axes: Axes, label: str) -> None:
     axes.axhline(0.0, color="#24292f", linewidth=0.8)
     axes.set_xlabel(label, fontsize=9)
@@ -77,7 +83,7 @@ def _zero(axes: Axes, label: str) -> None:
 
 def more(found: Mapping[str, Analysed], names: Sequence[str]) -> list[Picture]:
     """Responses, stability diagrams and the pattern of the leading modes."""
-    shown = [n for n in (REFERENCE, *names) if found[n].response is not None]
+    shown = _answering(found, names)
     pictures: list[Picture] = []
     if shown:
         pictures.append(_responses(found, shown))

@@ -72,6 +72,8 @@ class Response:
         """Largest growth rate of the scheme alone in each column [day-1]: the largest real part of
         an eigenvalue of its response to what it changes itself."""
         own = [n for n in STATE if n in self.outputs]
+        if not own:
+            return np.zeros(self.columns.ncol)
         square = self.matrix(own, own)
         return np.asarray(np.linalg.eigvals(square).real.max(axis=-1) * SECONDS_PER_DAY)
 
