@@ -45,6 +45,15 @@ if BESIDE_OTHERS:
 
     IndexDataCacheFile.save = _one_at_a_time(IndexDataCacheFile.save)
 
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """Untrained networks have the same weights in every process and order."""
+    import torch
+
+    torch.manual_seed(0)
+
+
 BESIDE = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 

@@ -38,7 +38,9 @@ class Records:
             self.keep = days >= skip
             dates = cftime.num2date(days[self.keep], time.units, time.calendar)
             self.lat, self.lon = np.asarray(file["lat"][:]), np.asarray(file["lon"][:])
-            name = next(n for n in ("areacella", "areacello") if n in file.variables)
+            name = next((n for n in ("areacella", "areacello") if n in file.variables), "")
+            if not name:
+                raise SystemExit(f"{path}: no areacella or areacello; is it a run of Isthmus?")
             area = np.asarray(file[name][:], np.float64)
         if not self.keep.any():
             raise SystemExit(f"{path}: no record after day {skip:g}; give a smaller --skip")

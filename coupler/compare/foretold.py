@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from coupler.compare.jobs import Run
 from coupler.compare.study import Kind, Plan
-from coupler.compare.verdict import Evidence
+from coupler.compare.verdict import Evidence, When
 from coupler.interface.errors import CouplerError
 
 if TYPE_CHECKING:
@@ -52,6 +52,8 @@ class Analysis:
     kinds: tuple[Kind, ...] = ("stability", "full")
     option: str = ""
     """Of the settings, without which it is not made."""
+    when: When = "before"
+    """Whether it looks at a candidate's own long runs."""
 
     def wanted(self, plan: Plan) -> bool:
         """Whether a comparison asks for it."""
@@ -77,11 +79,13 @@ ANALYSES: list[Analysis] = [
         of=_later("coupler.compare.signs", "twin_growth"),
         kinds=("online", "full"),
         option="twins",
+        when="after",
     ),
     Analysis(
         name="early_warning",
         of=_later("coupler.compare.signs", "warnings"),
         kinds=("online", "full"),
+        when="after",
     ),
 ]
 
@@ -100,7 +104,7 @@ def foretell(plan: Plan, runs: Sequence[Run]) -> dict[str, Foretold]:
         except CouplerError as error:
             why = str(error.problems[0])
             silent = Evidence(
-                when="before",
+                when=analysis.when,
                 what=f"{analysis.name}: no answer",
                 found=why,
                 expected="an answer",

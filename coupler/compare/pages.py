@@ -74,7 +74,8 @@ def write(found: Findings, *, took: float = math.nan) -> None:
     """HTML, JSON and netCDF beside each other."""
     path = found.plan.settings.report
     path.parent.mkdir(parents=True, exist_ok=True)
-    _whole(path.with_suffix(".json"), json.dumps(_data(found), indent=1, default=_plain) + "\n")
+    text = json.dumps(_plain(_data(found)), indent=1, allow_nan=False)
+    _whole(path.with_suffix(".json"), text + "\n")
     _netcdf(path.with_suffix(".nc"), dataset(found))
     for name, of in found.foretold.items():
         if of.dataset is not None:
@@ -237,11 +238,16 @@ def _card(found: Findings) -> list[tuple[str, str, str, Mapping[str, Mapping[flo
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, np.ndarray):
-        return value.tolist()
-    if isinstance(value, np.generic):
-        return value.item()
-    return str(value)
+    """As JSON has it: numbers that are not finite, which it has not, are null."""
+    if isinstance(value, (np.ndarray, np.generic)):
+        return _plain(value.tolist())
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple, set)):
+        return [_plain(v) for v in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if value is None or isinstance(value, (bool, int, str)) else str(value)
 
 
 def _scores(online: Online) -> list[dict[str, Any]]:

@@ -34,6 +34,8 @@ CALLS = 4
 WATCHED = ("total_energy", "angular_momentum", "momentum", "energy")
 """Series of ``budgets.nc`` that may warn."""
 _SURROGATES, _LEVEL = 199, 0.05
+_TURNS = 1.0
+"""Days in which noise on the grid turns into what grows; left out of the rate."""
 
 
 # -- inputs ----------------------------------------------------------------------------------------
@@ -191,7 +193,8 @@ def _saturation(runs: Sequence[Run]) -> float:
 
 def _growth(pairs: Sequence[tuple[F64, F64]], saturation: float) -> twins.Growth:
     n = min(days.size for days, _ in pairs)
-    return twins.growth(pairs[0][0][:n], np.stack([d[:n] for _, d in pairs]), saturation=saturation)
+    days, apart = pairs[0][0][:n], np.stack([d[:n] for _, d in pairs])
+    return twins.growth(days, apart, saturation=saturation, skip=_TURNS)
 
 
 # -- series ----------------------------------------------------------------------------------------

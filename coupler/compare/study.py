@@ -190,6 +190,11 @@ def _wrong_numbers(settings: Settings) -> list[Problem]:
             problems.append(
                 Problem(what="bad value", name=name, expected=f"at least {least}", found=str(value))
             )
+    if settings.twins and settings.members < 2:
+        problems.append(
+            Problem(what="twins without two members, whose difference says what is far apart",
+                    name="--twins", expected="--members 2 or more", found=str(settings.members))
+        )  # fmt: skip
     if settings.kind not in get_args(Kind):
         problems.append(Problem(what="no such comparison", name=settings.kind))
     if settings.days is not None and not settings.days > 0.0:

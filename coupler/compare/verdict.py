@@ -143,14 +143,17 @@ def novelty_evidence(facts: Facts) -> list[Evidence]:
         return []
     shift = compare([known], [[share] for share in facts.outside])
     interval = f" ({100.0 * shift.low:.3g} to {100.0 * shift.high:.3g})" * (len(facts.outside) > 1)
-    sure, much = shift.low > 0.0, shift.difference
+    much = shift.difference
+    grade: Grade = "good" if much < 0.01 else "doubtful" if much < 0.2 else "bad"
+    if grade != "good" and not shift.low > 0.0:
+        grade = "open"  # too few members to tell
     return [
         Evidence(
             when="after",
             what="columns outside the training domain in its runs, less those offline",
             found=f"{100.0 * much:.3g} %{interval}",
             expected="below 1 %: it stays where it was trained",
-            grade="good" if much < 0.01 or not sure else "doubtful" if much < 0.2 else "bad",
+            grade=grade,
         )
     ]
 

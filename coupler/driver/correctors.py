@@ -152,8 +152,6 @@ class Correctors:
             now: when, with the time that rates are applied for.
             length: of the step [s].
         """
-        if not self.asked:
-            return
         for name in self.asked:
             getattr(self, f"_{name}")(now.dt, length)
         self._seconds += length
@@ -179,9 +177,11 @@ class Correctors:
         wanted = self._mean(pool["evspsbl"]) - gain
         bears = wanted >= 0.0 and rain > 0.0
         pool["pr"] *= wanted / rain if bears else 0.0
-        left = 0.0 if bears else wanted
+        water = self._mean(self._gains[2])
+        # Air without water gives none, and no air more than it has.
+        left = 0.0 if bears or water <= 0.0 else max(wanted, -water / dt)
         if left:
-            share = left / self._mean(self._gains[2])
+            share = left / water
             total["hus"] += np.multiply(self._suite.start["hus"], share)
         self._note("moisture", (wanted if bears else 0.0) - rain, length)
         self._note("moisture_of_air", left, length)

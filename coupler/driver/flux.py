@@ -73,13 +73,17 @@ def flux_tendency(
     Raises:
         ContractError: for a policy that does not exist.
     """
+    if push is None:
+        push = np.empty(out.shape[1])
+    _flux_tendency(flux, phalf, scale, _code(top), dump_above, out, escaped, push, sums)
+
+
+def _code(top: Top) -> int:
     if top not in _CODE:
         raise ContractError.of(
             "unknown policy at the top", str(top), remedy=nearest(str(top), _CODE)
         )
-    if push is None:
-        push = np.empty(out.shape[1])
-    _flux_tendency(flux, phalf, scale, _CODE[top], dump_above, out, escaped, push, sums)
+    return _CODE[top]
 
 
 def flux_pair_tendency(
@@ -152,7 +156,7 @@ def drag_and_heat(
         fluxes,
         phalf,
         gravity,
-        (_CODE[one], _CODE[two]),
+        (_code(one), _code(two)),
         (over, above),
         winds,
         0.5 * dt,

@@ -25,8 +25,9 @@ def step(model: Assembly) -> None:
     for name, series in model.forcings.items():
         suite.pool[name].fill(series.at(clock.now.date))
     tendencies = together(model.rows.parallel, lambda: suite.run(clock.now))
-    spent.to(CORRECTED)
-    model.correctors.apply(clock.now, clock.step_length)
+    if model.correctors.asked:
+        spent.to(CORRECTED)
+        model.correctors.apply(clock.now, clock.step_length)
     spent.to(DYNAMICS)
     shape = suite.host.grid.shape
     atmosphere.advance({of: rate.reshape(-1, *shape) for of, rate in tendencies.items()})

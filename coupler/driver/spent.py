@@ -16,8 +16,8 @@ from collections.abc import Callable, Mapping
 DYNAMICS = "dynamics"
 APPLIED, BUDGETS, MEANS = "schemes applied", "budgets", "means for output"
 EXCHANGE, LOOK, KEPT, LOOP = "exchange of models", "look at the state", "state kept", "loop"
-OVERHEAD = (APPLIED, BUDGETS, MEANS, EXCHANGE, LOOK, KEPT, LOOP)
 CORRECTED = "correctors"
+OVERHEAD = (APPLIED, BUDGETS, MEANS, EXCHANGE, LOOK, KEPT, LOOP, CORRECTED)
 FILES, RANKS = "files", "between ranks"
 START = "start: compile and first step"
 _OUTSIDE = "outside"

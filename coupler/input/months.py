@@ -4,7 +4,8 @@ The model takes the value of a month to hold in the middle of that month of the 
 whatever the file's (`physics.surface.climatology`): months are matched by their number, and no day
 of the year is. Calendars that differ by leap days have the same months; where months differ in
 length (``360_day``), that is said. Times in another order than January to December are put into it;
-times that are not the twelve months of a year are refused.
+times that are not the twelve months of a year are refused. A mean is often stamped with the end of
+its month; the file's bounds tell, and where there are none, such times are refused.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from coupler.interface.errors import DataError, Problem
 
 _SINCE = re.compile(r"months?\s+since\s+-?\d+-(\d{1,2})\b.*")
 _REMEDY = (
-    "give one mean for each month of a year, with CF units and calendar of the time axis, or with "
-    "the numbers 1 to 12"
+    "give one mean for each month of a year, with CF units and calendar of the time axis (and its "
+    "bounds where times are not inside the months), or with the numbers 1 to 12"
 )
 
 
@@ -74,6 +75,14 @@ def _numbers(time: Any, where: str) -> tuple[list[int], str | None]:
     """Month of each time from 1 to 12, and the calendar where the file has one."""
     values = np.ma.filled(np.ma.asarray(time[...], np.float64), np.nan)
     units, calendar = str(getattr(time, "units", "")), getattr(time, "calendar", None)
+    if not np.isfinite(values).all():
+        raise DataError.of(
+            "no dates", f"time of {where}", expected="twelve times", found="a missing one",
+            remedy=_REMEDY,
+        )  # fmt: skip
+    middles = _middles(time)
+    if middles is not None:
+        values = middles
     since = _SINCE.fullmatch(units)
     if since:
         first = int(since[1]) - 1
@@ -90,7 +99,26 @@ def _numbers(time: Any, where: str) -> tuple[list[int], str | None]:
             found=f"units {units!r}, calendar {calendar!r}: {error}",
             remedy=_REMEDY,
         ) from error
+    first = all((d.day, d.hour, d.minute) == (1, 0, 0) for d in dates)
+    if first and dates[0].month == 2 and middles is None:
+        raise DataError.of(
+            "times that are the ends of months or the beginnings of others",
+            f"time of {where}",
+            expected="times inside the months, or bounds of the time axis",
+            found=", ".join(d.strftime("%m-%d") for d in dates[:3]) + ", ...",
+            remedy=_REMEDY,
+        )
     return [d.month for d in dates], calendar or "standard"
+
+
+def _middles(time: Any) -> NDArray[np.float64] | None:
+    """The middles of the intervals of a time axis, where the file has its bounds."""
+    name = getattr(time, "bounds", None)
+    found = time.group().variables.get(name) if name else None
+    if found is None or found.shape != (time.shape[0], 2):
+        return None
+    bounds = np.ma.filled(np.ma.asarray(found[...], np.float64), np.nan)
+    return bounds.mean(axis=1) if np.isfinite(bounds).all() else None
 
 
 def _plain(values: NDArray[np.float64], units: str, where: str) -> list[int]:

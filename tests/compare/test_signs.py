@@ -91,13 +91,14 @@ def test_twins_are_runs_of_their_own_that_differ_in_the_noise_alone(tmp_path: Pa
 
 
 def test_twins_of_a_start_without_noise_are_refused(tmp_path: Path) -> None:
-    settings = Settings(kind="online", case=CASES / "aquaplanet_t21.yaml", members=1, twins=1,
-                        candidates=["wms=wms"], report=tmp_path / "r.html",
-                        changes={"atmosphere.noise": 0.0})  # fmt: skip
+    settings = Settings(kind="online", case=CASES / "qbo_1d.yaml", members=2, twins=1,
+                        candidates=["wms=wms"], report=tmp_path / "r.html")  # fmt: skip
     with pytest.raises(ConfigError, match="twins without noise at the start"):
         plan(settings)
     with pytest.raises(ConfigError, match="--twins"):
         plan(replace(settings, twins=-1))
+    with pytest.raises(ConfigError, match="twins without two members"):
+        plan(replace(settings, members=1))
 
 
 def test_twins_that_part_faster_than_the_references_are_evidence(tmp_path: Path) -> None:
@@ -184,5 +185,5 @@ def test_runs_that_leave_the_training_domain_are_evidence(found: Any) -> None:
     assert grade(0.3, 0.32, 0.31) == ["bad"]
     assert grade(0.05, 0.06, 0.05) == ["doubtful"]
     assert grade(0.011, 0.009, 0.012) == ["good"]
-    assert grade(0.0, 0.5) == ["good"]  # two members that have nothing in common: no claim
+    assert grade(0.0, 0.5) == grade(0.9) == ["open"]  # nothing in common, or alone: no claim
     assert grade() == []

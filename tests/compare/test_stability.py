@@ -398,6 +398,7 @@ def test_the_command_writes_numbers_that_fit_together(report: Path) -> None:
     assert sorted(said) == [
         "fastest-growing gravity wave above 5 m/s",
         "growth of the scheme in a column alone",
+        "inputs that it leans on most (share of its variance)",
         "leading mode of the flow with it",
     ]
     assert all(e["when"] == "before" for e in verdicts["strong"]["evidence"])

@@ -89,7 +89,7 @@ def test_a_spoilt_emulator_breaks_the_budgets_and_the_correctors_close_them(tmp_
         step(plain)
     assert plain.ledger.worst()["water_residual_worst"] > 1e-8
     assert abs(before[-1][0]) > 1e-9
-    assert abs(before[-1][1]) > 1e-2
+    assert abs(before[-1][1]) > 1e-3
 
     model = assemble(case(tmp_path, "all", budgets=RAISE), tmp_path)
     after = watched(model)
@@ -99,7 +99,7 @@ def test_a_spoilt_emulator_breaks_the_budgets_and_the_correctors_close_them(tmp_
     assert max(abs(w) for w, _ in after) < 1e-19
     assert max(abs(e) for _, e in after) < 1e-8
     did = model.correctors.mean()
-    assert abs(did["corrector_energy"]) > 1e-2
+    assert abs(did["corrector_energy"]) > 1e-3
     assert abs(did["corrector_moisture"] + did["corrector_moisture_of_air"]) > 1e-9
 
 
@@ -112,7 +112,7 @@ def test_without_one_of_them_its_budget_stays_open(tmp_path: Path, left_out: str
         step(model)
     water, energy = found[-1]
     assert (abs(water) > 1e-9) == (left_out == "moisture")
-    assert (abs(energy) > 1e-2) == (left_out == "energy")
+    assert (abs(energy) > 1e-4) == (left_out == "energy")
 
 
 def test_schemes_that_conserve_leave_them_nothing_to_do(tmp_path: Path) -> None:
@@ -183,6 +183,16 @@ def test_what_rain_cannot_bear_the_humidity_does(tmp_path: Path) -> None:
     # 1e-6 of some 20 kg m-2 in a second
     assert -1e-4 < did["corrector_moisture_of_air"] < -1e-6
     assert max(abs(w) for w, _ in found) < 1e-18
+
+
+def test_air_without_water_has_none_taken(tmp_path: Path) -> None:
+    raw = small_earth(tmp_path, correctors="all")
+    raw["atmosphere"] |= {"relative_humidity": 0.0}
+    model = assemble(raw, tmp_path)
+    for _ in range(4):
+        step(model)
+        assert model.suite.total["hus"].min() > -1e-20
+    assert all(np.isfinite(v) for v in model.correctors.mean().values())
 
 
 def test_dry_air_is_that_of_the_start_and_a_loss_is_seen(tmp_path: Path) -> None:

@@ -64,6 +64,12 @@ def months(calendar="noleap", first=1, units="days since 2001-01-01"):
     }
 
 
+def ends(**attributes):
+    """The ends of the months of a year: the beginnings of the next ones."""
+    days = np.cumsum([31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31])
+    return {"values": days, "units": "days since 2001-01-01", "calendar": "noleap", **attributes}
+
+
 @pytest.mark.parametrize(
     "times",
     [
@@ -89,6 +95,21 @@ def test_months_that_are_in_order_are_taken_as_they_are(tmp_path, celsius, times
 def test_a_year_that_begins_in_july_is_put_in_order(tmp_path, celsius, times):
     path = write_field(tmp_path / "sst.nc", celsius, times, units="degC")
     plain = write_field(tmp_path / "plain.nc", np.roll(celsius, 6, axis=0), units="degC")
+    np.testing.assert_array_equal(
+        read_boundary(path, "v", TARGET, FIELDS["tos"]),
+        read_boundary(plain, "v", TARGET, FIELDS["tos"]),
+    )
+
+
+def test_means_stamped_with_the_ends_of_their_months_are_told_by_the_bounds(tmp_path, celsius):
+    path = write_field(tmp_path / "sst.nc", celsius, ends(bounds="time_bnds"), units="degC")
+    with netCDF4.Dataset(path, "a") as nc:
+        nc.createDimension("two", 2)
+        last = nc["time"][:]
+        nc.createVariable("time_bnds", "f8", ("time", "two"))[:] = np.stack(
+            [np.append(0.0, last[:-1]), last], axis=1
+        )
+    plain = write_field(tmp_path / "plain.nc", celsius, units="degC")
     np.testing.assert_array_equal(
         read_boundary(path, "v", TARGET, FIELDS["tos"]),
         read_boundary(plain, "v", TARGET, FIELDS["tos"]),
@@ -123,6 +144,15 @@ def test_a_calendar_with_other_months_is_said(tmp_path, celsius, file, run):
         (
             {"values": np.arange(12) * 30.0 + 15.0, "units": "days"},
             r"no dates: time of v in .*the numbers of the months; found 15 to 345 days",
+        ),
+        (
+            months() | {"values": np.where(np.arange(12) == 3, np.nan, months()["values"])},
+            r"no dates: time of v in .*expected twelve times; found a missing one",
+        ),
+        (
+            ends(),
+            r"times that are the ends of months or the beginnings of others: time of v in .*; "
+            r"found 02-01, 03-01, 04-01, \.\.\.; .*bounds",
         ),
     ],
 )

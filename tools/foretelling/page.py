@@ -23,7 +23,6 @@ polynomial that it would replace, or when its run ended."""
 WHERE = {
     "offline error": "offline",
     "spurious input": "offline",
-    "response": "offline",
     "novelty": "ten days",
     "twins": "ten days",
     "early warning": "ten days",

@@ -264,9 +264,9 @@ def dataset(found: Mapping[str, Analysed]) -> xr.Dataset:
             kinds = list(own.waves)
             dims = ("kind", "wavelength", f"wave_{name}")
             parts.append(xr.Dataset(
-                {f"wave_growth_{name}": (dims, np.stack([d.growth for d in own.waves.values()]),
+                {f"wave_growth_{name}": (dims, _beside([d.growth for d in own.waves.values()]),
                                          {"units": "day-1"}),
-                 f"wave_speed_{name}": (dims, np.stack([d.speed for d in own.waves.values()]),
+                 f"wave_speed_{name}": (dims, _beside([d.speed for d in own.waves.values()]),
                                         {"units": "m s-1"})},
                 coords={"kind": kinds, "wavelength": ("wavelength", own.waves[kinds[0]].wavelengths,
                                                       {"units": "m"})},
@@ -285,3 +285,10 @@ def dataset(found: Mapping[str, Analysed]) -> xr.Dataset:
     out = xr.merge(parts, combine_attrs="drop_conflicts", compat="override", join="outer")
     out.attrs["title"] = "Linear stability of schemes"
     return out
+
+
+def _beside(parts: list[F64]) -> F64:
+    """Side by side; a column in which humidity does not respond has fewer modes: NaN."""
+    most = max(p.shape[1] for p in parts)
+    gap = [((0, 0), (0, most - p.shape[1])) for p in parts]
+    return np.stack([np.pad(p, g, constant_values=np.nan) for p, g in zip(parts, gap, strict=True)])

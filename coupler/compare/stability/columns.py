@@ -116,6 +116,8 @@ def columns_of(run: Run, process: str) -> Columns:
         Memory(model).put(restart)
         model.atmosphere.columns()
         model.clock.now.dt = model.atmosphere.physics_dt()
+        for name, series in model.forcings.items():
+            model.suite.pool[name].fill(series.at(model.clock.now.date))
         model.suite.run(model.clock.now)
         bound = next(p for p in model.suite.processes if p.name == process).schemes[0]
         host = model.suite.host

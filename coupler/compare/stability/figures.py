@@ -108,7 +108,7 @@ def _responses(found: Mapping[str, Analysed], names: Sequence[str]) -> Picture:
     assert lead is not None
     size = {key: float(np.abs(x).mean()) * _TYPICAL[key[1]] / _TYPICAL[key[0]]
             for key, x in lead.blocks.items() if key[1] != "ps"}  # fmt: skip
-    key = max(size, key=lambda k: size[k])
+    key = max(size, key=lambda k: size[k], default=("ua", "ua"))
     column = int(lead.growth().argmax())
     p = lead.columns.fields["pfull"][:, column] / 100.0
     figure, panels = _panels(names, 3.6)
@@ -130,7 +130,7 @@ def _responses(found: Mapping[str, Analysed], names: Sequence[str]) -> Picture:
     figure.colorbar(drawn, ax=panels, label=f"per day, {_NAMES[key[0]]} per {_NAMES[key[1]]}")
     return (
         "Linear response",
-        f"How the rate of {key[0]} answers to {key[1]}, zonal mean column at "
+        f"How the rate of {key[0]} answers to {key[1]}, mean column: "
         f"{lead.columns.names[column]}; red on the diagonal amplifies itself.",
         as_png(figure),
     )

@@ -26,6 +26,7 @@ from torch import Tensor
 from coupler.compare.stability.columns import STATE, UNITS, Columns, Function, reads_of
 from coupler.interface.component import Flux, Tendency
 from coupler.interface.constants import SECONDS_PER_DAY
+from coupler.interface.errors import DataError
 from coupler.interface.units import conversion
 
 F64 = NDArray[np.float64]
@@ -34,7 +35,7 @@ STEPS = {"ua": 1.0, "va": 1.0, "ta": 0.5, "hus": 0.02, "ps": 100.0}
 _RATES = {"ua": "m s-2", "va": "m s-2", "ta": "K s-1", "hus": "s-1"}
 _PER = {"ua": "m-1 s", "va": "m-1 s", "ta": "K-1", "hus": "", "ps": "Pa-1"}
 _AGREE = 0.02
-"""Largest relative disagreement of autograd with a difference along a random direction."""
+"""Largest relative disagreement of a block of autograd with that of differences."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -193,6 +194,13 @@ def differences(component: Tendency, columns: Columns) -> Response:
             bent += float(np.mean((plus + minus - 2.0 * here) ** 2)) / scale**2
             steep += float(np.mean((plus - minus) ** 2)) / scale**2
             rates[rate] = here[:, 0]
+    for (rate, of), x in blocks.items():
+        if not np.isfinite(x).all():
+            raise DataError.of(
+                f"a response of {rate} to {of} that is not finite", component.scheme,
+                expected="rates for states near those of the run", found="NaN or infinity",
+                remedy="look at the scheme with isthmus evaluate, or at its guard",
+            )  # fmt: skip
     return Response(
         method="differences",
         columns=columns,
