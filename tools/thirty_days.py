@@ -231,9 +231,9 @@ drives, guard included. Climate differences are of zonal means over days {skip:g
 against AD99 from the same start; between its own first and second half of these days AD99 differs
 by {own_u:.2f} m/s and {own_t:.2f} K, and the correlation of its drag is {own_c:.3f}. *Outside*:
 inputs beyond the training domain by more than the narrow margin of the guard, which only counts
-them; *handed over* are columns that AD99 took. Times are of a processor, one thread, with whatever else ran beside (`benchmarks/student.py`
-compares calls in turn); the scheme is
-called at every ninth step.
+them; *handed over* are columns that AD99 took. Times are of a processor,
+one thread, with whatever else ran beside (`python -m benchmarks.student` compares calls in turn);
+the scheme is called at every ninth step.
 
 {table}
 
