@@ -11,6 +11,7 @@ import netCDF4
 import numpy as np
 import pytest
 import tiny
+import torch
 from small_earth import small_earth
 
 from coupler import Simulation
@@ -35,6 +36,7 @@ def spoilt(folder: Path) -> dict[str, Any]:
         dict.fromkeys(("xgwdparam", "ygwdparam"), of_water),
     )
     path = folder / "spoilt"
+    torch.manual_seed(1)  # a network whose error is large enough to be seen within hours
     return {
         "scheme": str(path if path.exists() else tiny.write_small_bundle(path, levels, **wrong))
     }
@@ -89,7 +91,7 @@ def test_a_spoilt_emulator_breaks_the_budgets_and_the_correctors_close_them(tmp_
         step(plain)
     assert plain.ledger.worst()["water_residual_worst"] > 1e-8
     assert abs(before[-1][0]) > 1e-9
-    assert abs(before[-1][1]) > 1e-3
+    assert abs(before[-1][1]) > 1e-2
 
     model = assemble(case(tmp_path, "all", budgets=RAISE), tmp_path)
     after = watched(model)
@@ -99,7 +101,7 @@ def test_a_spoilt_emulator_breaks_the_budgets_and_the_correctors_close_them(tmp_
     assert max(abs(w) for w, _ in after) < 1e-19
     assert max(abs(e) for _, e in after) < 1e-8
     did = model.correctors.mean()
-    assert abs(did["corrector_energy"]) > 1e-3
+    assert abs(did["corrector_energy"]) > 1e-2
     assert abs(did["corrector_moisture"] + did["corrector_moisture_of_air"]) > 1e-9
 
 
@@ -112,7 +114,7 @@ def test_without_one_of_them_its_budget_stays_open(tmp_path: Path, left_out: str
         step(model)
     water, energy = found[-1]
     assert (abs(water) > 1e-9) == (left_out == "moisture")
-    assert (abs(energy) > 1e-4) == (left_out == "energy")
+    assert (abs(energy) > 1e-2) == (left_out == "energy")
 
 
 def test_schemes_that_conserve_leave_them_nothing_to_do(tmp_path: Path) -> None:

@@ -33,10 +33,10 @@ _DRY = (
     "physics/dynamics/initial.py",
 )  # fmt: skip
 _STATES = ("physics/dynamics/initial_states.py", "physics/dynamics/initial_published.py")
-_CASES = (*_DRY, *_STATES, "physics/dynamics/atmosphere.py",
+_CASES = (*_DRY, *_STATES, "physics/dynamics/atmosphere.py", "coupler/driver/loop.py",
           "tools/gates/published.py")  # fmt: skip
 _FORCED = (*_DRY, "physics/dynamics/atmosphere.py", "physics/columns/held_suarez.py",
-           "physics/columns/rayleigh.py", "tools/gates/zonal.py",
+           "physics/columns/rayleigh.py", "coupler/driver/loop.py", "tools/gates/zonal.py",
            "tools/gates/longrun.py")  # fmt: skip
 _TRANSPORT = ("physics/dynamics/prescribed.py", "physics/dynamics/transport*.py",
               "physics/columns/terminator.py", "tools/gates/transport.py")  # fmt: skip
