@@ -66,7 +66,7 @@ def gains(found: Sequence[Score]) -> tuple[list[str], list[str]]:
     return lines, words
 
 
-def draw(found: Sequence[Score], backbones: Sequence[Backbone], to: Path) -> None:
+def draw(found: Sequence[Score], backbones: Sequence[Backbone], block: int, to: Path) -> None:
     """R2 against the share of the data, and the losses of pretraining."""
     from matplotlib.figure import Figure
 
@@ -92,7 +92,7 @@ def draw(found: Sequence[Score], backbones: Sequence[Backbone], to: Path) -> Non
     right.axhline(1.0, color="0.6", lw=0.8, ls="--")
     right.annotate("climatology", (1, 1.0), xytext=(2, 3), textcoords="offset points", fontsize=8)
     right.xaxis.get_major_locator().set_params(integer=True)
-    right.set(xlabel="blocks of 50 steps", ylabel="loss of pretraining")
+    right.set(xlabel=f"blocks of {block} steps", ylabel="loss of pretraining")
     right.legend(frameon=False)
     figure.savefig(to, dpi=110)
 
@@ -101,13 +101,14 @@ TEXT = """# Does pretraining help a flux head?
 
 Written by `{command}` with Isthmus {isthmus}, commit `{commit}`.
 
-A small Prithvi WxC ({size}) is pretrained on the states of {days:g} days of `{case}` ({maps} maps,
-winds and temperature on every {every}. level, {grid}): half of the tokens or windows hidden, inputs
-{inputs} h apart, leads of {leads} h, around a climatology, {steps} steps of {batch} samples. Its
-transformers are then frozen inside a flux head of version 2 (convolutions of {widths} channels
-around it), which learns the momentum fluxes of `ad99` that the same run recorded at 1, 10 and 100 %
-of its calls: {fit_steps} steps of {fit_batch} maps for every head, whatever its share, the epoch
-kept that validates best on a ninth of the maps at hand. Scored on {test} maps of another run. Seeds
+A small Prithvi WxC ({size}) is pretrained on the states of {states_days:g} days of `{case}`
+({states} maps, winds and temperature on every {every}. level, {grid}): half of the tokens or
+windows hidden, inputs {inputs} h apart, leads of {leads} h, around a climatology, {steps} steps of
+{batch} samples. Its transformers are then frozen inside a flux head of version 2 (convolutions of
+{widths} channels around it), which learns the momentum fluxes of `ad99` that another run of
+{days:g} days recorded, at 1, 10 and 100 % of its {maps} calls: {fit_steps} steps of {fit_batch}
+maps for every head, whatever its share, the epoch kept that validates best on a ninth of the maps
+at hand. Scored on {test} maps of a third run. The runs were recorded with commit {recorded}. Seeds
 differ in weights, pretraining, tasks, and which calls are seen. `zero` gives the decoder nothing
 from the backbone, `identity` leaves its transformers out, `random` freezes them as they were drawn.
 A head trains {trained} weights around {frozen} frozen ones.
@@ -149,8 +150,9 @@ Mean square error over the variance around the climatology, on later states that
 
 AD99 works on single columns: all that a head needs is within the reach of its convolutions, so
 nothing here could have shown what a backbone that sees the globe is worth for fluxes of waves that
-travel. The backbone has {frozen} frozen weights, the published one 2.4 billion; the data are days,
-not decades. All of it took {minutes:.0f} minutes of processor time of one core, runs not counted.
+travel. The backbone has {frozen} frozen weights, the published one 2.4 billion; the data are a
+year, not decades. All of it took {minutes:.0f} minutes of processor time of one core, runs not
+counted.
 `--preset large` is the same at T42 with a backbone of 512 features for a GPU; it has not been run.
 """
 
@@ -189,11 +191,13 @@ def page(preset: Preset, command: str, backbones: Sequence[Backbone], found: Seq
     )
     made = versions()
     picture = to.stem + ".png"
-    draw(found, backbones, to.parent / picture)
+    draw(found, backbones, config.block, to.parent / picture)
     text = TEXT.format(
         command=command, isthmus=made["isthmus"], commit=made.get("commit", "unknown"),
         size=f"{s.embed_dim} features, {2 * s.n_blocks_encoder + 1} and "
         f"{2 * s.n_blocks_decoder + 1} transformers, patches of {s.patch}x{s.patch}",
+        recorded=" and ".join(f"`{c}`" for c in data.commits),
+        states_days=preset.pretrain_days - preset.skip, states=data.pretrain.times,
         days=preset.days - preset.skip, case=preset.case, maps=data.fit.times, every=preset.every,
         grid=f"{preset.nlat}x{preset.nlon}", inputs=", ".join(f"{h:g}" for h in config.input_hours),
         leads=", ".join(f"{h:g}" for h in config.lead_hours), steps=config.steps,
@@ -206,7 +210,7 @@ def page(preset: Preset, command: str, backbones: Sequence[Backbone], found: Seq
             f"| {n} | {b.hidden:.3f} | {b.whole:.3f} | {b.persistence:.3f} |"
             for n, b in enumerate(backbones, 1)
         ),
-        learned=learned(backbones, preset.days - preset.skip),
+        learned=learned(backbones, preset.pretrain_days - preset.skip),
         minutes=sum(x.seconds for x in (*backbones, *found)) / 60.0,
     )  # fmt: skip
     to.write_text(text, encoding="utf-8")

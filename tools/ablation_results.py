@@ -2,12 +2,12 @@
 
     python tools/ablation_results.py [--preset small|large] [--work DIR] [--seeds 3] [--steps N]
 
-A small Prithvi WxC is pretrained on the states of a run (masked reconstruction and forecast, around
-a climatology). Then flux heads of version 2 are fitted to the fluxes that the run's gravity-wave
-scheme gave, at 1, 10 and 100 % of its calls, with a backbone that is pretrained, random, zero or
-the identity, and scored on another run. Recordings, backbones and heads are kept under their
-hash in the folder of work, so that an interrupted call is gone on with. `large` is the same for a
-GPU.
+A small Prithvi WxC is pretrained on the states of a long run (masked reconstruction and forecast,
+around a climatology). Then flux heads of version 2 are fitted to the fluxes that the gravity-wave
+scheme of a shorter run gave, at 1, 10 and 100 % of its calls, with a backbone that is pretrained,
+random, zero or the identity, and scored on a third run. Recordings, backbones and heads are kept
+under their hash in the folder of work, so that an interrupted call is gone on with. `large` is the
+same for a GPU.
 """
 
 from __future__ import annotations
@@ -72,6 +72,7 @@ class Preset:
     changes: dict[str, Any]
     nlat: int
     nlon: int
+    pretrain_days: float
     days: float
     skip: float
     test_days: float
@@ -89,15 +90,15 @@ class Preset:
 PRESETS = {
     "small": Preset(
         case="cases/aquaplanet_t21.yaml", changes={"atmosphere.noise": "1 K"}, nlat=32, nlon=64,
-        days=40, skip=10, test_days=25, test_skip=15,
+        pretrain_days=370, days=40, skip=10, test_days=25, test_skip=15,
         size={"embed_dim": 64, "n_heads": 4, "n_blocks_encoder": 2, "n_blocks_decoder": 1,
               "patch": 4, "mask_unit": (8, 16), "drop_path": 0.0},
-        every=2, pretraining={"steps": 1000, "batch": 4, "learning_rate": 2e-3},
+        every=2, pretraining={"steps": 6000, "batch": 4, "learning_rate": 2e-3, "block": 200},
         widths=(16, 32), steps=600, batch=2, learning_rate=3e-3, test_maps=20,
     ),
     "tiny": Preset(  # for its test: nothing is learned
         case="cases/aquaplanet_t21.yaml", changes={"atmosphere.noise": "1 K"}, nlat=32, nlon=64,
-        days=3.5, skip=0.5, test_days=2, test_skip=1,
+        pretrain_days=3.5, days=3, skip=0.5, test_days=2, test_skip=1,
         size={"embed_dim": 8, "n_heads": 2, "n_blocks_encoder": 1, "n_blocks_decoder": 0,
               "patch": 8, "mask_unit": (16, 16), "drop_path": 0.0},
         every=10, pretraining={"steps": 4, "batch": 1, "block": 2, "input_hours": (3.0,),
@@ -108,7 +109,7 @@ PRESETS = {
         case="cases/aquaplanet_t21.yaml",
         changes={"atmosphere.noise": "1 K", "atmosphere.truncation": "T42",
                  "atmosphere.dt": "10 min"},
-        nlat=64, nlon=128, days=400, skip=30, test_days=90, test_skip=30,
+        nlat=64, nlon=128, pretrain_days=3630, days=400, skip=30, test_days=90, test_skip=30,
         size={"embed_dim": 512, "n_heads": 8, "n_blocks_encoder": 6, "n_blocks_decoder": 2,
               "patch": 2, "mask_unit": (8, 16), "drop_path": 0.05},
         every=1, pretraining={"steps": 40000, "batch": 16, "learning_rate": 5e-4},
@@ -135,20 +136,24 @@ def code() -> str:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Data:
-    """Recordings of two runs, and what they are called."""
+    """Recordings of three runs, and what they are called."""
 
+    pretrain: Columns
     fit: Columns
     test: Columns
-    hashes: tuple[str, str]
+    hashes: tuple[str, str, str]
+    commits: list[str]
+    """Of Isthmus when the runs were made."""
 
 
 def recordings(preset: Preset, work: Path, console: Console) -> Data:
-    """Runs the case twice, unless that is done."""
-    names = ["ua", "va", "ta", "lat", "xgwdparam", "ygwdparam"]
-    found = []
-    for days, skip, seed, role in (
-        (preset.days, preset.skip, 42, "train"),
-        (preset.test_days, preset.test_skip, 43, "test"),
+    """Runs the case three times, unless that is done."""
+    states, fluxes = ["ua", "va", "ta", "lat"], ["xgwdparam", "ygwdparam"]
+    found, commits = [], set()
+    for days, skip, seed, role, names in (
+        (preset.pretrain_days, preset.skip, 44, "train", states),
+        (preset.days, preset.skip, 42, "train", states + fluxes),
+        (preset.test_days, preset.test_skip, 43, "test", states + fluxes),
     ):
         wanted = Recording.model_validate(
             {"case": preset.case, "days": days, "seed": seed, "set": preset.changes,
@@ -156,9 +161,12 @@ def recordings(preset: Preset, work: Path, console: Console) -> Data:
         )  # fmt: skip
         path = obtain(wanted, ROOT, work, partial(record, "gravity_wave"), console)
         found.append(read_recording(path, names, role=role, skip_days=skip))
-    fitted, test = found
-    refuse_leaks([fitted], test)
-    return Data(fit=fitted, test=test, hashes=(fitted.source.sha256, test.source.sha256))
+        made_with = json.loads(path.with_name("run.json").read_text(encoding="utf-8"))["versions"]
+        commits.add(made_with.get("commit", "unknown"))
+    longest, fitted, test = found
+    refuse_leaks([longest, fitted], test)
+    hashes = (longest.source.sha256, fitted.source.sha256, test.source.sha256)
+    return Data(pretrain=longest, fit=fitted, test=test, hashes=hashes, commits=sorted(commits))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,20 +184,18 @@ class Backbone:
     seconds: float
 
 
-def backbone(
-    preset: Preset, data: Data, seed: int, work: Path, what: str, console: Console
-) -> Backbone:
-    """Pretrains on the states of the run, unless that is done."""
+def backbone(preset: Preset, data: Data, seed: int, work: Path, console: Console) -> Backbone:
+    """Pretrains on the states of the long run, unless that is done."""
     config = Pretraining.model_validate(
         {"size": preset.size, "every": preset.every, **preset.pretraining}
     )
-    key = digest([what, config.model_dump(mode="json"), seed])
+    key = digest([code(), data.hashes[0], config.model_dump(mode="json"), seed])
     folder = work / "pretrained" / key
     done = folder / "result.json"
     if not done.is_file():
         folder.mkdir(parents=True, exist_ok=True)
         grid = MapGrid(nlat=preset.nlat, nlon=preset.nlon)
-        states = states_of(data.fit, config, grid)
+        states = states_of(data.pretrain, config, grid)
         kept = round(0.85 * states.values.shape[0])
         fitted, later = states.part(slice(0, kept)), states.part(slice(kept, None))
         began = time.process_time()
@@ -235,12 +241,13 @@ class Score:
 
 def head(
     preset: Preset, data: Data, kind: str, share: float, seed: int, pretrained: Backbone,
-    work: Path, what: str,
+    work: Path,
 ) -> Score:  # fmt: skip
     """Fits a head, unless that is done."""
     size = BackboneSize.model_validate(preset.size)
     config = {"grid": {"nlat": preset.nlat, "nlon": preset.nlon}, "widths": list(preset.widths),
               "backbone": kind, "size": size.model_dump(mode="json")}  # fmt: skip
+    what = digest([code(), data.hashes[1:]])
     made_of = [what, config, preset.steps, preset.batch, preset.learning_rate, share, seed]
     if kind == "pretrained":
         made_of.append(sha256(pretrained.path))
@@ -310,16 +317,15 @@ def all_scores(
 ) -> Iterator[tuple[list[Backbone], list[Score], Data]]:
     """Results as they come; the last ones are all of them."""
     data = recordings(preset, work, console)
-    what = digest([code(), data.hashes])
     backbones: list[Backbone] = []
     found: list[Score] = []
     number, began = 0, time.perf_counter()
     total = seeds * len(SHARES) * len(BACKBONES)
     for seed in range(1, seeds + 1):
-        backbones.append(backbone(preset, data, seed, work, what, console))
+        backbones.append(backbone(preset, data, seed, work, console))
         for share in SHARES:
             for kind in BACKBONES:
-                found.append(head(preset, data, kind, share, seed, backbones[-1], work, what))
+                found.append(head(preset, data, kind, share, seed, backbones[-1], work))
                 number += 1
                 s = found[-1]
                 console.print(

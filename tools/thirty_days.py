@@ -159,8 +159,7 @@ def trained(name: str, preset: str, work: Path, console: Console) -> Path:
     own.mkdir(parents=True, exist_ok=True)
     if "pretrained" in content:
         data = ablation_results.recordings(sizes, work, console)
-        what = ablation_results.digest([ablation_results.code(), data.hashes])
-        found = ablation_results.backbone(sizes, data, 1, work, what, console)
+        found = ablation_results.backbone(sizes, data, 1, work, console)
         content["architecture"]["config"] |= {"size": sizes.size, "widths": sizes.widths}
         shutil.copy(found.path, own / "backbone.safetensors")
         content["pretrained"] = "backbone.safetensors"
