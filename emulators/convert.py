@@ -82,6 +82,9 @@ def describe(path: Path | str) -> str:
         lines.append(
             f"offline R2    flux {spec.skill.flux_overall:.3f}, drag {spec.skill.drag_overall:.3f}"
         )
+    if spec.tendency_skill is not None:
+        by_level = ", ".join(f"{v:.3f}" for v in spec.tendency_skill.r2)
+        lines.append(f"offline R2    tendency {spec.tendency_skill.overall:.3f} ({by_level})")
     return "\n".join(lines)
 
 
@@ -91,7 +94,7 @@ def _config(spec: BundleSpec) -> str:
 
 def _sees(network: Network) -> str:
     together = network.columns_together
-    return "one column" if together == 1 else f"the globe, {together} columns at once"
+    return "one column" if together == 1 else f"a whole map, {together} columns at once"
 
 
 @dataclass(frozen=True, kw_only=True)

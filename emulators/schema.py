@@ -179,6 +179,16 @@ class Skill(Data):
     """R2 of all layers and outputs together, of the acceleration."""
 
 
+class TendencySkill(Data):
+    """Offline skill of a closure on maps of another run."""
+
+    r2: list[float]
+    """By level, around the mean of the level."""
+    overall: float
+    """Mean over levels."""
+    maps: int
+
+
 class Provenance(Data):
     """Where a bundle comes from."""
 
@@ -211,6 +221,9 @@ class BundleSpec(Data):
     """Time between calls of the scheme it was trained on [s]."""
     provenance: Provenance
     skill: Skill | None = None
+    """Of fluxes."""
+    tendency_skill: TendencySkill | None = None
+    """Of tendencies."""
     sha256: dict[str, str] = Field(default={})
     """SHA-256 of the bundle's other files, by name."""
     normalizer: str = ""

@@ -54,8 +54,11 @@ def _bundle(folder: Path) -> tuple[str, str]:
     """Process of a bundle, and what it is in a sentence."""
     spec = yaml.safe_load((folder / "bundle.yaml").read_text(encoding="utf-8"))
     what = f"Learned scheme ({spec['architecture']['name']}, {len(spec['levels']['a']) - 1} levels"
-    skill = (spec.get("skill") or {}).get("flux_overall")
-    return spec["process"], what + (f", R2 of fluxes {skill:.3f})." if skill else ").")
+    flux = (spec.get("skill") or {}).get("flux_overall")
+    rate = (spec.get("tendency_skill") or {}).get("overall")
+    what += f", R2 of fluxes {flux:.3f}" if flux else ""
+    what += f", R2 of tendencies {rate:.3f}" if rate else ""
+    return spec["process"], what + ")."
 
 
 def _overview(bundles: dict[str, tuple[str, str]]) -> Table:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from coupler.driver.online import CoupledFlow
 from coupler.driver.simulation import Simulation
+from coupler.interface.errors import ConfigError
 
 
 def record(
@@ -40,6 +41,8 @@ def train(recipe: Path, *, out: Path | None = None, work: Path | None = None) ->
         ConfigError: for a recipe that is wrong.
         DataError: for recordings that are missing or not independent.
     """
+    if (closures := _closures(recipe, out)) is not None:
+        return closures(None)[0]
     learning, make = _tools(recipe)
     folder: Path = learning.train(recipe, record=make, flow=CoupledFlow, out=out, work=work)
     return folder
@@ -54,11 +57,37 @@ def train_seeds(
         ConfigError: for a recipe that is wrong.
         DataError: for recordings that are missing or not independent.
     """
+    if (closures := _closures(recipe, out)) is not None:
+        return closures(seeds)
     learning, make = _tools(recipe)
     folders: list[Path] = learning.train_seeds(
         recipe, seeds, record=make, flow=CoupledFlow, out=out, work=work
     )
     return folders
+
+
+def _closures(
+    recipe: Path, out: Path | None
+) -> Callable[[Sequence[int] | None], list[Path]] | None:
+    """What follows a recipe of tendencies, given seeds; None for a recipe of fluxes."""
+    reading = import_module("emulators.training.recipe")
+    content = reading.content_of(recipe)
+    kind = content.get("kind", "fluxes") if isinstance(content, dict) else "fluxes"
+    if kind == "fluxes":
+        return None
+    if kind != "tendency":
+        raise ConfigError.of(
+            "unknown kind of recipe", f"{recipe}: kind", expected="fluxes or tendency",
+            found=str(kind),
+        )  # fmt: skip
+    learning = import_module("emulators.training.closure_recipe")
+    said = reading.checked(recipe, content, learning.ClosureRecipe)
+
+    def follow(seeds: Sequence[int] | None) -> list[Path]:
+        folders: list[Path] = learning.train(said, recipe, seeds, out=out)
+        return folders
+
+    return follow
 
 
 def _tools(recipe: Path) -> tuple[Any, Any]:

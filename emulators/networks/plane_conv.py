@@ -101,13 +101,17 @@ class PlaneConv(Network):
             remedy="take an atmosphere on such a plane, or train it on this one",
         )
 
-    def planes(self, x: Tensor) -> Tensor:
+    def rates(self, x: Tensor) -> Tensor:
         """Normalized tendencies of normalized fields, both [plane, channel, y, x]."""
         r = self.config.reach
         x = torch.cat([x[..., -r:, :], x, x[..., :r, :]], dim=-2)
         x = torch.cat([x[..., -r:], x, x[..., :r]], dim=-1)
         y: Tensor = self.core(x.contiguous(memory_format=torch.channels_last))
         return y - y.mean(dim=(-2, -1), keepdim=True)
+
+    def wanted(self, target: Tensor) -> Tensor:
+        """A target [level, map, y, x] as `rates` gives it."""
+        return target.transpose(0, 1).float() / self.get_buffer("out_scale")
 
     def stacked(self, inputs: Mapping[str, Tensor]) -> Tensor:
         """Normalized fields [plane, channel, y, x] of inputs [level, column]."""
@@ -118,14 +122,14 @@ class PlaneConv(Network):
 
     def normalized(self, inputs: Mapping[str, Tensor]) -> Tensor:
         """Normalized tendencies, shape [level, outputs x column]."""
-        y = self.planes(self.stacked(inputs)).transpose(0, 1).flatten(1)
+        y = self.rates(self.stacked(inputs)).transpose(0, 1).flatten(1)
         return torch.cat(y.chunk(len(self.outputs)), dim=1)
 
     def forward(
         self, inputs: Mapping[str, Tensor], out: Mapping[str, Tensor] | None = None
     ) -> dict[str, Tensor]:
         """Tendencies by output name, shape [level, column], written to `out` where given."""
-        y = self.planes(self.stacked(inputs)) * self.get_buffer("out_scale")
+        y = self.rates(self.stacked(inputs)) * self.get_buffer("out_scale")
         y = y.transpose(0, 1).flatten(1)
         parts = zip(self.outputs, y.chunk(len(self.outputs)), strict=True)
         return {n: p.contiguous() if out is None else out[n].copy_(p) for n, p in parts}

@@ -104,10 +104,18 @@ class Ring(Network):
             x = x.unsqueeze(-1)
         return x.permute(1, 2, 0, 3).reshape(-1, len(self.names) * (2 * r + 1))
 
+    def rates(self, x: Tensor) -> Tensor:
+        """Normalized tendencies [sample, 1] of normalized neighbourhoods."""
+        y: Tensor = self.core(x)
+        return y
+
+    def wanted(self, target: Tensor) -> Tensor:
+        """A target [1, map, 1, place] as `rates` gives it."""
+        return (target.reshape(-1, 1) / self.out_scale).float()
+
     def normalized(self, inputs: Mapping[str, Tensor]) -> Tensor:
         """Normalized tendency, shape [1, column]."""
-        y: Tensor = self.core(self.stacked(inputs))
-        return y.view(1, -1)
+        return self.rates(self.stacked(inputs)).view(1, -1)
 
     def forward(
         self, inputs: Mapping[str, Tensor], out: Mapping[str, Tensor] | None = None

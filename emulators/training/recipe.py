@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from coupler.interface.errors import ConfigError, Problem, nearest
 from emulators.schema import Architecture, Data, GuardRule
+from emulators.training.closure import ClosureFit
 
 
 class Recording(Data):
@@ -112,8 +113,10 @@ class Online(Data):
 
 
 class Recipe(Data):
-    """All of a recipe."""
+    """All of a recipe of a scheme that gives fluxes."""
 
+    kind: Literal["fluxes"] = "fluxes"
+    """``tendency``: see `emulators.training.closure_recipe`."""
     name: str = Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")
     process: str
     bundle: str
@@ -170,36 +173,56 @@ _PARTS: dict[str, type[Data]] = {
     "optimizer": Optimizer,
     "guard": GuardRule,
     "architecture": Architecture,
+    "fit": ClosureFit,
 }
 
 
 def read_recipe(path: Path | str) -> Recipe:
-    """Reads and checks a recipe.
+    """Reads and checks a recipe of fluxes.
 
     Raises:
         ConfigError: with all that is wrong.
     """
-    path = Path(path)
+    return checked(Path(path), content_of(Path(path)), Recipe)
+
+
+def content_of(path: Path) -> Any:
+    """What a recipe says, not checked yet.
+
+    Raises:
+        ConfigError: for a file that is missing or no YAML.
+    """
     if not path.is_file():
         raise ConfigError.of("no such recipe", str(path), expected="a YAML file")
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         where = str(error).replace("\n", " ")
         raise ConfigError.of("not readable as YAML", str(path), found=where) from error
+
+
+R = TypeVar("R", bound=Data)
+
+
+def checked(path: Path, content: Any, kind: type[R]) -> R:
+    """A recipe of some kind.
+
+    Raises:
+        ConfigError: with all that is wrong.
+    """
     try:
-        return Recipe.model_validate(content)
+        return kind.model_validate(content)
     except ValidationError as error:
-        raise ConfigError(*(_problem(path, dict(e)) for e in error.errors())) from error
+        raise ConfigError(*(_problem(path, dict(e), kind) for e in error.errors())) from error
 
 
-def _problem(path: Path, error: dict[str, Any]) -> Problem:
+def _problem(path: Path, error: dict[str, Any], kind: type[Data]) -> Problem:
     where = ".".join(map(str, error["loc"])) or "recipe"
     if error["type"] != "extra_forbidden":
         return Problem(what="wrong entry in a recipe", name=f"{path}: {where}", found=error["msg"])
-    owner: type[Data] = Recipe
+    owner = kind
     if len(error["loc"]) > 1:
-        owner = _PARTS.get(str(error["loc"][0]), Recipe)
+        owner = _PARTS.get(str(error["loc"][0]), kind)
     key = str(error["loc"][-1])
     return Problem(
         what="unknown key in a recipe",

@@ -22,30 +22,22 @@ Units: u, v [m s-1], q [1], T [K], z [m], K [m2 s-1], stress [Pa], heat [W m-2],
 from __future__ import annotations
 
 import math
-from typing import Annotated, ClassVar, Literal
+from typing import Literal
 
 import numpy as np
-from pydantic import Field
 
-from coupler.interface.component import (
-    Array,
-    Arrays,
-    Conserves,
-    Host,
-    Now,
-    Params,
-    Tendency,
-    gives,
-    reads,
-    tendencies_of,
-)
-from coupler.interface.fields import COLUMN
-from coupler.interface.fields import Field as Entry
+from coupler.interface.component import Array, Arrays, Host, Now, gives, reads
 from coupler.interface.registry import scheme
-from coupler.interface.units import Unit
+from physics.columns.implicit_mixing import (
+    BLDEP,
+    COLUMN_INPUTS,
+    SURFACE_OUTPUTS,
+    ImplicitMixing,
+    MixingParameters,
+)
 from physics.columns.jit import njit
-from physics.columns.lanes import LANES, load, load_flat, upward
-from physics.columns.mixing import FLAT, FULL, HALF, mix_block, prepare
+from physics.columns.lanes import load, load_flat
+from physics.columns.mixing import mix_block, prepare
 from physics.columns.monin_obukhov import similarity
 from physics.columns.surface_layer import louis, reed_jablonowski, richardson
 from physics.columns.thermo import saturation
@@ -201,108 +193,43 @@ def mix(
         )
 
 
+class BulkParameters(MixingParameters):
+    """Choices of formula and their constants."""
+
+    exchange: Literal["louis", "monin_obukhov", "reed_jablonowski"] = "louis"
+    """Surface exchange coefficients. Where land and sea share a cell, the mean of the logarithms of
+    their roughness is used."""
+
+
 @scheme("boundary_layer", "bulk_diffusion")
-class BulkDiffusion(Tendency):
+class BulkDiffusion(ImplicitMixing):
     """Bulk surface fluxes and implicit vertical diffusion of momentum, heat and water."""
 
-    class Parameters(Params):
-        """Choices of formula and their constants."""
-
-        exchange: Literal["louis", "monin_obukhov", "reed_jablonowski"] = "louis"
-        """Surface exchange coefficients."""
-        mixing: Literal["k_profile", "reed_jablonowski"] = "k_profile"
-        """Diffusivity in the air."""
-        roughness_sea: Annotated[float, Unit("m"), Field(gt=0, lt=1)] = 3.21e-5
-        """Roughness length over sea (Frierson et al. 2006), with `louis` or without `waves` [m]."""
-        roughness_land: Annotated[float, Unit("m"), Field(gt=0, lt=10)] = 0.1
-        """Roughness length over land: low crops to scattered trees [m]. Where both share a cell,
-        the mean of the logarithms is used."""
-        waves: bool = True
-        """With `monin_obukhov`: roughness over sea follows the wind (Fairall et al. 2003)."""
-        roughness_ratio: Annotated[float, Unit("1"), Field(ge=1, le=1e6)] = 10.0
-        """With `monin_obukhov`: of momentum's roughness to that of heat over land [1]."""
-        gust_factor: Annotated[float, Unit("1"), Field(ge=0, le=5)] = 1.2
-        """beta, of convective gusts to w_*, with `monin_obukhov` [1]."""
-        gust_depth: Annotated[float, Unit("m"), Field(gt=0, le=5000)] = 1000.0
-        """z_i, depth of the convection that makes them [m]."""
-        gustiness: Annotated[float, Unit("m s-1"), Field(gt=0, lt=20)] = 1.0
-        """u_g, wind that exchange never falls below [m s-1]."""
-        critical_richardson: Annotated[float, Unit("1"), Field(gt=0, le=2)] = 0.3
-        """Ri_c at the top of the boundary layer (Vogelezang and Holtslag 1996) [1]."""
-        dissipation: bool = True
-        """Whether dissipated kinetic energy warms the air."""
-
-    inputs = reads(
-        "ua va ta hus pfull phalf zg zghalf ps ts",
-        optional="wetness sftlf",
-    )
-    tendencies = tendencies_of("ua va ta hus")
-    fills = True
-    diagnostics = gives(
-        "tauu tauv hfss hfls evspsbl tas uas vas",
-        bldep=Entry(
-            name="bldep",
-            standard_name="atmosphere_boundary_layer_thickness",
-            long_name="Boundary Layer Depth",
-            units="m",
-            dims=COLUMN,
-        ),
-    )
-    conserves: ClassVar[tuple[Conserves, ...]] = (
-        Conserves(quantity="momentum"),
-        Conserves(quantity="energy"),
-        Conserves(quantity="water"),
-    )
-
-    def __init__(self, parameters: Params | None = None) -> None:
-        super().__init__(parameters)
-        if not self.p.dissipation:
-            kept = tuple(c for c in type(self).conserves if c.quantity != "energy")
-            self.conserves = kept  # type: ignore[misc]
+    Parameters = BulkParameters
+    inputs = reads(f"{COLUMN_INPUTS} ts", optional="wetness sftlf")
+    diagnostics = gives(SURFACE_OUTPUTS, bldep=BLDEP)
 
     def setup(self, host: Host) -> None:
-        self._planet = host.planet
-        self._work = np.zeros((len(FULL), host.nlev, LANES))
-        self._half = np.zeros((len(HALF), host.nlev + 1, LANES))
-        self._lane = np.zeros((FLAT, LANES))
-        self._up = upward(host.nlev)
+        super().setup(host)
         self._wet = np.ones(host.ncol, host.dtype)
-        p = self.p
-        self._log_roughness = np.full(host.ncol, math.log(p.roughness_sea))
+        self._log_roughness = np.full(host.ncol, math.log(self.p.roughness_sea))
         self._sea = np.zeros(host.ncol, host.dtype)
-        log_land, waves = math.log(p.roughness_land), float(p.waves)
-        heat = log_land - math.log(p.roughness_ratio)
-        still = math.log(p.roughness_sea)
-        self._settings = (log_land, heat, still, waves, p.gust_factor, p.gust_depth)
+        self._settings = self.similarity_settings(self.p.roughness_land)
 
     def compute(self, x: Arrays, tend: Arrays, flux: Arrays, diag: Arrays, now: Now) -> None:
-        p, planet = self.p, self._planet
+        p = self.p
         if "sftlf" in x:
             sea, land = math.log(p.roughness_sea), math.log(p.roughness_land)
             np.multiply(x.sftlf, land - sea, out=self._log_roughness, dtype=np.float64)
             self._log_roughness += sea
         mix(
-            x.ua,
-            x.va,
-            x.ta,
-            x.hus,
-            x.pfull,
-            x.phalf,
-            x.zg,
-            x.zghalf,
-            x.ps,
+            *self.column(x),
             x.ts,
             x.wetness if "wetness" in x else self._wet,
             self._log_roughness,
             x.sftlf if "sftlf" in x else self._sea,
             now.dt,
-            planet.gravity,
-            planet.cp_dry,
-            planet.gas_constant_dry,
-            planet.gas_constant_vapour,
-            planet.latent_heat_vaporization,
-            p.gustiness,
-            p.critical_richardson,
+            *self._constants,
             p.exchange == "louis",
             p.exchange == "monin_obukhov",
             self._settings,
@@ -312,17 +239,5 @@ class BulkDiffusion(Tendency):
             self._half,
             self._lane,
             self._up,
-            tend.ua,
-            tend.va,
-            tend.ta,
-            tend.hus,
-            diag.tauu,
-            diag.tauv,
-            diag.hfss,
-            diag.hfls,
-            diag.evspsbl,
-            diag.tas,
-            diag.uas,
-            diag.vas,
-            diag.bldep,
+            *self.results(tend, diag),
         )

@@ -21,30 +21,25 @@ Roughness: open water by its waves (`monin_obukhov`); ice and snow 1 mm and 0.5 
 from __future__ import annotations
 
 import math
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field
 
-from coupler.interface.component import (
-    Array,
-    Arrays,
-    Conserves,
-    Host,
-    Now,
-    Params,
-    Tendency,
-    gives,
-    reads,
-    tendencies_of,
-)
-from coupler.interface.fields import COLUMN, TILES
-from coupler.interface.fields import Field as Entry
+from coupler.interface.component import Array, Arrays, Host, Now, gives, reads
+from coupler.interface.fields import TILES
 from coupler.interface.registry import scheme
 from coupler.interface.units import Unit
+from physics.columns.implicit_mixing import (
+    BLDEP,
+    COLUMN_INPUTS,
+    SURFACE_OUTPUTS,
+    ImplicitMixing,
+    MixingParameters,
+)
 from physics.columns.jit import njit
-from physics.columns.lanes import LANES, load, load_flat, upward
-from physics.columns.mixing import FLAT, FULL, HALF, mix_block, prepare
+from physics.columns.lanes import LANES, load, load_flat
+from physics.columns.mixing import mix_block, prepare
 from physics.columns.monin_obukhov import similarity
 from physics.columns.surface_layer import louis, richardson
 from physics.columns.thermo import saturation
@@ -219,118 +214,58 @@ def mix_tiles(
                 of_tile[3, k, column] = tile[0, k, j] * (v[last, j] + work[11, last, j] * dt)
 
 
+class TiledParameters(MixingParameters):
+    """Roughness by type, gusts, and the mixing of `bulk_diffusion`."""
+
+    exchange: Literal["louis", "monin_obukhov"] = "monin_obukhov"
+    """Surface exchange coefficients. `louis` is several times cheaper; open water then has
+    `roughness_sea`, heat the roughness of momentum, and gusts are `gustiness` alone."""
+    roughness_ice: Annotated[float, Unit("m"), Field(gt=0, lt=1)] = 1.0e-3
+    """Of sea ice, z_0m [m]."""
+    roughness_snow: Annotated[float, Unit("m"), Field(gt=0, lt=10)] = 5.0e-4
+    """Of land under snow, z_0m [m]."""
+
+
 @scheme("boundary_layer", "tiled")
-class TiledDiffusion(Tendency):
+class TiledDiffusion(ImplicitMixing):
     """Surface fluxes of each type of surface in a cell, with implicit vertical diffusion."""
 
-    class Parameters(Params):
-        """Roughness by type, gusts, and the mixing of `bulk_diffusion`."""
-
-        exchange: Literal["louis", "monin_obukhov"] = "monin_obukhov"
-        """Surface exchange coefficients. `louis` is several times cheaper; open water then has
-        `roughness_sea`, heat the roughness of momentum, and gusts are `gustiness` alone."""
-        mixing: Literal["k_profile", "reed_jablonowski"] = "k_profile"
-        """Diffusivity in the air."""
-        roughness_land: Annotated[float, Unit("m"), Field(gt=0, lt=10)] = 0.1
-        """Of bare land, z_0m [m]."""
-        roughness_ice: Annotated[float, Unit("m"), Field(gt=0, lt=1)] = 1.0e-3
-        """Of sea ice, z_0m [m]."""
-        roughness_snow: Annotated[float, Unit("m"), Field(gt=0, lt=10)] = 5.0e-4
-        """Of land under snow, z_0m [m]."""
-        roughness_sea: Annotated[float, Unit("m"), Field(gt=0, lt=1)] = 3.21e-5
-        """Of open water without `waves` [m]."""
-        waves: bool = True
-        """Whether roughness of open water follows the wind (Fairall et al. 2003)."""
-        roughness_ratio: Annotated[float, Unit("1"), Field(ge=1, le=1e6)] = 10.0
-        """Of momentum's roughness to that of heat, but on open water [1]."""
-        gust_factor: Annotated[float, Unit("1"), Field(ge=0, le=5)] = 1.2
-        """beta, of convective gusts to w_* [1]."""
-        gust_depth: Annotated[float, Unit("m"), Field(gt=0, le=5000)] = 1000.0
-        """z_i, depth of the convection that makes them [m]."""
-        gustiness: Annotated[float, Unit("m s-1"), Field(gt=0, lt=20)] = 1.0
-        """u_g, wind that exchange never falls below [m s-1]."""
-        critical_richardson: Annotated[float, Unit("1"), Field(gt=0, le=2)] = 0.3
-        """Ri_c at the top of the boundary layer (Vogelezang and Holtslag 1996) [1]."""
-        dissipation: bool = True
-        """Whether dissipated kinetic energy warms the air."""
-
+    Parameters = TiledParameters
     inputs = reads(
-        "ua va ta hus pfull phalf zg zghalf ps sft_ocean sft_land sft_snow "
-        f"{listed('ts')} wetness_land",
+        f"{COLUMN_INPUTS} sft_ocean sft_land sft_snow {listed('ts')} wetness_land",
         optional="sft_ice",
     )
-    tendencies = tendencies_of("ua va ta hus")
-    fills = True
     diagnostics = gives(
-        "tauu tauv hfss hfls evspsbl tas uas vas "
-        f"{listed('hfss')} {listed('evspsbl')} {listed('tauu')} {listed('tauv')}",
-        bldep=Entry(
-            name="bldep",
-            standard_name="atmosphere_boundary_layer_thickness",
-            long_name="Boundary Layer Depth",
-            units="m",
-            dims=COLUMN,
-        ),
+        f"{SURFACE_OUTPUTS} {listed('hfss')} {listed('evspsbl')} {listed('tauu')} {listed('tauv')}",
+        bldep=BLDEP,
     )
-    conserves: ClassVar[tuple[Conserves, ...]] = (
-        Conserves(quantity="momentum"),
-        Conserves(quantity="energy"),
-        Conserves(quantity="water"),
-    )
-
-    def __init__(self, parameters: Params | None = None) -> None:
-        super().__init__(parameters)
-        if not self.p.dissipation:
-            kept = tuple(c for c in type(self).conserves if c.quantity != "energy")
-            self.conserves = kept  # type: ignore[misc]
 
     def setup(self, host: Host) -> None:
+        super().setup(host)
         p, types, ncol = self.p, len(TILES), host.ncol
-        self._planet = host.planet
-        self._work = np.zeros((len(FULL), host.nlev, LANES))
-        self._half = np.zeros((len(HALF), host.nlev + 1, LANES))
-        self._lane = np.zeros((FLAT, LANES))
         self._tile = np.zeros((len(_OF_TILE), types, LANES))
-        self._up = upward(host.nlev)
         self._fraction, self._ts = np.zeros((types, ncol)), np.zeros((types, ncol))
         self._wetness = np.ones((types, ncol))
         self._of_tile = np.zeros((4, types, ncol))
         dry = {"ice": p.roughness_ice, "land": p.roughness_land, "snow": p.roughness_snow}
-        still = math.log(p.roughness_sea)
         self._settings = np.zeros((types, 7))
         for row, name in zip(self._settings, TILES, strict=True):
-            rough = math.log(dry.get(name, p.roughness_sea))
-            heat = rough - math.log(p.roughness_ratio)
-            gusts = (still, float(p.waves), p.gust_factor, p.gust_depth)
-            row[:] = (float(name in dry), rough, heat, *gusts)
+            settings = self.similarity_settings(dry.get(name, p.roughness_sea))
+            row[:] = (float(name in dry), *settings)
 
     def compute(self, x: Arrays, tend: Arrays, flux: Arrays, diag: Arrays, now: Now) -> None:
-        p, planet, f = self.p, self._planet, self._fraction
+        p, f = self.p, self._fraction
         f[0], f[2], f[3] = x.sft_ocean, x.sft_land, x.sft_snow
         f[1] = x.sft_ice if "sft_ice" in x else 0.0
         f[f < EMPTY] = 0.0
         self._wetness[2] = x.wetness_land
         mix_tiles(
-            x.ua,
-            x.va,
-            x.ta,
-            x.hus,
-            x.pfull,
-            x.phalf,
-            x.zg,
-            x.zghalf,
-            x.ps,
+            *self.column(x),
             f,
             stack(x, "ts", self._ts),
             self._wetness,
             now.dt,
-            planet.gravity,
-            planet.cp_dry,
-            planet.gas_constant_dry,
-            planet.gas_constant_vapour,
-            planet.latent_heat_vaporization,
-            p.gustiness,
-            p.critical_richardson,
+            *self._constants,
             self._settings,
             p.exchange == "monin_obukhov",
             p.mixing == "k_profile",
@@ -340,19 +275,7 @@ class TiledDiffusion(Tendency):
             self._lane,
             self._tile,
             self._up,
-            tend.ua,
-            tend.va,
-            tend.ta,
-            tend.hus,
-            diag.tauu,
-            diag.tauv,
-            diag.hfss,
-            diag.hfls,
-            diag.evspsbl,
-            diag.tas,
-            diag.uas,
-            diag.vas,
-            diag.bldep,
+            *self.results(tend, diag),
             self._of_tile,
         )
         for rows, name in zip(self._of_tile, ("hfss", "evspsbl", "tauu", "tauv"), strict=True):

@@ -40,6 +40,54 @@ def file_name(operator: Operator) -> str:
     return f"forcing{OPERATORS.index(operator) + 1}.nc"
 
 
+class ForcingFile:
+    """A data set that grows; it has its name when it is closed, and what was added by then."""
+
+    def __init__(self, path: Path, operator: Coarsener) -> None:
+        import netCDF4
+
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.path, self.operator = path, operator
+        self._beside = path.with_name(f".{path.name}.{os.getpid()}.partial")
+        config = operator.coarse.config
+        self.file = netCDF4.Dataset(self._beside, "w")
+        for name, size in zip(DIMENSIONS, (None, None, 2, config.nx, config.nx), strict=True):
+            self.file.createDimension(name, size)
+        for name in ("y", "x"):
+            points = self.file.createVariable(name, "f8", (name,))
+            points.units, points.axis = "m", name.upper()
+            points[:] = config.dx * np.arange(config.nx)
+        self.file.operator = operator.operator
+        self.file.fine = json.dumps(asdict(operator.fine.config))
+        self.file.coarse = json.dumps(asdict(config))
+
+    def add(self, run: int, time: int, q: Tensor) -> None:
+        """What the coarse grid misses of states of the fine one.
+
+        Args:
+            run: of the first member.
+            time: index of the state.
+            q: potential vorticity of the fine flow [s-1], [2, member, n, n].
+        """
+        fine, members = self.operator.fine, q.shape[1]
+        with torch.inference_mode():
+            found = forcing(self.operator, fine.to_waves(q.to(fine.dtype)))
+        for name, field in found.items():
+            if name not in self.file.variables:
+                kind = "f4" if fine.dtype == torch.float32 else "f8"
+                self.file.createVariable(name, kind, DIMENSIONS).units = units_of(name)
+            self.file[name][run : run + members, time] = field.swapaxes(0, 1).numpy()
+
+    def close(self) -> None:
+        """Gives the file its name; without a state there is no file."""
+        empty = not self.file.dimensions["time"].size
+        self.file.close()
+        if empty:
+            self._beside.unlink()
+        else:
+            self._beside.rename(self.path)
+
+
 def write_forcing(path: Path, operator: Coarsener, runs: Iterable[np.ndarray]) -> Path:
     """Writes one data set; the file appears whole.
 
@@ -48,28 +96,11 @@ def write_forcing(path: Path, operator: Coarsener, runs: Iterable[np.ndarray]) -
         operator: between the grids.
         runs: states of the fine flow, q [s-1] of each run [time, 2, n, n]; as many times in all.
     """
-    import netCDF4
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    fine, m = operator.fine, operator.coarse.config.nx
-    with netCDF4.Dataset(beside, "w") as file:
-        for name, size in zip(DIMENSIONS, (None, None, 2, m, m), strict=True):
-            file.createDimension(name, size)
-        for run, states in enumerate(runs):
-            for time, state in enumerate(states):
-                q = torch.tensor(state, dtype=fine.dtype)[:, None]
-                with torch.inference_mode():
-                    found = forcing(operator, fine.to_waves(q))
-                for name, field in found.items():
-                    if name not in file.variables:
-                        kind = "f4" if fine.dtype == torch.float32 else "f8"
-                        file.createVariable(name, kind, DIMENSIONS).units = units_of(name)
-                    file[name][run, time] = field[:, 0].numpy()
-        file.operator = operator.operator
-        file.fine = json.dumps(asdict(fine.config))
-        file.coarse = json.dumps(asdict(operator.coarse.config))
-    beside.rename(path)
+    file = ForcingFile(path, operator)
+    for run, states in enumerate(runs):
+        for time, state in enumerate(states):
+            file.add(run, time, torch.tensor(state)[:, None])
+    file.close()
     return path
 
 

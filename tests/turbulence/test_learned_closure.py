@@ -1,6 +1,5 @@
 """A network on a periodic plane as a closure: training, bundle, driver, refusals."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,8 @@ from coupler.interface.grid import Grid, HybridLevels
 from emulators.bundle import load_bundle, read_spec
 from emulators.component import emulator_class
 from emulators.plane import PlaneTendency
-from emulators.training.plane import PlaneRecipe, train_plane
+from emulators.schema import Architecture
+from emulators.training.closure import Closure, ClosureFit, train_closure
 from physics.dynamics.plane_waves import PlaneWaves
 from physics.dynamics.qg_coarsen import Coarsener, forcing
 from physics.dynamics.qg_core import EDDY, QGCore, noise
@@ -25,15 +25,12 @@ from physics.dynamics.qg_dataset import read_fields, units_of, write_forcing
 
 CASES = Path(__file__).resolve().parents[2] / "cases"
 NX = 16
-RECIPE = PlaneRecipe(
+CONFIG = {"spacing": EDDY.at(NX).dx, "channels": [6], "kernels": [3, 3]}
+RECIPE = Closure(
     name="small",
-    process="subgrid",
     of="qgpv",
-    spacing=EDDY.at(NX).dx,
-    channels=(6,),
-    kernels=(3, 3),
-    epochs=60,
-    learning_rate=1e-2,
+    architecture=Architecture(name="plane_conv", config=CONFIG),
+    fit=ClosureFit(epochs=60, learning_rate=1e-2),
     seed=1,
 )
 
@@ -49,7 +46,7 @@ def maps(number: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     q, rate = maps(24, 1)
-    return train_plane(RECIPE, {"qgpv": q}, rate, tmp_path_factory.mktemp("b") / "small")
+    return train_closure(RECIPE, {"qgpv": q}, rate, tmp_path_factory.mktemp("b") / "small")
 
 
 def host(nx: int = NX, members: int = 1, spacing: float | None = None) -> Host:
@@ -97,8 +94,8 @@ def test_a_seed_gives_the_same_network_and_another_one_another(
 ) -> None:
     q, rate = maps(24, 1)
     for seed, same in ((1, True), (2, False)):
-        recipe = replace(RECIPE, seed=seed)
-        other = train_plane(recipe, {"qgpv": q}, rate, tmp_path / str(seed))
+        recipe = RECIPE.model_copy(update={"seed": seed})
+        other = train_closure(recipe, {"qgpv": q}, rate, tmp_path / str(seed))
         a, b = (load_bundle(p).network.state_dict() for p in (bundle, other))
         assert all(torch.equal(a[n], b[n]) for n in a) == same
 
@@ -189,11 +186,10 @@ def test_a_wrong_output_is_refused(
 def test_maps_that_do_not_fit_are_refused_and_a_loss_that_explodes_is_said(tmp_path: Path) -> None:
     q, rate = maps(4, 1)
     with pytest.raises(DataError, match="maps that do not fit"):
-        train_plane(RECIPE, {"qgpv": q}, rate[:, :3], tmp_path / "a")
+        train_closure(RECIPE, {"qgpv": q}, rate[:, :3], tmp_path / "a")
     with pytest.raises(UnstableError, match="the loss is not finite"):
-        train_plane(
-            replace(RECIPE, learning_rate=1e30, epochs=3), {"qgpv": q}, rate, tmp_path / "b"
-        )
+        wild = RECIPE.model_copy(update={"fit": ClosureFit(epochs=3, learning_rate=1e30)})
+        train_closure(wild, {"qgpv": q}, rate, tmp_path / "b")
 
 
 def test_a_configuration_that_cannot_be_is_refused(bundle: Path) -> None:

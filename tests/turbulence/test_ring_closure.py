@@ -1,6 +1,5 @@
 """A network on a ring as the closure of Lorenz (1996): training, bundle, driver, refusals."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +18,28 @@ from emulators.bundle import load_bundle
 from emulators.component import emulator_class
 from emulators.networks.ring import RingConfig
 from emulators.plane import PlaneTendency
-from emulators.training.ring import RingRecipe, train_ring
+from emulators.schema import Architecture
+from emulators.training.closure import Closure, ClosureFit, train_closure
 from physics.dynamics.lorenz96 import TIME_UNIT
 from physics.dynamics.lorenz96_closures import PolynomialParameters
 
 CASE = Path(__file__).resolve().parents[2] / "cases" / "lorenz96.yaml"
-RECIPE = RingRecipe(name="ring", reach=1, widths=(24,), epochs=120, batch=512, learning_rate=2e-2,
-                    seed=1)  # fmt: skip
+
+
+def recipe(epochs: int, batch: int, noise: float = 0.0, **ring: Any) -> Closure:
+    fit = ClosureFit(epochs=epochs, batch=batch, learning_rate=2e-2, noise=noise)
+    return Closure(name="ring", of="x_slow", seed=1, bound_factor=10.0, fit=fit,
+                   architecture=Architecture(name="ring", config=ring))  # fmt: skip
+
+
+RECIPE = recipe(120, 512, reach=1, widths=[24])
+
+
+def train_ring(closure: Closure, inputs: dict[str, torch.Tensor], target: torch.Tensor,
+               out: Path) -> Path:  # fmt: skip
+    """Of samples [sample, place]."""
+    maps = {n: f[None, :, None] for n, f in inputs.items()}
+    return train_closure(closure, maps, target[None, :, None], out)
 
 
 def polynomial(x: torch.Tensor) -> torch.Tensor:
@@ -106,8 +120,9 @@ def test_the_push_of_the_last_step_can_be_an_input_and_be_held(tmp_path: Path) -
     """A network that only repeats the last push keeps what a run begins with."""
     x = rings(400, 4)
     push = 2e-5 * torch.randn(400, 8, generator=torch.Generator().manual_seed(5))
-    recipe = replace(RECIPE, name="repeats", reach=0, widths=(), epochs=200, batch=800)
-    folder = train_ring(recipe, {"x_slow": x, "x_push": push}, push, tmp_path / "repeats")
+    folder = train_ring(
+        recipe(200, 800, widths=[]), {"x_slow": x, "x_push": push}, push, tmp_path / "repeats"
+    )
     given = push[:3].double().numpy().reshape(1, -1)
     found = answer(made(folder, host()), x[:3].double().numpy(), x_push=given)
     np.testing.assert_allclose(found.reshape(1, -1), given, atol=2e-7)
@@ -134,8 +149,8 @@ def test_the_push_of_the_last_step_can_be_an_input_and_be_held(tmp_path: Path) -
 def test_noise_on_the_inputs_takes_slope_away(tmp_path: Path) -> None:
     """Least squares with noise of variance s2 on an input of variance 1: slope 1/(1 + s2)."""
     x = rings(2000, 6)
-    recipe = replace(RECIPE, name="n", reach=0, widths=(), epochs=30, batch=1600, noise=1.0)
-    network = load_bundle(train_ring(recipe, {"x_slow": x}, 1e-5 * x, tmp_path / "n")).network
+    how = recipe(30, 1600, noise=1.0, widths=[])
+    network = load_bundle(train_ring(how, {"x_slow": x}, 1e-5 * x, tmp_path / "n")).network
     at = torch.tensor([[0.0, 1.0] * 4])
     slope = network({"x_slow": at})["tn_x_slow"][0, :2].diff()
     assert float(slope) == pytest.approx(0.5e-5, rel=0.05)
@@ -148,7 +163,7 @@ def test_another_ring_and_samples_that_do_not_fit_are_refused(bundle: Path, tmp_
         Simulation.from_case(CASE, set={"atmosphere.slow": 9, "days": 1}, out=tmp_path / "r",
                              swap={"subgrid": str(bundle)}).run(quiet=True)  # fmt: skip
     x = rings(5, 7)
-    with pytest.raises(DataError, match="rings \\[sample, place\\] of one shape"):
+    with pytest.raises(DataError, match="rings \\[1, map, 1, place\\] of one shape"):
         train_ring(RECIPE, {"x_slow": x}, polynomial(x[:4]), tmp_path / "x")
     with pytest.raises(ValueError, match="sees a place of 8 twice"):
         RingConfig(points=8, reach=4)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from foretelling.truth import Truth, truth
 
-from emulators.training.ring import RingRecipe, train_ring
+from emulators.schema import Architecture
+from emulators.training.closure import Closure, ClosureFit, train_closure
 from physics.dynamics.lorenz96 import TIME_UNIT
 
 TRAIN, TEST = slice(0, 30), slice(30, 40)
@@ -20,13 +21,22 @@ HOME, ELSEWHERE = 20.0, 8.0
 """F of the case, and of another climate."""
 
 
+def _closure(
+    epochs: int = 12, batch: int = 2048, learning_rate: float = 5e-3, noise: float = 0.0,
+    **ring: object,
+) -> Closure:  # fmt: skip
+    fit = ClosureFit(epochs=epochs, batch=batch, learning_rate=learning_rate, noise=noise)
+    return Closure(name="network", of="x_slow", bound_factor=10.0, fit=fit,
+                   architecture=Architecture(name="ring", config=ring))  # fmt: skip
+
+
 @dataclass(frozen=True, kw_only=True)
 class Family:
     """Networks that differ by their seed alone."""
 
     name: str
     about: str
-    recipe: RingRecipe = field(default_factory=lambda: RingRecipe(name=""))
+    closure: Closure
     memory: bool = False
     """Whether the push of the last step is an input."""
     rings: int = 15_000
@@ -35,64 +45,60 @@ class Family:
     """F of the truth that it is trained on."""
 
 
-def _recipe(**more: object) -> RingRecipe:
-    return replace(RingRecipe(name="", epochs=12, batch=2048), **more)  # type: ignore[arg-type]
-
-
 FAMILIES = (
-    Family(name="local", about="sees its own place", recipe=_recipe()),
-    Family(name="neighbours", about="and two on either side", recipe=_recipe(reach=2)),
-    Family(name="linear", about="a straight line", recipe=_recipe(widths=(), learning_rate=0.05)),
-    Family(name="short", about="trained for a twelfth of the time", recipe=_recipe(epochs=1)),
-    Family(name="noisy", about="noise of one deviation on its inputs", recipe=_recipe(noise=1.0)),
-    Family(name="slightly noisy", about="noise of 0.4 deviations", recipe=_recipe(noise=0.4)),
+    Family(name="local", about="sees its own place", closure=_closure()),
+    Family(name="neighbours", about="and two on either side", closure=_closure(reach=2)),
+    Family(name="linear", about="a straight line", closure=_closure(widths=[], learning_rate=0.05)),
+    Family(name="short", about="trained for a twelfth of the time", closure=_closure(epochs=1)),
+    Family(name="noisy", about="noise of one deviation on its inputs", closure=_closure(noise=1.0)),
+    Family(name="slightly noisy", about="noise of 0.4 deviations", closure=_closure(noise=0.4)),
     Family(
         name="few",
         about="60 rings, five places seen, trained long",
-        recipe=_recipe(reach=2, widths=(64, 64), activation="relu", epochs=300, batch=64),
+        closure=_closure(reach=2, widths=[64, 64], activation="relu", epochs=300, batch=64),
         rings=60,
     ),
     Family(
         name="very few",
         about="3 rings",
-        recipe=_recipe(activation="relu", epochs=400, batch=24),
+        closure=_closure(activation="relu", epochs=400, batch=24),
         rings=3,
     ),
     Family(
         name="elsewhere",
         about=f"trained where F = {ELSEWHERE:g}",
-        recipe=_recipe(),
+        closure=_closure(),
         forcing=ELSEWHERE,
     ),
     Family(
         name="elsewhere, relu",
         about="the same, five places seen, ReLU",
-        recipe=_recipe(reach=2, widths=(64, 64), activation="relu"),
+        closure=_closure(reach=2, widths=[64, 64], activation="relu"),
         forcing=ELSEWHERE,
     ),
-    Family(name="memory", about="sees the last push, too", recipe=_recipe(), memory=True),
+    Family(name="memory", about="sees the last push, too", closure=_closure(), memory=True),
     Family(
         name="memory, linear",
         about="a straight line of both",
-        recipe=_recipe(widths=(), learning_rate=0.05),
+        closure=_closure(widths=[], learning_rate=0.05),
         memory=True,
     ),
     Family(
         name="memory, noisy",
         about="noise of 0.3 deviations on its inputs",
-        recipe=_recipe(noise=0.3),
+        closure=_closure(noise=0.3),
         memory=True,
     ),
     Family(
         name="memory, wide",
         about="three places seen, larger, trained longer",
-        recipe=_recipe(reach=1, widths=(64, 64), epochs=24),
+        closure=_closure(reach=1, widths=[64, 64], epochs=24),
         memory=True,
     ),
     Family(
         name="memory, few",
         about="60 rings",
-        recipe=_recipe(widths=(64, 64), activation="relu", epochs=300, batch=64),
+        closure=_closure(widths=[64, 64], activation="relu", epochs=300, batch=64),
         memory=True,
         rings=60,
     ),
@@ -142,7 +148,8 @@ def bundle(family: Family, seed: int, work: Path, units: float) -> Path:
     folder = work / "bundles" / name
     if not (folder / "bundle.yaml").is_file():
         data = training(family, seed, work, units)
-        recipe = replace(family.recipe, name=name, seed=seed)
-        train_ring(recipe, data.inputs, data.target, folder,
-                   source=f"both scales resolved, F = {family.forcing:g}")  # fmt: skip
+        closure = family.closure.model_copy(update={"name": name, "seed": seed})
+        rings = {n: f[None, :, None] for n, f in data.inputs.items()}
+        train_closure(closure, rings, data.target[None, :, None], folder,
+                      source=f"both scales resolved, F = {family.forcing:g}")  # fmt: skip
     return folder

@@ -11,7 +11,8 @@ from typing import Any
 import torch
 
 from emulators.bundle import load_bundle
-from emulators.training.plane import PlaneRecipe, train_plane
+from emulators.schema import Architecture
+from emulators.training.closure import Closure, ClosureFit, train_closure
 from physics.dynamics.plane_waves import PlaneWaves
 from physics.dynamics.qg_closures import (
     fit_symbolic,
@@ -114,17 +115,15 @@ class Plan:
         about = f"{TARGET} of the eddy regime, {self.truth['eddy'].nx} to {COARSE} points a side"
         spacing = REGIMES["eddy"].at(COARSE).dx
         if kind == "fcnn":
-            recipe = PlaneRecipe(
+            closure = Closure(
                 name=path.name,
-                process="subgrid",
                 of="qgpv",
-                spacing=spacing,
+                architecture=Architecture(name="plane_conv", config={"spacing": spacing}),
                 interval=7200.0,
-                epochs=self.epochs,
-                batch=4,
+                fit=ClosureFit(epochs=self.epochs, batch=4),
                 seed=seed,
             )
-            return train_plane(recipe, {"qgpv": q}, target, path, source=about, progress=say)
+            return train_closure(closure, {"qgpv": q}, target, path, source=about, progress=say)
         plane = PlaneWaves(COARSE, COARSE, spacing, 1, torch.float32)
         terms = symbolic_terms(plane, q, u, v)
         if seed:  # drawn with replacement: another sample of the same flow
