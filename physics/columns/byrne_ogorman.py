@@ -4,12 +4,7 @@ r"""Grey radiation whose longwave optical depth follows water vapour and carbon 
 
 tau [1] longwave optical depth, q [1] specific humidity, C [ppm] carbon dioxide; a = 0.8678,
 b = 1997.9, c = 0.17, C_0 = 360 ppm; mu = 1 scales what all other well-mixed gases absorb. The
-equations of the fluxes are those of `grey_radiation`,
-
-.. math:: \frac{dU}{d\tau} = U - \sigma T^4, \qquad \frac{dD}{d\tau} = \sigma T^4 - D,
-
-integrated exactly through isothermal layers: each passes exp(-dtau) of what enters it and emits
-(1 - exp(-dtau)) sigma T^4 to either side. Negative humidity absorbs nothing. Sunlight is that of
+equations of the fluxes are in `grey_layers`. Negative humidity absorbs nothing. Sunlight is that of
 `sunlight`, with tau_sw = 0.22 as in the source, and of `ozone` where there is some.
 
 Carbon dioxide may grow by a constant share a year from the start of the run: 1 % a year for the
@@ -29,25 +24,15 @@ from typing import Annotated, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from coupler.interface.component import (
-    Array,
-    Arrays,
-    Host,
-    Now,
-    Port,
-    Tendency,
-    flux_of,
-    gives,
-    reads,
-)
-from coupler.interface.constants import SECONDS_PER_DAY, STEFAN_BOLTZMANN
+from coupler.interface.component import Array, Arrays, Host, Now, Port, reads
+from coupler.interface.constants import SECONDS_PER_DAY
 from coupler.interface.errors import BadValue, UnstableError
 from coupler.interface.fields import FIELDS
 from coupler.interface.registry import scheme
 from coupler.interface.units import Unit
+from physics.columns.grey_layers import GreyLayers, GreyParameters, beams
 from physics.columns.jit import njit
-from physics.columns.lanes import LANES, load, load_flat, store, store_flat, upward
-from physics.columns.sun import Sun, SunParams
+from physics.columns.lanes import load, load_flat
 from physics.elementary import expm1
 
 CO2 = Port(field=FIELDS["co2"], units="ppm", optional=True)
@@ -63,7 +48,6 @@ def longwave(
     phalf: Array,
     ps: Array,
     ts: Array,
-    sigma_b: float,
     dry: Array,
     humid: float,
     work: Array,
@@ -82,97 +66,72 @@ def longwave(
     """
     nlev, ncol = ta.shape
     lanes = work.shape[2]
-    passed, emitted = work[0], work[1]
+    emissivity, temperature = work[0], work[1]
     p, entering = half[0], half[1]
-    per_ps, beam, leaving, depth = lane[0], lane[1], lane[2], lane[3]
+    per_ps, beam, depth = lane[0], lane[1], lane[2]
     for start in range(0, ncol, lanes):
-        load(ta, start, emitted)
-        load(hus, start, passed)
+        load(ta, start, temperature)
+        load(hus, start, emissivity)
         load(phalf, start, p)
         load_flat(ps, start, per_ps)
-        load_flat(ts, start, leaving)
         load_flat(dry, start, depth)
         for j in range(lanes):
             per_ps[j] = 1.0 / per_ps[j]
-            entering[0, j], beam[j] = 0.0, 0.0
         for k in range(nlev):
             for j in range(lanes):
                 thick = (p[k + 1, j] - p[k, j]) * per_ps[j]
-                emissivity = -expm1(-thick * (depth[j] + humid * max(passed[k, j], 0.0)))
-                t2 = emitted[k, j] * emitted[k, j]
-                passed[k, j] = 1.0 - emissivity
-                emitted[k, j] = emissivity * sigma_b * t2 * t2
-                beam[j] = beam[j] * passed[k, j] + emitted[k, j]
-                entering[k + 1, j] = beam[j]
-        store_flat(beam, start, rlds)
-        for j in range(lanes):
-            ts2 = leaving[j] * leaving[j]
-            beam[j] = sigma_b * ts2 * ts2
-            entering[nlev, j] = beam[j] - entering[nlev, j]
-        store_flat(beam, start, rlus)
-        for k in up:
-            for j in range(lanes):
-                beam[j] = beam[j] * passed[k, j] + emitted[k, j]
-                entering[k, j] = beam[j] - entering[k, j]
-        store_flat(beam, start, rlut)
-        store(entering, start, rnl)
+                wet = humid * max(emissivity[k, j], 0.0)
+                emissivity[k, j] = -expm1(-thick * (depth[j] + wet))
+        beams(start, emissivity, temperature, entering, beam, up, ts, rnl, rlut, rlds, rlus)
+
+
+class ByrneOGormanParameters(GreyParameters):
+    """Defaults are those of Byrne and O'Gorman (2013) at 360 ppm."""
+
+    co2: Annotated[float, Unit("ppm"), Field(gt=0, le=1e6)] = 360.0
+    """Carbon dioxide at the start of the run [ppm]."""
+    co2_growth: Annotated[float, Unit("percent"), Field(ge=-50, le=100)] = 0.0
+    """Share by which it grows in a year of 365.25 days, compounded [percent]."""
+    mu: Annotated[float, Unit("1"), Field(ge=0)] = 1.0
+    """Scale of what well-mixed gases absorb [1]."""
+    a: Annotated[float, Unit("1"), Field(ge=0)] = 0.8678
+    """Optical depth of well-mixed gases [1]."""
+    b: Annotated[float, Unit("1"), Field(ge=0)] = 1997.9
+    """Optical depth per specific humidity [1]."""
+    c: Annotated[float, Unit("1"), Field(ge=0)] = 0.17
+    """Optical depth per logarithm of carbon dioxide [1]."""
+    tau_sw: Annotated[float, Unit("1"), Field(ge=0)] = 0.22
+    """Optical depth of the air for sunlight [1]."""
+
+    @model_validator(mode="after")
+    def _air_does_not_shine(self) -> Self:
+        if self.dry_depth(0.0) < 0.0:
+            raise BadValue(
+                "less carbon dioxide than the formula holds for",
+                expected="a mu + c ln(co2/360) of at least 0, co2 of at least "
+                f"{360.0 * math.exp(-self.a * self.mu / self.c):.3g} ppm",
+                found=f"{self.co2:g} ppm",
+                remedy="raise co2 or mu",
+            )
+        return self
+
+    def dry_depth(self, seconds: float) -> float:
+        """Optical depth of the air without water [1], `seconds` after the start of the run."""
+        years = seconds / YEAR
+        growth = math.log(self.co2 / 360.0) + years * math.log1p(0.01 * self.co2_growth)
+        return self.a * self.mu + self.c * growth
 
 
 @scheme("radiation", "byrne_ogorman")
-class ByrneOGorman(Tendency):
+class ByrneOGorman(GreyLayers):
     """Grey longwave that follows humidity and carbon dioxide; sunlight, seasons, hours, ozone."""
 
-    class Parameters(SunParams):
-        """Defaults are those of Byrne and O'Gorman (2013) at 360 ppm."""
-
-        co2: Annotated[float, Unit("ppm"), Field(gt=0, le=1e6)] = 360.0
-        """Carbon dioxide at the start of the run [ppm]."""
-        co2_growth: Annotated[float, Unit("percent"), Field(ge=-50, le=100)] = 0.0
-        """Share by which it grows in a year of 365.25 days, compounded [percent]."""
-        mu: Annotated[float, Unit("1"), Field(ge=0)] = 1.0
-        """Scale of what well-mixed gases absorb [1]."""
-        a: Annotated[float, Unit("1"), Field(ge=0)] = 0.8678
-        """Optical depth of well-mixed gases [1]."""
-        b: Annotated[float, Unit("1"), Field(ge=0)] = 1997.9
-        """Optical depth per specific humidity [1]."""
-        c: Annotated[float, Unit("1"), Field(ge=0)] = 0.17
-        """Optical depth per logarithm of carbon dioxide [1]."""
-        tau_sw: Annotated[float, Unit("1"), Field(ge=0)] = 0.22
-        """Optical depth of the air for sunlight [1]."""
-        ozone: Annotated[float, Unit("cm"), Field(ge=0, le=2)] = 0.0
-        """Ozone of a column as a layer at standard conditions; 0.3 cm are 300 Dobson units, 0 is
-        none [cm]."""
-
-        @model_validator(mode="after")
-        def _air_does_not_shine(self) -> Self:
-            if self.dry_depth(0.0) < 0.0:
-                raise BadValue(
-                    "less carbon dioxide than the formula holds for",
-                    expected="a mu + c ln(co2/360) of at least 0, co2 of at least "
-                    f"{360.0 * math.exp(-self.a * self.mu / self.c):.3g} ppm",
-                    found=f"{self.co2:g} ppm",
-                    remedy="raise co2 or mu",
-                )
-            return self
-
-        def dry_depth(self, seconds: float) -> float:
-            """Optical depth of the air without water [1], `seconds` after the start of the run."""
-            years = seconds / YEAR
-            growth = math.log(self.co2 / 360.0) + years * math.log1p(0.01 * self.co2_growth)
-            return self.a * self.mu + self.c * growth
-
+    Parameters = ByrneOGormanParameters
     inputs = (*reads("ta hus phalf ps ts albs lat", optional="lon"), CO2)
-    fluxes = (flux_of("ta", "rnl"), flux_of("ta", "rns"))
-    fills = True
-    diagnostics = gives("rsdt rsut rlut rsds rsus rlds rlus")
 
     def setup(self, host: Host) -> None:
-        self._sun = Sun(self.p, host.ncol)
-        self._work = np.zeros((2, host.nlev, LANES))
-        self._half = np.zeros((2, host.nlev + 1, LANES))
-        self._lane = np.zeros((4, LANES))
+        super().setup(host)
         self._dry = np.zeros(host.ncol)
-        self._up = upward(host.nlev)
 
     def compute(self, x: Arrays, tend: Arrays, flux: Arrays, diag: Arrays, now: Now) -> None:
         p = self.p
@@ -198,7 +157,6 @@ class ByrneOGorman(Tendency):
             x.phalf,
             x.ps,
             x.ts,
-            STEFAN_BOLTZMANN,
             dry,
             p.b,
             self._work,
@@ -210,4 +168,4 @@ class ByrneOGorman(Tendency):
             diag.rlds,
             diag.rlus,
         )
-        self._sun.absorb(x, now, p.tau_sw, p.ozone, flux, diag)
+        self.sunlight(x, flux, diag, now)
