@@ -47,8 +47,6 @@ TERMS = (
     "(u.grad)^2 d_x lap v",
     "(u.grad)^2 d_y lap u",
 )
-_ORDERS = (2, 4, 6, 4, 6, 2, 2)
-"""Power of dx that goes with each term."""
 UNITS = ("1", "1", "1", "s-1", "s-1", "s", "s")
 """Of the coefficients."""
 
@@ -95,27 +93,27 @@ def backscatter(
 
 
 def symbolic_terms(plane: PlaneWaves, q: Tensor, u: Tensor, v: Tensor) -> Tensor:
-    """The seven terms of `TERMS` times dx to the powers of `_ORDERS`, [7, level, member, y, x].
+    """The seven terms of `TERMS`, each lap times dx^2, [7, level, member, y, x].
 
     Args:
         plane: operators.
         q: potential vorticity [s-1], [level, member, y, x].
         u, v: wind with its mean [m s-1].
     """
-    ik, il, k2 = plane.ik, plane.il, plane.k2
+    ik, il = plane.ik, plane.il
+    lap = -plane.k2 * plane.spacing**2  # of order one where it counts: its cube is a number
 
     def along(waves: Tensor) -> Tensor:
         return u * plane.grid(ik * waves) + v * plane.grid(il * waves)
 
     qh = plane.waves(q)
     carried = plane.waves(along(qh))
-    terms = [-k2 * carried, k2**2 * carried, -(k2**3) * carried, k2**2 * qh, -(k2**3) * qh]
+    terms = [lap * carried, lap**2 * carried, lap**3 * carried, lap**2 * qh, lap**3 * qh]
     found = [plane.grid(t) for t in terms]
     for wind, slope in ((v, ik), (u, il)):
-        inner = along(-k2 * slope * plane.waves(wind))
+        inner = along(lap * slope * plane.waves(wind))
         found.append(along(plane.waves(inner)))
-    dx = plane.spacing
-    return torch.stack([f * dx**n for f, n in zip(found, _ORDERS, strict=True)])
+    return torch.stack(found)
 
 
 def symbolic(plane: PlaneWaves, q: Tensor, u: Tensor, v: Tensor, coefficients: Tensor) -> Tensor:
@@ -150,6 +148,9 @@ def fit_symbolic(terms: Tensor, target: Tensor) -> Tensor:
     Args:
         terms: what `symbolic_terms` gave, [7, level, ..., y, x].
         target: tendency of q that is missing [s-2], [level, ..., y, x].
+
+    Raises:
+        DataError: when a term vanishes, or two cannot be told apart.
     """
     x = terms.transpose(0, 1).flatten(start_dim=2).double()
     y = target.flatten(start_dim=1).double()
@@ -157,8 +158,16 @@ def fit_symbolic(terms: Tensor, target: Tensor) -> Tensor:
     scaled = x / size  # terms differ by many orders of magnitude
     normal = scaled @ scaled.transpose(1, 2)
     right = scaled @ y[:, :, None]
-    found: Tensor = torch.linalg.solve(normal, right) / size
-    return found[:, :, 0]
+    found, failed = torch.linalg.solve_ex(normal, right)
+    if bool(failed.any()) or not bool(torch.isfinite(found).all()):
+        raise DataError.of(
+            "states that do not tell the terms of a closure apart",
+            f"{x.shape[2]} values of each term",
+            found="root mean squares of " + ", ".join(f"{a:.1e}" for a in size.flatten().tolist()),
+            remedy="take states of a flow that has spun up, and more of them",
+        )
+    coefficients: Tensor = (found / size)[:, :, 0]
+    return coefficients
 
 
 def write_coefficients(path: Path, coefficients: Tensor, about: str) -> None:

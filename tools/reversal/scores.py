@@ -111,13 +111,17 @@ def climate(core: QGCore, q: np.ndarray, pushed: np.ndarray | None = None) -> Cl
             for name, values in spectra.items():
                 ringed = rings(core, values)
                 sums[name] = sums[name] + ringed if name in sums else ringed
-    size = 20000
-    chosen = (np.arange(size) + 0.5) / size
     return Climate(
-        samples={n: np.quantile(np.concatenate(v), chosen) for n, v in fields.items()},
+        samples={n: quantiles(np.concatenate(v), 20_000) for n, v in fields.items()},
         spectra={n: s / len(q) for n, s in sums.items()},
         wavenumber=2.0 * np.pi / config.length * np.arange(config.nx // 2),
     )
+
+
+def quantiles(values: np.ndarray, size: int) -> np.ndarray:
+    """As many, evenly in probability; one sort is faster than to look for each."""
+    place = (np.arange(size) + 0.5) / size * (values.size - 1)
+    return np.interp(place, np.arange(values.size), np.sort(values))
 
 
 def distances(one: Climate, truth: Climate) -> dict[str, float]:

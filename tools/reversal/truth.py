@@ -62,6 +62,13 @@ def make(regime: str, member: int, path: Path, length: Length) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     # Filtered waves decay to numbers with few digits, which processors are slow with.
     torch.set_flush_denormal(True)
+    try:
+        return _made(regime, member, path, length)
+    finally:
+        torch.set_flush_denormal(False)
+
+
+def _made(regime: str, member: int, path: Path, length: Length) -> Path:
     config = REGIMES[regime]
     per_day = round(DAY / config.dt)
     year, every = 360 * per_day, round(length.every * per_day)
