@@ -2,12 +2,14 @@
 compare | plot | serve | bridge | data | info``.
 
 Heavy packages are imported by the command that needs them, so that ``--help`` is instant. Exit
-status 0: done; 1: the run failed; 2: the request was wrong and nothing was written.
+status 0: done; 1: the run failed; 2: the request was wrong and nothing was written; 75: there was
+not enough disk or memory, or a file could not be read or written: another time it may.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -293,11 +295,11 @@ def _status(args: argparse.Namespace) -> int:
         return 2
     except MemoryError as error:
         print(f"isthmus: not enough memory: {error}", file=sys.stderr)
-        return 1
+        return os.EX_TEMPFAIL
     except OSError as error:  # a full disk, a folder without permission
         where = f" ({error.filename})" if error.filename else ""
         print(f"isthmus: cannot read or write: {error.strerror or error}{where}", file=sys.stderr)
-        return 1
+        return os.EX_TEMPFAIL
     except KeyboardInterrupt as stop:
         print(f"isthmus: {stop or 'stopped by you'}", file=sys.stderr)
         return 130

@@ -38,6 +38,7 @@ class OutputSkill:
     of: str
     units: str
     r2: float
+    """Infinitely low for a prediction that is no number, or where the truth does not change."""
     r: float
     amplitude: float
     rmse: float
@@ -77,7 +78,7 @@ class Answers:
 
     def mean(self, of: str) -> float:
         """Mean of a score over the outputs that have it; geometric for amplitudes."""
-        values = [v for o in self.outputs if math.isfinite(v := float(getattr(o, of)))]
+        values = [v for o in self.outputs if not math.isnan(v := float(getattr(o, of)))]
         if not values:
             return float("nan")
         if of == "amplitude":
@@ -116,7 +117,7 @@ def judge(
     for of in [o for o in STATE if o in truth or o in prediction]:
         t = np.asarray(truth.get(of, np.zeros(1)), np.float64)
         p = np.asarray(prediction.get(of, np.zeros(1)), np.float64)
-        t, p = np.broadcast_arrays(t, p)
+        t, p = np.broadcast_arrays(t, np.where(np.isfinite(p), p, np.nan))
         if not t.any() and not p.any():
             continue
         dp = np.broadcast_to(np.asarray(thickness, np.float64), t.shape)
@@ -132,12 +133,15 @@ def judge(
         if wind is not None and of in wind:
             u = np.asarray(wind[of], np.float64)
             sign = right_sign(t * u, p * u, w)
+        r2 = float(whole.r2)
+        if math.isnan(r2) and whole.mse != 0.0:
+            r2 = -math.inf
         last = columns_last(t, p, np.ravel(area)) if fixed_columns and t.shape[0] > 2 else math.nan
         outputs.append(
             OutputSkill(
                 of=of,
                 units=_UNITS.get(of, "day-1"),
-                r2=float(whole.r2),
+                r2=r2,
                 r=float(whole.r),
                 amplitude=float(whole.amplitude),
                 rmse=float(whole.rmse) * SECONDS_PER_DAY,
@@ -279,11 +283,15 @@ def _in_file(
     acted = {of: flat(n) for of, n in plain.items()}
     other = {of: flat(n) for of, n in beside.items()}
     truth, candidate = (acted, other) if applied_is_truth else (other, acted)
-    both = [of for of in truth if of in candidate]
+    changed = truth.keys() | candidate.keys()
+    if changed & {"ua", "va"} and ("ta" in truth) != ("ta" in candidate):
+        # Heat of the drag, which the coupler makes of fluxes and not of tendencies: nobody's skill.
+        truth.pop("ta", None)
+        candidate.pop("ta", None)
     return judge(
         where,
-        {of: truth[of] for of in both},
-        {of: candidate[of] for of in both},
+        truth,
+        candidate,
         thick,
         columns,
         middle.mean(axis=(0, 2, 3)),

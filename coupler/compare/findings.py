@@ -211,6 +211,7 @@ def _climates(found: Findings) -> None:
     kept: dict[int, Sample] = {}
     for name in names:
         ensemble = found.ensembles.setdefault(name, Ensemble(name=name))
+        own: dict[bytes, int] = {}
         for run in _named(found, name):
             _failed(found, run)
             if not run.good:
@@ -233,6 +234,13 @@ def _climates(found: Findings) -> None:
             if problems:
                 raise DataError(*problems)
             member = run.job.member
+            same = own.setdefault(_bits(whole), member)
+            if same != member:  # counted twice, one run's weather would be a difference
+                found.notes.append(
+                    f"member {member} of {name} is member {same} to the bit and is not counted: "
+                    "its start and its schemes do not depend on the seed"
+                )
+                continue
             ensemble.add(member, whole, whole.since(plan.skip_days), planet)
             if name == REFERENCE:
                 if last is not None:
@@ -246,6 +254,10 @@ def _climates(found: Findings) -> None:
     if plan.settings.truth is not None and first is not None:
         _foreign(found, first, planet)
     _scores(found)
+
+
+def _bits(sample: Sample) -> bytes:
+    return hashlib.sha256(np.ascontiguousarray(sample.deep["ua"])).digest()
 
 
 def _repeats(plan: Plan, name: str) -> bool:

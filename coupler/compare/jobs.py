@@ -1,9 +1,10 @@
 """The runs of a comparison: which there are, and how they are made, several at a time.
 
 Each is a process of its own, `isthmus run`, in a folder named by its content. A run that is there
-and complete is not made again; one that was interrupted goes on from its newest restart; one that
-failed has failed (the numbers are the same every time) unless it shall be tried again. A member
-that blows up is a result: it is kept with its reason and the day on which it happened.
+and complete is not made again; one that was interrupted, or for which a disk or the memory was too
+small, goes on from its newest restart; one that failed has failed (the numbers are the same every
+time) unless it shall be tried again. A member that blows up is a result: it is kept with its reason
+and the day on which it happened.
 """
 
 from __future__ import annotations
@@ -31,6 +32,9 @@ from coupler.output.folder import write_json
 
 COMPLETE, FAILED, MISSING = "complete", "failed", "missing"
 _RECORD = "member.json"
+_NO_RESULT = (0, 2, 75, 130, 143)
+"""Exit statuses of runs that ended early for a reason that is not theirs: stopped in order (0 and
+130), refused before the first step (2), without disk or memory (75), terminated."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,12 +192,10 @@ def _make(job: Job, children: list[subprocess.Popen[bytes]], retry: bool) -> Run
     code = child.returncode
     record = _report(job.folder)
     state, why, failed_at = COMPLETE, "", None
-    if code == 0 and record.get("outcome") != "complete":
-        code = 1
-    if code != 0:
+    if code != 0 or record.get("outcome") != "complete":
         lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
         why = _reason(lines) or f"exit status {code}"
-        killed = code < 0 or code in (130, 143)
+        killed = code < 0 or code in _NO_RESULT
         state = MISSING if killed else FAILED
         if killed and not lines:
             why = f"ended by signal {-code}" if code < 0 else "interrupted"

@@ -13,7 +13,7 @@ def number(value: Any) -> str:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return str(value)
     if isinstance(value, float) and not math.isfinite(value):
-        return "–"
+        return "–" if math.isnan(value) else "∞" if value > 0.0 else "−∞"
     if isinstance(value, int):
         return str(value).replace("-", "−")
     size = abs(value)

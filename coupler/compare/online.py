@@ -14,7 +14,7 @@ candidate. Intervals are those of resampled starts, the same starts for all ense
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -149,9 +149,12 @@ def score(
     if baseline:
         sets += [set(baseline[m]) for m in baseline]
     shared = set.intersection(*sets)
-    metrics = [m for m in candidate[mine[0]] if m in shared]
     ways = significance.deals(len(mine), len(theirs)) if min(len(mine), len(theirs)) > 1 else None
-    found = [_one(metric, candidate, reference, baseline, ways, draws) for metric in metrics]
+    found = []
+    for metric in (m for m in candidate[mine[0]] if m in shared):
+        like = _shared(metric, [candidate, reference, baseline or {}])
+        if like is not None:
+            found.append(_one(metric, like, candidate, reference, baseline, ways, draws))
     corrected = significance.holm([s.probability for s in found])
     scores = tuple(
         Score(**{**vars(s), "corrected": float(p)}) for s, p in zip(found, corrected, strict=True)
@@ -159,8 +162,20 @@ def score(
     return Online(name=name, members=len(mine), reference_members=len(theirs), scores=scores)
 
 
+def _shared(metric: str, ensembles: Sequence[Members]) -> Vector | None:
+    """The metric where every member knows it (a mountain under more pressure hides more cells).
+
+    None where no value is known to all.
+    """
+    vectors = [v[metric] for members in ensembles for v in members.values()]
+    known = np.all([v.weight > 0.0 for v in vectors], axis=0)
+    weight = np.where(known, vectors[0].weight, 0.0)
+    return replace(vectors[0], weight=weight / weight.sum()) if known.any() else None
+
+
 def _one(
     metric: str,
+    like: Vector,
     candidate: Members,
     reference: Members,
     baseline: Members | None,
@@ -169,7 +184,6 @@ def _one(
 ) -> Score:
     mine, theirs = sorted(candidate), sorted(reference)
     c, r = _stack(candidate, metric, mine), _stack(reference, metric, theirs)
-    like = reference[theirs[0]][metric]
     d = distance(c.mean(0), r.mean(0), like)
     floor = noise_floor(r, like, len(mine))
     noise = float(np.sqrt(np.mean(floor**2)))

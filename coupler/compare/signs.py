@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import hypergeom
 
 from coupler.compare.ablation import LEANS, Effect, ablate, spurious
 from coupler.compare.candidates import REFERENCE
@@ -22,7 +23,6 @@ from coupler.compare.numerals import number
 from coupler.compare.sample import opened, read_run
 from coupler.compare.starts import parting
 from coupler.compare.statistics import early_warning, twins
-from coupler.compare.statistics.survival import wilson
 from coupler.compare.study import TWIN, Plan
 from coupler.compare.verdict import Evidence, Grade
 from coupler.driver.replay import RecordedScheme
@@ -201,7 +201,7 @@ def _growth(pairs: Sequence[tuple[F64, F64]], saturation: float) -> twins.Growth
 
 
 def warnings(plan: Plan, runs: Sequence[Run]) -> Foretold:
-    """Share of series of the runs whose variance or memory rises, against the reference's."""
+    """Share of runs with a series whose variance or memory rises, against the reference's."""
     alarms = {n: _alarms(runs, n) for n in [REFERENCE, *(c.name for c in plan.judged)]}
     usual = alarms[REFERENCE]
     if not usual:
@@ -211,25 +211,38 @@ def warnings(plan: Plan, runs: Sequence[Run]) -> Foretold:
         n: (warning_evidence(found, usual),) for n, found in alarms.items()
         if n != REFERENCE and found
     }  # fmt: skip
-    numbers = {n: {"series": len(a), "warn": int(sum(a))} for n, a in alarms.items()}
+    numbers = {n: {"runs": len(a), "warn": int(sum(a))} for n, a in alarms.items()}
     return Foretold(evidence=evidence, numbers=numbers)
 
 
 def warning_evidence(candidate: Sequence[bool], reference: Sequence[bool]) -> Evidence:
-    """What the series of a candidate say beside the reference's."""
-    low, high = wilson(sum(candidate), len(candidate))
-    known = sum(reference) / len(reference)
-    more = low > max(known, _LEVEL)
+    """What the runs of a candidate say beside the reference's: one alarm or none from each.
+
+    Both shares are uncertain: the probability is Fisher's, of so many more alarms by chance.
+    """
+    n, m, a, b = len(candidate), len(reference), sum(candidate), sum(reference)
+    grade: Grade = "good"
+    if a > _LEVEL * n:
+        if _by_chance(a, n, b, m) <= _LEVEL:
+            grade = "doubtful"
+        elif _by_chance(n, n, 0, m) > _LEVEL:  # not even the clearest case would be seen
+            grade = "open"
     return Evidence(
         when="after",
-        what="series with rising variance or memory",
-        found=f"{sum(candidate)} of {len(candidate)} ({low:.2f} to {high:.2f})",
-        expected=f"the reference's {sum(reference)} of {len(reference)}; {_LEVEL:g} by chance",
-        grade="doubtful" if more else "good",
+        what="runs with a series of rising variance or memory",
+        found=f"{a} of {n} (p = {_by_chance(a, n, b, m):.2g})",
+        expected=f"the reference's {b} of {m}; {_LEVEL:g} by chance",
+        grade=grade,
     )
 
 
+def _by_chance(a: int, n: int, b: int, m: int) -> float:
+    """Probability of at least a of n, of all a + b of n + m that there are (Fisher 1935)."""
+    return float(hypergeom.sf(a - 1, n + m, a + b, n))
+
+
 def _alarms(runs: Sequence[Run], name: str) -> list[bool]:
+    """Whether each run warns: one that has a series that can."""
     found = []
     for run in runs:
         if (
@@ -238,12 +251,15 @@ def _alarms(runs: Sequence[Run], name: str) -> list[bool]:
             or run.status not in ("complete", FAILED)
         ):
             continue
+        chances = []
         for series in _series(run.folder / "budgets.nc"):
             try:
                 alarm = early_warning.warning(series, surrogates=_SURROGATES, seed=run.job.member)
             except DataError:  # too short, or constant
                 continue
-            found.append(alarm.probability <= _LEVEL)
+            chances.append(alarm.probability)
+        if chances:  # series of one run are not independent: one alarm at most (Bonferroni)
+            found.append(min(chances) * len(chances) <= _LEVEL)
     return found
 
 

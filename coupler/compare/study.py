@@ -114,6 +114,17 @@ def plan(settings: Settings) -> Plan:
                 remedy="for example --candidates emulator=gw_column",
             )
         )
+    runs_online = settings.kind in ("online", "full")
+    if raw.get("branch") and settings.members > 1 and runs_online:
+        problems.append(
+            Problem(
+                what="members that begin with the same state",
+                name=f"branch={raw['branch']}",
+                expected="starts that differ by their seed, which noise is drawn with",
+                found=f"{settings.members} members and one restart",
+                remedy="begin without it (--set branch=null), or say --members 1",
+            )
+        )
     if problems:
         raise ConfigError(*problems)
     base = settings.case.parent
@@ -130,7 +141,6 @@ def plan(settings: Settings) -> Plan:
         )
         for name, scheme in schemes.items()
     ]
-    runs_online = settings.kind in ("online", "full")
     if settings.truth is not None:
         if all(c.scheme != reference["scheme"] for c in candidates):
             candidates.append(Candidate(name=BASELINE, scheme=str(reference["scheme"])))

@@ -163,6 +163,8 @@ def shift_evidence(facts: Facts) -> list[Evidence]:
     shadow, own = facts.shadow, facts.own_states
     if shadow is None or own is None or not shadow.outputs or not own.outputs:
         return []
+    if not math.isfinite(shadow.mean("r2")):  # nothing to lose
+        return []
     change = own.mean("r2") - shadow.mean("r2")
     return [
         Evidence(
@@ -216,7 +218,8 @@ def climate_evidence(facts: Facts) -> list[Evidence]:
         ]
     n, share = online.different, online.different / len(online.scores)
     worst = max(online.scores, key=lambda s: s.over_noise if math.isfinite(s.over_noise) else 0.0)
-    least = min((s.similarity for s in online.scores if math.isfinite(s.similarity)), default=0.0)
+    certain = [s.similarity for s in online.scores if s.significant]
+    least = min((s for s in certain if math.isfinite(s)), default=0.0)
     bad = share > 0.5 or (n > 0 and least < -0.5)
     return [
         Evidence(

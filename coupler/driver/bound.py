@@ -86,7 +86,7 @@ class Bound:
         self.fluxes: tuple[Flux, ...] = ()
         if isinstance(component, Tendency):
             self.tendencies = component.tendencies
-            self.fluxes = tuple(_with_top(f, top) for f in component.fluxes)
+            self.fluxes = tuple(with_top(f, top) for f in component.fluxes)
         self.converted: list[Converted] = []
         # A scheme in another process may have arrays that both see: used as they are, no copies.
         shared: tuple[Mapping[str, Array], ...] = ({}, {}, {}, {})
@@ -313,7 +313,8 @@ def _pairs(fluxes: Sequence[Flux], tendencies: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def _with_top(flux: Flux, top: TopPolicy | None) -> Flux:
+def with_top(flux: Flux, top: TopPolicy | None) -> Flux:
+    """A flux under the case's policy at the model top, or under its own."""
     if top is None:
         return flux
     return replace(flux, top=top.policy, dump_above=top.above or flux.dump_above)

@@ -20,6 +20,7 @@ import numpy as np
 import yaml
 
 from coupler.config import Case, ModelChoice, validate
+from coupler.driver.bound import with_top
 from coupler.driver.discovery import discover, find_scheme
 from coupler.driver.flux import flux_tendency
 from coupler.interface.component import Array, Arrays, Component, Host, Now, Tendency
@@ -203,7 +204,7 @@ class RecordedScheme:
         rates = {}
         for of in component.tendencies:
             rates[of] = given[tendency_field(self._process, of).name].copy()
-        for f in component.fluxes:
+        for f in (with_top(f, self._choice.top) for f in component.fluxes):
             rate = host.empty("level", "column")
             capacity = host.planet.cp_dry if f.of == "ta" else 1.0
             flux_tendency(

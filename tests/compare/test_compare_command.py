@@ -1,7 +1,10 @@
 """`isthmus compare` with real runs of a small atmosphere, and what it refuses."""
 
+import errno
 import json
+import os
 import shutil
+import sys
 from pathlib import Path
 
 import netCDF4
@@ -12,7 +15,7 @@ import yaml
 from spoil_bundle import spoil
 from tiny import COUPLED, changed, write_case
 
-from coupler.cli import main
+from coupler.cli import _COMMANDS, main
 from coupler.compare import jobs
 from coupler.compare.answers import on_recording
 from coupler.compare.candidates import fingerprint, parse, process_of
@@ -161,6 +164,11 @@ def test_everything_wrong_is_said_before_anything_runs(case: Path, tmp_path: Pat
         plan(Settings(kind="online", case=case, candidates=["a=wms"], days=1.0, skip_days=2.0))
     with pytest.raises(ConfigError, match="a recording does not hold the state of the flow"):
         plan(Settings(kind="stability", case=case, candidates=["a=wms"], recording=case))
+    with pytest.raises(
+        ConfigError, match=r"begin with the same state: branch=\.\..*found 2 members"
+    ):
+        plan(Settings(kind="online", case=case, candidates=["a=wms"], members=2,
+                      changes={"branch": ".."}))  # fmt: skip
     assert not list(tmp_path.iterdir())
 
 
@@ -204,6 +212,62 @@ def test_a_run_that_was_killed_is_missing_and_not_kept(tmp_path: Path) -> None:
     assert jobs._reason(told) == "one thing"
     assert jobs._reason(["Killed"]) == "Killed"
     assert jobs._reason([]) == ""
+
+
+class Ended(jobs.Job):
+    """A run that ends at once with a status that its case names."""
+
+    def command(self) -> list[str]:
+        report = json.dumps({"outcome": self.changes["outcome"]})
+        text = f"import sys; open({str(self.folder / 'run.json')!r}, 'w').write({report!r}); "
+        text += f"sys.exit({self.changes['status']})"
+        return [sys.executable, "-c", text, "--resume"]
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome", "kept"),
+    [
+        (0, "complete", jobs.COMPLETE),
+        (1, "failed", jobs.FAILED),
+        (0, "stopped by SIGTERM", jobs.MISSING),
+        (2, "", jobs.MISSING),
+        (os.EX_TEMPFAIL, "failed", jobs.MISSING),
+        (143, "", jobs.MISSING),
+    ],
+)
+def test_only_what_a_run_did_itself_is_a_result(
+    tmp_path: Path, status: int, outcome: str, kept: str
+) -> None:
+    how = {"status": status, "outcome": outcome}
+    job = Ended(candidate="x", member=1, case=tmp_path / "c.yaml", days=1.0, changes=how,
+                folder=tmp_path / "run")  # fmt: skip
+    (run,) = jobs.run_all([job], parallel=1)
+    assert run.status == kept
+    assert (jobs.found(job) is None) == (kept == jobs.MISSING)  # what is no result is made again
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (
+            OSError(errno.ENOSPC, "No space left on device", "a.nc"),
+            "cannot read or write: No space",
+        ),
+        (MemoryError("3 GB"), "not enough memory: 3 GB"),
+    ],
+)
+def test_too_little_disk_or_memory_has_an_exit_status_of_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    error: Exception,
+    sentence: str,
+) -> None:
+    def short_of_it(args: object) -> int:
+        raise error
+
+    monkeypatch.setitem(_COMMANDS, "info", short_of_it)
+    assert main(["info"]) == os.EX_TEMPFAIL
+    assert sentence in capsys.readouterr().err
 
 
 def test_a_spoilt_bundle_is_whole_and_as_bad_as_was_asked(tmp_path: Path) -> None:

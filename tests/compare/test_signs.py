@@ -148,7 +148,7 @@ def test_twins_are_read_from_the_files_of_their_runs(tmp_path: Path) -> None:
 
 
 def test_series_that_lose_their_restoring_force_are_evidence(tmp_path: Path) -> None:
-    found, runs = made_up_study(tmp_path, members=3)
+    found, runs = made_up_study(tmp_path, members=4)
     for run in runs:
         if not run.good:
             continue
@@ -160,9 +160,22 @@ def test_series_that_lose_their_restoring_force_are_evidence(tmp_path: Path) -> 
         series = {"total_energy": ("time", 1e9 + x[0]), "angular_momentum": ("time", x[1])}
         xr.Dataset(series).to_netcdf(run.folder / "budgets.nc")
     told = signs.warnings(found, runs)
-    assert told.numbers[STRONG]["series"] == 6
+    assert told.numbers[STRONG] == {"runs": 4, "warn": 4}  # of two series each, but one alarm
     assert told.evidence[STRONG][0].grade == "doubtful"
     assert told.evidence[FINE][0].grade == "good"
+
+
+def test_more_alarms_than_the_references_are_evidence_where_chance_would_not_give_them() -> None:
+    def grade(a: int, n: int, b: int, m: int) -> str:
+        alarms = ([i < k for i in range(of)] for k, of in ((a, n), (b, m)))
+        return signs.warning_evidence(*alarms).grade
+
+    # 3 of 4 beside 1 of 4 happen by chance in (16 + 1)/70 of all ways to deal four alarms.
+    assert signs._by_chance(3, 4, 1, 4) == pytest.approx(17 / 70)
+    assert grade(3, 4, 1, 4) == grade(4, 8, 1, 8) == "good"
+    assert grade(4, 4, 0, 4) == grade(7, 8, 2, 8) == "doubtful"
+    assert grade(2, 2, 0, 2) == "open"  # one of the six ways: two runs of each show nothing
+    assert grade(0, 2, 0, 2) == "good"
 
 
 def test_runs_that_are_too_short_to_warn_are_said_and_judge_nobody(tmp_path: Path) -> None:

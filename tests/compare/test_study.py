@@ -12,12 +12,21 @@ from made_up_run import write_run
 from made_up_study import FACTOR, FINE, MEMBERS, RECORDS, STRONG, made_up_study
 
 from coupler.compare import metrics, online, starts
+from coupler.compare.answers import Answers, in_run, judge
 from coupler.compare.candidates import BASELINE
 from coupler.compare.findings import Findings, examine
 from coupler.compare.jobs import MISSING
 from coupler.compare.pages import dataset, page, stamp, terminal
 from coupler.compare.sample import Sample, differences_of, read_foreign, read_run
-from coupler.compare.verdict import SOURCES, Evidence, Facts, judge_candidate
+from coupler.compare.verdict import (
+    SOURCES,
+    Evidence,
+    Facts,
+    climate_evidence,
+    judge_candidate,
+    offline_evidence,
+    shift_evidence,
+)
 from coupler.interface.errors import DataError
 
 
@@ -107,6 +116,31 @@ def test_a_member_that_is_not_a_number_is_a_failure(tmp_path: Path) -> None:
     assert got.online[FINE].members == 1
 
 
+def test_a_member_that_is_another_one_again_is_counted_once(tmp_path: Path) -> None:
+    plan, runs = made_up_study(tmp_path, members=3)
+    runs = [
+        replace(r, job=replace(r.job, folder=tmp_path / "runs" / f"{r.job.candidate}2"))
+        if r.job.member == 3 else r for r in runs if r.good
+    ]  # fmt: skip
+    got = examine(plan, runs)
+    assert (got.online[FINE].members, got.online[FINE].reference_members) == (2, 2)
+    assert f"member 3 of {FINE} is member 2 to the bit" in " ".join(got.notes)
+    assert got.survival[FINE].share[-1] == 1.0
+
+
+def test_a_poor_similarity_of_a_metric_that_is_not_told_apart_is_no_evidence() -> None:
+    def grade(similarity: float) -> str:
+        some = {"group": "map", "units": "K", "distance": 1.0, "noise": 1.0, "relative": 0.1,
+                "bias": math.nan}  # fmt: skip
+        one = online.Score(metric="m", probability=0.5, corrected=1.0, similarity=-3.0, **some)
+        scores = [one] * 9 + [replace(one, corrected=0.0, similarity=similarity)]
+        got = online.Online(name="x", members=8, reference_members=8, scores=tuple(scores))
+        return climate_evidence(Facts(name="x", online=got))[0].grade
+
+    assert grade(0.5) == "doubtful"
+    assert grade(-0.6) == "bad"
+
+
 def test_another_source_of_evidence_is_one_function(monkeypatch: pytest.MonkeyPatch) -> None:
     def alarm(facts: Facts) -> list[Evidence]:
         return [Evidence(when="before", what="growth", found="2 a day", expected="0", grade="bad")]
@@ -114,6 +148,46 @@ def test_another_source_of_evidence_is_one_function(monkeypatch: pytest.MonkeyPa
     assert judge_candidate(Facts(name="x")).before == "open"
     monkeypatch.setattr("coupler.compare.verdict.SOURCES", [*SOURCES, alarm])
     assert judge_candidate(Facts(name="x")).before == "bad"
+
+
+def test_an_output_that_is_no_number_or_that_only_the_candidate_changes_is_judged() -> None:
+    rng = np.random.default_rng(4)
+    u, q = rng.normal(size=(2, 3, 7, 5))
+    holes = np.where(u > 1.0, np.nan, u)
+
+    def offline(**prediction: np.ndarray) -> Answers:
+        return judge("offline", {"ua": u}, prediction, 1.0, np.ones(5), np.arange(7.0))
+
+    assert offline(ua=u).mean("r2") == 1.0
+    for spoilt in (offline(ua=holes), offline(ua=np.where(u > 1.0, np.inf, u)),
+                   offline(ua=u, hus=1e-9 * q)):  # fmt: skip
+        assert spoilt.mean("r2") == -math.inf
+        told = offline_evidence(Facts(name="x", offline=spoilt))[0]
+        assert (told.found, told.grade) == ("−∞", "bad")
+        assert shift_evidence(Facts(name="x", shadow=spoilt, own_states=spoilt)) == []
+    assert [o.of for o in offline(ua=u, hus=0.0 * q).outputs] == ["ua"]  # nothing is no output
+    assert offline(hus=q).mean("r2") == -math.inf  # of ua it has about 0
+
+
+def test_an_output_that_only_the_candidate_has_counts_in_a_run_and_heat_of_its_drag_does_not(
+    tmp_path: Path,
+) -> None:
+    def asked(name: str, **more: str) -> Answers:
+        def edit(data: xr.Dataset) -> xr.Dataset:
+            for own, like in {"utendnogw_x": "utendnogw", **more}.items():
+                data[own] = 1.0 * data[like]
+            return data
+
+        return in_run(write_run(tmp_path / name, records=3, edit=edit), "gravity_wave", "x",
+                      where="shadow", applied_is_truth=True, skip_days=0.0)  # fmt: skip
+
+    moist = asked("moist", tnhus_gravity_wave_x="utendnogw", vtendnogw_x="vtendnogw")
+    heats = asked("heats", tntnogw_x="utendnogw", vtendnogw_x="vtendnogw")
+    still = asked("still")  # changes nothing of va, which the truth does
+    r2 = {o.of: o.r2 for o in moist.outputs}
+    assert r2 == {"ua": 1.0, "va": 1.0, "hus": -math.inf}
+    assert {o.of: o.r2 for o in heats.outputs} == {"ua": 1.0, "va": 1.0}
+    assert still.outputs[1].of == "va" and still.outputs[1].r2 <= 0.0
 
 
 # -- scores of ensembles ---------------------------------------------------------------------------
@@ -163,6 +237,28 @@ def test_a_small_difference_needs_the_members_of_the_formula() -> None:
     got = online.score("near", _members(2, 1.0), _members(1, 0.0)).scores[0]
     # Standard deviation 1 in every cell, effect 1: n = 2 (1.96 + 0.84)^2 = 15.7.
     assert got.needed == pytest.approx(15.7, abs=7.0)
+
+
+def test_cells_that_a_member_has_below_the_ground_are_compared_in_none() -> None:
+    rng = np.random.default_rng(3)
+
+    def members(low: int) -> dict[int, dict[str, metrics.Vector]]:
+        found = {}
+        for m in range(1, 6):
+            known = np.arange(40) != (low if m == 2 else 0)
+            values = np.where(known, 280.0 + rng.normal(size=40), 0.0)
+            found[m] = {"map": metrics.Vector(values=values, weight=known / known.sum(), order=2,
+                                              group="map", units="K")}  # fmt: skip
+        return found
+
+    nowhere, hidden, other = members(0), members(7), members(9)
+    for a, b in ((hidden, nowhere), (nowhere, hidden), (hidden, other)):
+        s = online.score("x", a, b, members(11)).scores[0]
+        assert s.distance < 2.0  # and not 280 K of one of five members in one of forty cells
+        assert s.noise < 2.0
+    for v in other.values():
+        v["map"] = replace(v["map"], weight=0.0 * v["map"].weight)
+    assert online.score("x", hidden, other).scores == ()
 
 
 def test_a_metric_that_one_member_lacks_is_left_out_for_all() -> None:

@@ -238,7 +238,7 @@ def test_disk_full_during_output(
     job.hurt()
     full_at(job, out, (out / "atmosphere.nc").stat().st_size + 1000)
     status, said, took = job.end()
-    assert status == 1
+    assert status == os.EX_TEMPFAIL
     assert said.count(f"isthmus: cannot read or write: File too large ({out}/") == 1
     job.leaves_nothing()
     no_record_lost(out, undisturbed)
@@ -255,7 +255,7 @@ def test_disk_full_during_restart(tmp_path: Path, note: Note, slow: dict[str, An
     smallest = min(p.stat().st_size for p in (out / "restart").glob("*.safetensors"))
     full_at(job, out, smallest - 1000)
     status, said, took = job.end()
-    assert status == 1
+    assert status == os.EX_TEMPFAIL
     assert re.search(r"cannot read or write: File too large \(\S+restart_\d+\S*\)", said)
     job.leaves_nothing()
     assert last_restart(out)
