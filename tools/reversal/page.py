@@ -130,7 +130,7 @@ def offline(plan: Plan, kind: str, regime: str) -> list[tuple[float, ...]]:
     return found
 
 
-def write_page(plan: Plan, page: Path, minutes: float) -> bool:
+def write_page(plan: Plan, page: Path, commits: str, minutes: float) -> bool:
     """Writes page and pictures; whether the reversal is seen."""
     page.parent.mkdir(parents=True, exist_ok=True)
     online: dict[tuple[str, str], list[Score]] = {}
@@ -167,7 +167,9 @@ def write_page(plan: Plan, page: Path, minutes: float) -> bool:
     folder.mkdir(exist_ok=True)
     for name, figure in pictures.items():
         (folder / f"{name}.png").write_bytes(png(figure))
-    page.write_text(_text(plan, online, skill, control, folder.name, minutes), encoding="utf-8")
+    page.write_text(
+        _text(plan, online, skill, control, folder.name, commits, minutes), encoding="utf-8"
+    )
     median = {k: [s.median for s in v] for k, v in online.items()}
     r2 = {k: np.mean([x[2:] for x in v]) for k, v in skill.items()}
     return bool(
@@ -185,6 +187,7 @@ def _text(
     skill: Mapping[tuple[str, str], list[tuple[float, ...]]],
     control: Mapping[str, float],
     folder: str,
+    commits: str,
     minutes: float,
 ) -> str:
     own = versions()
@@ -195,8 +198,9 @@ def _text(
     lines = [
         "# Offline skill against online skill, at home and moved",
         "",
-        f"Made by `python tools/reversal_results.py{quick}` with Isthmus {own['isthmus']}, commit "
-        f"`{own['commit']}`, in {minutes:.0f} minutes (what was there already not counted).",
+        f"Made by `python tools/reversal_results.py{quick}` with Isthmus {own['isthmus']}, its "
+        f"pieces with commit {commits}, in {minutes:.0f} minutes (what was there already not "
+        "counted).",
         "",
         "Two closures of two-layer quasi-geostrophic turbulence are fitted to the same target in "
         "the regime of eddies, then each drives coarse runs there and in the regime of jets. The "
