@@ -131,7 +131,7 @@ class SchemeChoice(ModelChoice):
 
     mode: Mode = "apply"
     """``apply``; ``shadow``: called and recorded, not applied (the reference is applied);
-    ``blend``: weighted with the reference; ``off``."""
+    ``blend``: weighted with the reference, what they give to others too; ``off``."""
     interval: Seconds | None = None
     """Time between calls; in between the last result is applied. Default: the scheme's own."""
     weight: Annotated[

@@ -28,6 +28,7 @@ from foretelling.runs import course
 from foretelling.truth import DT
 
 from coupler.compare.statistics.distances import wasserstein
+from coupler.driver.info import versions
 
 ROOT = Path(__file__).resolve().parents[1]
 UNITS = 50.0
@@ -39,9 +40,9 @@ PAGE = ROOT / "docs" / "results" / "foretelling.md"
 
 
 def kept(path: Path, make: Any) -> Any:
-    """What is there already, or made now."""
+    """What is there already, or made now; it says with which commit."""
     if not path.is_file():
-        found = make()
+        found = make() | {"commit": versions().get("commit", "unknown")}
         path.parent.mkdir(parents=True, exist_ok=True)
         beside = path.with_suffix(".partial")
         beside.write_text(json.dumps(found, indent=1))

@@ -12,6 +12,7 @@ shorter version with its own folder, which shows the signs and not the numbers.
 from __future__ import annotations
 
 import argparse
+import json
 import multiprocessing
 import sys
 import time
@@ -26,6 +27,8 @@ from reversal.online import states_of
 from reversal.page import write_page
 from reversal.plan import Plan
 from reversal.truth import Length
+
+from coupler.driver.info import versions
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -73,8 +76,32 @@ def do(plan: Plan, stage: str, arguments: Sequence[Any]) -> str:
     return " ".join([stage, *map(str, arguments)])
 
 
-def work(plan: Plan, jobs: int) -> None:
-    """All of it, `jobs` pieces at a time."""
+class Commits:
+    """With which commit each piece of a folder was made."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "commits.json"
+        self._now = versions().get("commit", "unknown")
+        self._older = folder.is_dir() and any(folder.iterdir()) and not self._path.is_file()
+        self._of: dict[str, str] = {}
+        if self._path.is_file():
+            self._of = json.loads(self._path.read_text(encoding="utf-8"))
+
+    def add(self, piece: str) -> None:
+        """Notes a piece that is there now; one that was there before keeps its commit."""
+        self._of.setdefault(piece, "unknown" if self._older else self._now)
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        beside = self._path.with_suffix(".partial")
+        beside.write_text(json.dumps(self._of, indent=1), encoding="utf-8")
+        beside.rename(self._path)
+
+    def __str__(self) -> str:
+        return " and ".join(f"`{c}`" for c in sorted(set(self._of.values())))
+
+
+def work(plan: Plan, jobs: int) -> str:
+    """All of it, `jobs` pieces at a time; returns with which commits it was made."""
+    commits = Commits(plan.work)
     began = time.perf_counter()
     parts: list[list[tuple[str, tuple[Any, ...]]]] = [[]]
     for piece in plan.work_to_do():
@@ -84,6 +111,7 @@ def work(plan: Plan, jobs: int) -> None:
     def finished(what: str) -> None:
         nonlocal done
         done += 1
+        commits.add(what)
         minutes = (time.perf_counter() - began) / 60.0
         print(f"{done:3d} of {total}: {what}, {minutes:.1f} min", flush=True)
 
@@ -96,6 +124,7 @@ def work(plan: Plan, jobs: int) -> None:
         with ProcessPoolExecutor(jobs, mp_context=context) as pool:
             for future in as_completed([pool.submit(do, plan, *piece) for piece in part]):
                 finished(future.result())
+    return str(commits)
 
 
 def main() -> int:
@@ -112,8 +141,8 @@ def main() -> int:
     )
     plan = (quick if args.quick else full)(folder.resolve())
     began = time.perf_counter()
-    work(plan, args.jobs)
-    seen = write_page(plan, page, (time.perf_counter() - began) / 60.0)
+    commits = work(plan, args.jobs)
+    seen = write_page(plan, page, commits, (time.perf_counter() - began) / 60.0)
     print(f"written to {page}")
     return 0 if seen else 1
 

@@ -281,6 +281,7 @@ def _plan(draft: _Draft, process: str, choice: SchemeChoice) -> None:
     acts = choice.mode == "apply"
     away = place_of(draft.case, process) is not None
     own = _add_plan(draft, process, choice, plain=acts, called=True, weights=not away)
+    partner = type(own) if own is not None and choice.mode == "blend" else None
     if choice.top is not None and isinstance(own, Tendency) and not own.fluxes:
         draft.problems.append(
             Problem(
@@ -292,7 +293,9 @@ def _plan(draft: _Draft, process: str, choice: SchemeChoice) -> None:
             )
         )
     if choice.reference is not None:
-        other = _add_plan(draft, process, choice.reference, plain=not acts, called=not acts)
+        other = _add_plan(
+            draft, process, choice.reference, plain=not acts, called=not acts, partner=partner
+        )
         if own is not None and hasattr(own, "fallback"):
             own.fallback = other
     for name, other_choice in choice.beside.items():
@@ -308,6 +311,7 @@ def _add_plan(
     called: bool,
     weights: bool = True,
     label: str = "",
+    partner: type[Component] | None = None,
 ) -> Component | None:
     component = draft.build(process, choice, weights=weights)
     if component is None:
@@ -330,7 +334,9 @@ def _add_plan(
         label += "_reference"
     draft.components[process, label] = component
     cls = type(component)
-    draft.plans.append(Plan(process=process, label=label, cls=cls, plain=plain, called=called))
+    draft.plans.append(
+        Plan(process=process, label=label, cls=cls, plain=plain, called=called, partner=partner)
+    )
     return component
 
 
@@ -473,7 +479,7 @@ def _bind_schemes(draft: _Draft, suite: Suite, host: Host, dt: float, elsewhere:
             span = every * dt if every > 1 else 0.0
             bound = Bound(component, plan.label, every, suite.pool, host, span=span, top=choice.top)
             bounds.append(bound)
-            if plan.plain:
+            if plan.plain and choice.mode != "blend":
                 suite.pool.update(bound.diag.items())
             if plan.label in choice.beside:
                 weights.append(0.0)
@@ -482,7 +488,10 @@ def _bind_schemes(draft: _Draft, suite: Suite, host: Host, dt: float, elsewhere:
                 weights.append(_complement(weight) if weights else weight)
             else:
                 weights.append(1.0 if plan.plain else 0.0)
-        suite.add(Process(name=process, schemes=bounds, weights=weights))
+        made = Process(name=process, schemes=bounds, weights=weights)
+        if choice.mode == "blend":
+            suite.pool.update(made.blend())
+        suite.add(made)
 
 
 def _complement(weight: float | Ramp) -> float | Ramp:

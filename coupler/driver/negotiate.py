@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from coupler.input.forcing import FORCINGS, Forcing
 from coupler.interface.component import Component, Diagnostic, Model, Tendency
 from coupler.interface.errors import Problem, nearest
-from coupler.interface.fields import TRACERS
+from coupler.interface.fields import TRACERS, Field
 from coupler.interface.parallel import Parallel
 from coupler.interface.registry import providers, readers
 from coupler.interface.units import convertible, is_unit
@@ -30,6 +30,29 @@ class Plan:
     """Whether its diagnostics go by their plain names (it acts), or by suffixed ones (shadow)."""
     called: bool = True
     """False for a fallback: another scheme calls it when it has to."""
+    partner: type[Component] | None = None
+    """What it is blended with."""
+
+    def gives(self) -> list[Field]:
+        """What others see of it."""
+        partner = self.partner
+        if partner is None or not issubclass(partner, Tendency | Diagnostic):
+            return list(self.cls.diagnostics)
+        return blended(self.cls.diagnostics, partner.diagnostics)
+
+
+FLUXES = ("kg m-2 s-1", "W m-2", "Pa")
+
+
+def blended(one: Iterable[Field], other: Iterable[Field]) -> list[Field]:
+    """What others see of two schemes together.
+
+    Fluxes of either, because a scheme that says nothing of rain makes none; of anything else
+    what both give.
+    """
+    found = {f.name: f for f in (*one, *other)}
+    both = {f.name for f in one} & {f.name for f in other}
+    return [f for n, f in found.items() if n in both or f.units in FLUXES]
 
 
 def negotiate(
@@ -75,7 +98,7 @@ def negotiate(
         problems += _no_state(plan, who, atmosphere)
         if not plan.plain:
             continue
-        for f in plan.cls.diagnostics:
+        for f in plan.gives():
             taken = owner.get(f.name) or from_models.get(f.name)
             if not taken and f.name in atmosphere:
                 taken = "atmosphere"
@@ -141,11 +164,19 @@ def _no_state(plan: Plan, who: str, atmosphere: set[str]) -> list[Problem]:
 def _nobody(
     name: str, who: str, plans: Sequence[Plan], available: Mapping[str, str], failed: set[str]
 ) -> list[Problem]:
-    later = [f"{p.process}={p.label}" for p in plans if name in (f.name for f in p.cls.diagnostics)]
+    have = [p for p in plans if name in (f.name for f in p.cls.diagnostics)]
+    later = [f"{p.process}={p.label}" for p in have]
+    half = [
+        p.process for p in plans
+        if p.partner and p.process in (q.process for q in have) and name not in available
+    ]  # fmt: skip
     able = providers(name)
     if failed.intersection(s.split("=")[0] for s in able):
         return []
-    if later:
+    if half:
+        remedy = f"only one of the blended schemes of {half[0]} gives it: apply that one, or "
+        remedy += "blend two that both do"
+    elif later:
         remedy = f"{later[0]} provides it: put {later[0].split('=')[0]} before it in the case"
     elif name in TRACERS:
         remedy = f"add {name} to atmosphere.tracers"

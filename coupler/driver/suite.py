@@ -18,6 +18,7 @@ from coupler.config import Ramp
 from coupler.diagnostics.momentum import MomentumBudget
 from coupler.driver.bound import MOMENTUM, Bound
 from coupler.driver.flux import add_scaled, add_up, dissipative_heating, move
+from coupler.driver.negotiate import blended
 from coupler.driver.spent import BUDGETS, Spent
 from coupler.driver.watch import inside, large_rate
 from coupler.interface.component import Array, Flux, Host, Now
@@ -49,6 +50,8 @@ class Process:
     """Of each wind component that a flux changes."""
     heating_drag: dict[str, Array] = field(default_factory=dict)
     """Where schemes are mixed: the common drag that heats, and the heat of its kinetic energy."""
+    shared: dict[str, tuple[Array, list[Array | None]]] = field(default_factory=dict)
+    """Of a blend: diagnostics as others see them, and of each scheme."""
     moves: list[tuple[str, Move]] = field(default_factory=list)
     """What it does to the state, by variable, where its rate may differ from zero."""
 
@@ -66,6 +69,25 @@ class Process:
         if self.mixes:
             return nlev
         return max((b.reach for b in self.schemes if of in b.rate), default=0)
+
+    def blend(self) -> dict[str, Array]:
+        """Makes the first two schemes a blend; what others see of their diagnostics, by name."""
+        one, other = (dict(bound.diag.items()) for bound in self.schemes[:2])
+        fields = blended(*(bound.component.diagnostics for bound in self.schemes[:2]))
+        for f in fields:
+            given = [a.get(f.name) for a in (one, other)]
+            like = next(a for a in given if a is not None)
+            self.shared[f.name] = (np.zeros_like(like), given)
+        return {n: seen for n, (seen, _) in self.shared.items()}
+
+    def share(self, seconds: float) -> None:
+        """Weights the diagnostics of a blend as its tendencies are."""
+        weights = [self.weight(n, seconds) for n in (0, 1)] if self.shared else []
+        for seen, given in self.shared.values():
+            seen.fill(0.0)
+            for weight, array in zip(weights, given, strict=True):
+                if weight and array is not None:
+                    np.add(seen, weight * array, out=seen)
 
     def balance(self, seconds: float) -> None:
         """Holds what is applied against the fluxes at both ends of the columns."""
@@ -181,6 +203,7 @@ class Suite:
                     bound.hold(self.phalf, now.dt)
             if process.mixes:
                 self._mix(process, now)
+            process.share(now.seconds)
             if process.budgets:
                 before = self._spent.to(BUDGETS)
                 process.balance(now.seconds)
@@ -264,7 +287,8 @@ class Suite:
     def outputs(self) -> dict[str, tuple[Field, Array]]:
         """Everything the schemes give to the output, by its name there.
 
-        What is applied has the plain name; a scheme beside it adds ``_<scheme>`` to its names.
+        What is applied has the plain name; a scheme beside it, or a part of a blend, adds
+        ``_<scheme>`` to its names.
         """
         found: dict[str, tuple[Field, Array]] = {}
         for process in self.processes:
@@ -285,7 +309,11 @@ class Suite:
                         f = _renamed(_escaped(fx), tail)
                         found[f.name] = (f, bound.escaped[fx.name])
                 for d in bound.component.diagnostics:
-                    f = _renamed(d, tail)
+                    if d.name in process.shared:
+                        found[d.name] = (d, process.shared[d.name][0])
+                        f = _renamed(d, f"_{bound.label}")
+                    else:
+                        f = _renamed(d, tail)
                     found[f.name] = (f, getattr(bound.diag, d.name))
         return found
 

@@ -323,14 +323,27 @@ def obtain(
     made_of = said + case.read_text(encoding="utf-8")
     out = work / f"record_{hashlib.sha256(made_of.encode()).hexdigest()[:12]}"
     done = out / "recording.path"  # written last: a recording without it was interrupted
-    if done.is_file() and (out / done.read_text(encoding="utf-8")).is_file():
-        return out / done.read_text(encoding="utf-8")
+    if done.is_file() and (kept := out / done.read_text(encoding="utf-8")).is_file():
+        console.print(f"recording {case.name}: kept, {_age(kept, here)}")
+        return kept
     console.print(f"recording {case.name}: {recording.days:g} days, seed {recording.seed}")
     columns = None if recording.columns == "all" else recording.columns
     path = record(case, recording.days, recording.seed, recording.set, out, columns)
     done.parent.mkdir(parents=True, exist_ok=True)
     done.write_text(str(path.resolve().relative_to(out.resolve())), encoding="utf-8")
     return path
+
+
+def _age(recording: Path, here: Path) -> str:
+    """Which code a recording that was kept is of."""
+    try:
+        said = json.loads(recording.with_name("run.json").read_text(encoding="utf-8"))
+        made, now = str(said["versions"]["commit"]), _commit(here)
+    except (OSError, ValueError, KeyError):
+        return "of code that is not known"
+    if made == now[: len(made)]:
+        return "of this commit"
+    return f"of commit {made}, this is {now[:12]}; delete {recording.parent} to make it anew"
 
 
 def _parts(
@@ -387,6 +400,8 @@ def _identity(spec: BundleSpec, recipe: Recipe, here: Path) -> str:
     ]
     if recipe.pretrained is not None:
         what.append(sha256(here / recipe.pretrained))
+    if recipe.start is not None:
+        what.append(sha256(here / recipe.start / "bundle.yaml"))  # which has the weights' hash
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
 
 

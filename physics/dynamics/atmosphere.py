@@ -140,6 +140,26 @@ class SpectralParameters(Params):
             )
         return self
 
+    @model_validator(mode="after")
+    def _nothing_is_ignored(self) -> SpectralParameters:
+        if self.relative_humidity > 0.0 and not self.moist:
+            raise BadValue(
+                "humidity for an atmosphere without water",
+                expected="relative_humidity 0, or moist: true",
+                found=f"relative_humidity {self.relative_humidity:g}",
+            )
+        fields = type(self).model_fields
+        names = ("filter_strength", "filter_alpha")
+        given = [n for n in names if getattr(self, n) != fields[n].default]
+        if given and self.stepper == "sil3":
+            raise BadValue(
+                "filter for a stepper of one time level, which has none",
+                expected="stepper: leapfrog",
+                found=f"stepper sil3 and {', '.join(given)}",
+                remedy="leave the filter out",
+            )
+        return self
+
     @field_validator("device")
     @classmethod
     def _device(cls, value: str) -> str:
@@ -161,6 +181,16 @@ class SpectralParameters(Params):
                 "unknown initial state", found=repr(value), remedy=nearest(value, INITIAL_STATES)
             )
         return value
+
+
+def _humid(p: SpectralParameters, why: str) -> ConfigError:
+    return ConfigError.of(
+        "humidity for a start that has its own",
+        "atmosphere.relative_humidity",
+        expected="a dry initial state",
+        found=f"{p.relative_humidity:g}, and {why}",
+        remedy="leave it out",
+    )
 
 
 @scheme("atmosphere", "spectral")
@@ -242,6 +272,8 @@ class SpectralAtmosphere(ColumnModel):
         p, core = self.p, self.core
         frame = core.frame
         if site.initial is not None:
+            if p.relative_humidity > 0.0:
+                raise _humid(p, "humidity in the data of `initial`")
             given = site.initial(frame.surface_geopotential / site.planet.gravity)
             state = GridState(
                 surface_geopotential=frame.surface_geopotential,
@@ -265,6 +297,8 @@ class SpectralAtmosphere(ColumnModel):
                 )
                 frame = core.frame  # the state is built over the ground as it was truncated
             state = INITIAL_STATES[p.initial](frame)
+            if p.relative_humidity > 0.0 and state.hus.any():
+                raise _humid(p, f"{p.initial} has water of its own")
             if p.relative_humidity > 0.0:
                 state = replace(state, hus=saturated(state, frame, p.relative_humidity))
         if p.noise > 0.0:

@@ -137,8 +137,11 @@ def freeze_and_melt(
         if m_ice < 1.0e-3 or smaller < 1.0e-5:
             smaller = 0.0
         if smaller < a:
-            # of cover that vanishes the skin's cold goes to the sea, as does all snow with the last
-            rest += capacity * (a - smaller) * (t - melting)
+            # of cover that vanishes the skin's cold and the snow go to the sea
+            fell = m_snow * (a - smaller) / a
+            m_snow -= fell
+            gain += fell
+            rest += capacity * (a - smaller) * (t - melting) - fusion * fell
             a = smaller
         if a == 0.0:
             rest -= fusion * (m_ice + m_snow)
@@ -172,6 +175,8 @@ class SemtnerIce(Model):
         """Of bare ice [1]."""
         albedo_snow: Annotated[float, Unit("1"), Field(ge=0, le=1)] = 0.75
         """Of cold snow [1]; it falls by 0.1 over the last five kelvin below melting."""
+        albedo_water: Annotated[float, Unit("1"), Field(ge=0, le=1)] = 0.26
+        """Of the water that shows through ice of less than half a metre: the ocean's `albedo`."""
         freezing_point: Annotated[float, Unit("K"), Field(gt=250, lt=273.15)] = FREEZING
         """T_f [K]."""
         first_thickness: Annotated[float, Unit("m"), Field(ge=0, le=20)] = 1.5
@@ -264,9 +269,9 @@ class SemtnerIce(Model):
         depth = self._snow / (covered * RHO_SNOW)
         warm = np.clip((self._skin - MELTING) / 5.0 + 1.0, 0.0, 1.0)
         white = np.minimum(depth / 0.05, 1.0)
-        bright = p.albedo_ice + white * (p.albedo_snow - p.albedo_ice) - 0.1 * warm
-        # thin ice is dark
-        f["albs_ice"][...] = 0.1 + (bright - 0.1) * np.minimum(f["sithick"] / 0.5, 1.0) ** 0.5
+        bright = p.albedo_ice + white * (p.albedo_snow - 0.1 * warm - p.albedo_ice)
+        thick = np.sqrt(np.minimum(f["sithick"] / 0.5, 1.0))  # the water shows through thin ice
+        f["albs_ice"][...] = p.albedo_water + thick * (bright - p.albedo_water)
 
     def stores(self) -> Mapping[str, Array]:
         """Energy and water of ice, snow and skin per area of the cell."""

@@ -14,7 +14,8 @@ ice as a negative heat flux.
 .. math:: Q = \rho c h\, \frac{dT_{clim}}{dt} - (1-A) F_o - F_{ice} + A\, \gamma (T - T_f)
 
 the q-flux with which the slab keeps that climatology (tools/qflux.py makes its twelve months). The
-climatology at or below `at_freezing` is taken as frozen sea: there Q is 0 and water freezes freely.
+climatology at or below `at_freezing` is taken as frozen sea: there water freezes freely, and what
+would warm it goes to the ice, as long as there is some; Q is 0 but where open water has none.
 
 Fresh water that arrives is added up in an account and changes nothing else.
 
@@ -188,7 +189,12 @@ class SlabOcean(Model):
         if p.sea == "prescribed" and self._tos is not None:
             clim = np.empty(self.grid.shape)
             interpolate(self._tos, now.date, clim)
-            free = (clim <= p.freezing_point) & (self._next < p.freezing_point)
+            free = clim <= p.freezing_point
+            if "sft_ice" in received:
+                warms = free & (self._next > p.freezing_point) & (received.sft_ice > 0.0)
+                base += np.where(warms, (self._next - p.freezing_point) / per, 0.0)
+                np.copyto(self._next, p.freezing_point, where=warms)
+            free &= self._next <= p.freezing_point
             self._currents[...] = np.where(free, 0.0, (clim - self._next) / per)
             self._next[...] = np.where(free, self._next, clim)
         frozen = np.maximum(p.freezing_point - self._next, 0.0) / per

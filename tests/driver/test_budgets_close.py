@@ -65,6 +65,34 @@ def test_water_closes_at_every_step_to_1e_12_and_energy_in_every_exchange(tmp_pa
     assert stored["ice"]["energy"].min() < 0.0
 
 
+@pytest.mark.parametrize(
+    ("own", "weight"), [("mass_flux", 0.3), ("mass_flux", 1.0), ("dry_adjustment", 0.3)]
+)
+def test_a_blend_of_convections_rains_what_it_takes_from_the_air(
+    tmp_path: Path, own: str, weight: float
+) -> None:
+    """Where others saw the rain of one scheme alone, this raised at the first exchange."""
+    raw = small_earth(tmp_path, budgets=RAISE)
+    raw["physics"]["convection"] = {
+        "scheme": own, "mode": "blend", "weight": weight, "reference": "betts_miller",
+    }  # fmt: skip
+    model = assemble(raw, tmp_path)
+    process = next(p for p in model.suite.processes if p.name == "convection")
+    water, apart = total_water(model), 0.0
+    for n in range(14):
+        step(model)
+        now, made = total_water(model), model.atmosphere.water_made()
+        assert abs(now - made - water) < 1e-12 * now, n
+        water = now
+        seen, (one, other) = process.shared["prc"]
+        assert model.suite.pool["prc"] is seen
+        one, other = (np.zeros_like(seen) if a is None else a for a in (one, other))
+        np.testing.assert_allclose(seen, weight * one + (1.0 - weight) * other, rtol=1e-14)
+        apart = max(apart, float(np.abs(one - other).max()))
+    assert apart > 1e-7, "two schemes that rain alike show nothing"
+    assert {"prc", "prc_betts_miller"} <= model.suite.outputs().keys()
+
+
 def test_float32_stays_inside_its_stated_tolerance(tmp_path: Path) -> None:
     model = assemble(small_earth(tmp_path, precision="float32"), tmp_path)
     for _ in range(12):

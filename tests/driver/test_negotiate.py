@@ -61,6 +61,31 @@ def told(*plans: Plan, models: dict | None = None, boundary: dict | None = None)
     return [str(p) for p in negotiate(plans, ATMOSPHERE, models or {}, boundary or {})]
 
 
+class Deep(_Base):
+    inputs = reads("ta")
+    diagnostics = gives("pr tas")
+
+
+class Dry(_Base):
+    inputs = reads("ta")
+
+
+class NeedsBoth(_Base):
+    inputs = reads("pr tas")
+
+
+def test_of_a_blend_others_see_fluxes_of_either_and_the_rest_only_where_both_give_it() -> None:
+    def mixed(cls: type[Tendency], partner: type[Tendency]) -> list[str]:
+        reference = Plan(process="rain", label="ref", cls=cls, plain=True, partner=partner)
+        return told(plan("rain", partner, plain=False), reference, plan("b", NeedsBoth))
+
+    assert mixed(Deep, Deep) == []
+    for pair in ((Deep, Dry), (Dry, Deep)):
+        (sentence,) = mixed(*pair)
+        assert "an input that nobody provides: tas of b=x" in sentence
+    assert "only one of the blended schemes of rain gives it" in mixed(Deep, Dry)[0]
+
+
 class Wave(_Base):
     inputs = reads("ua")
     fluxes = (flux_of("ua", "xgwdparam"),)

@@ -86,3 +86,13 @@ def test_the_earth_case_with_mountains_has_nothing_wrong(data, scheme):
     raw = read_yaml(CASES / "earth_t31_orographic.yaml")
     raw["physics"]["orographic_drag"] = scheme
     assert check(raw, CASES) == []
+
+
+def test_the_orographic_case_is_the_other_one_with_mountains() -> None:
+    with_, without = (read_yaml(CASES / f"earth_t31{tail}.yaml") for tail in ("_orographic", ""))
+    with_["physics"].pop("orographic_drag")
+    with_["boundary"].pop("sgh")
+    for raw in (with_, without):
+        raw.pop("title")
+        raw.pop("description")
+    assert with_ == without

@@ -285,3 +285,31 @@ def test_gradients_go_through_a_whole_step():
         h = 1e-5
         difference = (after(torch.tensor(h)) - after(torch.tensor(-h))) / (2.0 * h)
     assert abs(float(slope) / float(difference) - 1.0) < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("settings", "match"),
+    [
+        ({"relative_humidity": 0.5, "moist": False}, "humidity for an atmosphere without water"),
+        ({"filter_strength": 0.2, "stepper": "sil3"}, "filter for a stepper of one time level"),
+        ({"filter_alpha": 0.6, "stepper": "sil3"}, "filter for a stepper of one time level"),
+    ],
+)
+def test_settings_that_would_do_nothing_are_refused(settings, match):
+    with pytest.raises(ValidationError, match=match):
+        SpectralParameters.model_validate(settings)
+
+
+def test_humidity_for_a_start_that_has_its_own_is_refused():
+    with pytest.raises(
+        ConfigError, match=r"humidity for a start .*moist_baroclinic_wave has water"
+    ):
+        atmosphere(initial="moist_baroclinic_wave", relative_humidity=0.5)
+
+    def data(orog):
+        full = np.full((7, *orog.shape), 1e-3)
+        return {"ua": full, "va": full, "ta": full + 260.0, "hus": full, "ps": full[0] + 1e5}
+
+    with pytest.raises(ConfigError, match=r"humidity for a start .*data of `initial`"):
+        atmosphere(initial_data=data, relative_humidity=0.5)
+    assert atmosphere(initial_data=data).columns()["hus"].max() > 0.0

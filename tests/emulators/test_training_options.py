@@ -239,6 +239,11 @@ def test_going_on_from_a_bundle_keeps_its_normalization_and_widens_its_domain(
     with pytest.raises(ConfigError, match="other architecture than those of the bundle to go on"):
         train(other, out=tmp_path / "third", work=tmp_path / "w3", console=quiet())
     assert read_spec(before).provenance.seed == 0
+    # Another bundle to go on from is another fit, although its normalization is the same.
+    longer = recipe(recordings, "longer", optimizer={"epochs": 2, "batch": 64})
+    train(longer, out=before, work=tmp_path / "w4", console=quiet())
+    with pytest.raises(DataError, match="checkpoint of another fit"):
+        train(again, out=tmp_path / "fourth", work=tmp_path / "w2", console=quiet())
 
 
 def test_replayed_columns_have_the_share_that_is_said(recordings) -> None:

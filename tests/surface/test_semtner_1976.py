@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import cftime
 import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from coupler.interface.component import Site
+from coupler.interface.constants import Planet
 from physics.surface.parts import FREEZING, FUSION, MELTING
-from physics.surface.sea_ice import RHO_ICE, SemtnerIce, freeze_and_melt
+from physics.surface.sea_ice import RHO_ICE, RHO_SNOW, SemtnerIce, freeze_and_melt
 
 Array = np.ndarray[Any, Any]
 CONDUCTIVITY = 2.04
@@ -177,3 +180,42 @@ def test_new_ice_closes_leads_by_hiblers_rule_and_vanishing_ice_leaves_nothing()
 def test_a_step_that_is_too_long_for_the_skin_is_refused() -> None:
     with pytest.raises(ValidationError, match="step too long for the skin of the ice"):
         SemtnerIce.Parameters(dt=10800.0)
+
+
+def test_snow_on_ice_that_melts_away_goes_with_it_and_lies_no_deeper_on_the_rest() -> None:
+    floe = Floe(0.6, snow=0.9 * 330.0 * 0.3, cover=0.9)
+    energy, mass = floe.energy(), floe.ice + floe.snow
+    dt = 3600.0
+    for _ in range(40):
+        floe.step(dt, 0.0, base=400.0)  # warm water below, nothing melts above
+        depth = floe.snow / (floe.cover * 330.0)
+        np.testing.assert_allclose(depth, 0.3, rtol=1e-12)
+        mass -= dt * floe.water
+        energy += dt * (400.0 - floe.to_sea)
+    assert floe.cover[0] < 0.75
+    np.testing.assert_allclose(floe.ice + floe.snow, mass, rtol=1e-12)
+    np.testing.assert_allclose(floe.energy(), energy, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("thickness", "depth", "skin", "expected"),
+    [
+        (2.0, 0.0, 250.0, 0.55),
+        (2.0, 0.0, MELTING, 0.55),  # bare ice is as bright when it melts
+        (2.0, 0.3, 250.0, 0.75),
+        (2.0, 0.3, MELTING, 0.65),
+        (2.0, 0.025, MELTING, 0.60),
+        (0.125, 0.0, 250.0, 0.26 + 0.5 * (0.55 - 0.26)),
+        (1e-9, 0.3, 250.0, 0.26),  # never darker than the water
+    ],
+)
+def test_albedo_is_that_of_bare_ice_snow_and_the_water_that_shows_through(
+    thickness: float, depth: float, skin: float, expected: float
+) -> None:
+    ice = SemtnerIce(SemtnerIce.Parameters(nlat=8, nlon=16))
+    ice.setup(Site(planet=Planet(), dtype=np.dtype("f8"), seed=0, boundary={},
+                   date=cftime.datetime(2000, 1, 1)))  # fmt: skip
+    ice._cover[:], ice._skin[:] = 0.8, skin
+    ice._ice[:], ice._snow[:] = 0.8 * RHO_ICE * thickness, 0.8 * RHO_SNOW * depth
+    ice._show()
+    np.testing.assert_allclose(ice.fields()["albs_ice"], expected, atol=1e-4)

@@ -89,6 +89,30 @@ def test_water_freezes_instead_of_cooling_further_and_no_heat_is_lost(wrong: flo
     assert frozen < -10.0
 
 
+def test_where_the_climatology_is_frozen_what_would_warm_the_water_melts_its_ice() -> None:
+    """And the q-flux takes it only where there is no ice: it is no sink for the summer's sun."""
+    tos = climatology()
+    sea = ocean({"tos": tos}, sea="prescribed", dt=21600.0)
+    part = sea.fields()["sftof"]
+    ice = 0.5 * part * (np.arange(SHAPE[1]) % 2)  # every other cell
+    for n in range(1, 40):
+        before = sea.stores()["energy"].copy()
+        heat = 120.0 if n % 3 else -80.0
+        given = step(sea, n, hfds_ocean=heat, sft_ice=ice)
+        f = sea.fields()
+        got = sea.parts(given)["hfds_ocean"] * heat + part * f["hfcorr"] - f["hfsi"]
+        assert np.abs(sea.stores()["energy"] - before - sea.dt * got).max() < 1e-3
+        frozen = (tos.max(axis=0) <= FREEZING) & (part > 0)
+        assert frozen.any()
+        under = frozen & (ice > 0)
+        assert np.abs(f["hfcorr"][under]).max() == 0.0
+        share = (part - ice)[under] * heat
+        np.testing.assert_allclose(f["hfsi"][under], share, rtol=1e-6)
+        bare = frozen & (ice == 0)
+        want = -heat if heat > 0.0 else 0.0
+        np.testing.assert_allclose(f["hfcorr"][bare], want, atol=1e-6)
+
+
 def test_fresh_water_is_kept_in_an_account() -> None:
     sea = ocean()
     part = sea.fields()["sftof"]

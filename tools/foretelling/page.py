@@ -207,7 +207,8 @@ def write_page(
     best = max((f for f, e in zip(found, event, strict=True) if e), key=lambda f: f["before"]["r2"],
                default=None)  # fmt: skip
     polynomial, none, half = (references[n]["distance"] for n in ("polynomial", "none", "noise"))
-    commit = made.get("commit", "unknown")
+    parts = [p for f in found for p in (f["before"], f["after"])] + list(references.values())
+    commit = " and ".join(sorted({p.get("commit", "unknown") for p in parts}))
     about = (
         f"Made by `{command}`, version {made['isthmus']}, commit {commit}. {len(found)} networks "
         f"of {len(set(family))} families stand for the fast scale of the two-scale model of Lorenz "
