@@ -103,7 +103,8 @@ def reads(names: str, *, optional: str = "", **units: str) -> tuple[Port, ...]:
     """Input ports: ``reads("ua va ta", optional="sftlf", pfull="hPa")``.
 
     Names come from the fields table; a keyword asks for a field in a unit of its own, which the
-    driver converts to (once bound, nothing is converted where nothing differs).
+    driver converts to for schemes (once bound, nothing is converted where nothing differs). Models
+    exchange fields in the units of the table.
     """
     ports = [Port(field=_known(n), units=_known(n).units) for n in names.split()]
     ports += [Port(field=_known(n), units=u) for n, u in units.items()]
