@@ -22,7 +22,7 @@ def chosen() -> int:
     return max(1, int(text)) if text.isdigit() else 1
 
 
-def at_least_one(text: str) -> int:
+def count(text: str) -> int:
     """A number of threads that is asked for on the command line."""
     if not text.isdigit() or int(text) < 1:
         raise ArgumentTypeError(f"expected a whole number of at least 1, found {text!r}")
