@@ -260,7 +260,7 @@ def _climates(found: Findings) -> None:
 
 
 def _bits(sample: Sample) -> bytes:
-    return hashlib.sha256(np.ascontiguousarray(sample.deep["ua"])).digest()
+    return hashlib.sha256(sample.deep["ua"].tobytes()).digest()
 
 
 def _repeats(plan: Plan, name: str) -> bool:

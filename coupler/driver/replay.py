@@ -160,8 +160,9 @@ class RecordedScheme:
 
     def _chosen(self, scheme: str | None) -> ModelChoice:
         """The recorded scheme, also by its name, has the recorded parameters; others their own."""
-        own = scheme is None or scheme == self._choice.scheme
-        return self._choice if own else ModelChoice(scheme=scheme)
+        if scheme is None or scheme == self._choice.scheme:
+            return self._choice
+        return ModelChoice(scheme=scheme)
 
     def _class(self, chosen: ModelChoice) -> type[Component]:
         if chosen.scheme not in self._classes:
