@@ -109,7 +109,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     run.add_argument(
         "--threads",
-        type=int,
+        type=threads.at_least_one,
         metavar="N",
         help="threads of this process (default: $ISTHMUS_THREADS or 1)",
     )
@@ -207,7 +207,9 @@ def _parser() -> argparse.ArgumentParser:
         "--fallback", metavar="SCHEME", help="scheme that takes over columns from an emulator"
     )
     serve.add_argument("--plugin", action="append", default=[], metavar="FILE.py")
-    serve.add_argument("--threads", type=int, metavar="N", help="threads (default: 1)")
+    serve.add_argument(
+        "--threads", type=threads.at_least_one, metavar="N", help="threads (default: 1)"
+    )
     serve.add_argument(
         "--spin",
         type=float,

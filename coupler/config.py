@@ -25,6 +25,8 @@ from pydantic import (
     Field,
     Tag,
     ValidationError,
+    ValidationInfo,
+    field_validator,
     model_validator,
 )
 
@@ -34,6 +36,7 @@ from coupler.input.sources import InitialState, Source
 from coupler.interface.errors import BadValue, ConfigError, Problem, nearest
 from coupler.interface.units import Unit
 from coupler.where import BESIDE, Place
+from coupler.written import load
 
 _WORD = r"^[A-Za-z][A-Za-z0-9_]*$"
 _NUMBER, _RAMP = "a number", "a ramp"
@@ -69,8 +72,19 @@ def _field_names(value: object) -> object:
     return value
 
 
+def _needs(key: str, wanted: str, info: ValidationInfo, what: str) -> None:
+    """Refuses what means nothing beside another `key`; what is off keeps what it is given."""
+    found = info.data.get(key, wanted)
+    if found not in (wanted, "off"):
+        remedy = f"set {key} to {wanted}, or leave this out"
+        raise BadValue(
+            what, expected=f"{key}: {wanted} beside it", found=f"{key}: {found}", remedy=remedy
+        )
+
+
 Mode = Annotated[Literal["apply", "shadow", "blend", "off"], BeforeValidator(_not_a_mode)]
-Days = Annotated[float, Unit("day"), Field(gt=0)]
+Days = Annotated[float, Unit("day"), Field(gt=0, le=1e7)]
+"""Up to 27 000 years, which dates can still be made of."""
 Seconds = Annotated[float, Unit("s"), Field(gt=0)]
 
 
@@ -107,6 +121,8 @@ class ModelChoice(_Section):
         loose = {k: v for k, v in data.items() if k not in own}
         kept = {k: v for k, v in data.items() if k in own}
         given = kept.get("parameters") or {}
+        if not isinstance(given, Mapping):
+            return kept
         return {**kept, "parameters": {**given, **loose}}
 
 
@@ -119,6 +135,13 @@ class TopPolicy(_Section):
     policy: Literal["escape", "dump", "zero"]
     above: Annotated[float, Unit("Pa"), Field(gt=0)] | None = None
     """Pressure above which ``dump`` absorbs; default: the scheme's own."""
+
+    @field_validator("above")
+    @classmethod
+    def _is_used(cls, above: float | None, info: ValidationInfo) -> float | None:
+        if above is not None:
+            _needs("policy", "dump", info, "a pressure that nothing is absorbed above")
+        return above
 
     @model_validator(mode="before")
     @classmethod
@@ -150,6 +173,13 @@ class SchemeChoice(ModelChoice):
     """Calls by which what is applied is behind. With 1 a scheme in another process computes while
     the rest of the model goes on; the numbers are the same wherever it runs."""
 
+    @field_validator("weight")
+    @classmethod
+    def _is_used(cls, weight: float | Ramp, info: ValidationInfo) -> float | Ramp:
+        if weight != cls.model_fields["weight"].default:  # which a resolved case names, too
+            _needs("mode", "blend", info, "a weight that nothing is mixed by")
+        return weight
+
 
 class BesideChoice(ModelChoice):
     """Which scheme is a model beside the atmosphere."""
@@ -160,7 +190,7 @@ class BesideChoice(ModelChoice):
 
 
 class OutputConfig(_Section):
-    interval: Annotated[float, Unit("day"), Field(gt=0)] = 1.0
+    interval: Days = 1.0
     """Averaging interval of the files [day]."""
     fields: Annotated[Literal["default", "all"] | list[str], BeforeValidator(_field_names)] = (
         "default"
@@ -169,9 +199,9 @@ class OutputConfig(_Section):
 
 
 class RestartConfig(_Section):
-    interval: Annotated[float, Unit("day"), Field(gt=0)] = 10.0
+    interval: Days = 10.0
     keep: Annotated[int, Field(ge=1)] = 2
-    age: Annotated[float, Unit("day"), Field(ge=0)] = 0.0
+    age: Annotated[float, Unit("day"), Field(ge=0, le=1e7)] = 0.0
     """Besides the `keep` newest, those younger than this in model time are kept [day]."""
 
 
@@ -221,23 +251,6 @@ class Case(_Section):
         return yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
 
 
-class _Loader(yaml.SafeLoader):
-    """Refuses a key that stands twice, of which YAML readers silently take the last."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        twice = [k for i, k in enumerate(keys) if k in keys[:i] and k != "<<"]
-        if twice:
-            line = node.start_mark.line + 1
-            raise ConfigError.of(
-                "a key that stands twice",
-                twice[0],
-                found=f"both in the mapping that begins in line {line}",
-                remedy="remove one of them",
-            )
-        return super().construct_mapping(node, deep)
-
-
 def read_yaml(path: Path) -> dict[str, Any]:
     """The mapping in a YAML file.
 
@@ -249,8 +262,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
         found = "a folder" if path.is_dir() else ""
         raise ConfigError.of("no such case file", str(path), found=found, remedy=near)
     try:
-        data = yaml.load(path.read_text(encoding="utf-8"), _Loader)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        data = load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, ValueError) as error:
         where = " ".join(str(error).split())
         raise ConfigError.of("not valid YAML", str(path), found=where) from error
     if not isinstance(data, dict):
@@ -332,8 +345,8 @@ def _assign(data: dict[str, Any], path: Sequence[str], value: Any) -> None:
 def parse_value(text: str) -> Any:
     """The value of ``--set KEY=VALUE``, read as YAML: 3, 3.5, true, [1, 2], 20 min."""
     try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
+        return load(text)
+    except (yaml.YAMLError, ValueError):
         return text
 
 

@@ -148,3 +148,12 @@ def test_a_wrong_option_is_an_error_of_the_command_line(capsys: Capture) -> None
     assert "expected PROCESS=SCHEME, found 'radiation='" in said
     assert "expected KEY=VALUE, found 'days'" in said
     assert "not allowed with argument --resume" in said
+
+
+@pytest.mark.parametrize("count", ["0", "-1", "two"])
+def test_a_number_of_threads_that_cannot_be_is_refused(capsys: Capture, count: str) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["run", "case.yaml", "--threads", count])
+    assert stop.value.code == 2
+    said = flowing(capsys.readouterr().err)
+    assert f"--threads: expected a whole number of at least 1, found '{count}'" in said

@@ -31,6 +31,12 @@ class _Posts(Protocol):
     def wait(self, tend: Arrays, flux: Arrays, diag: Arrays) -> None: ...
 
 
+def may_lack(part: object) -> tuple[str, ...]:
+    """Names in the memory of `part` that a restart may be without."""
+    names: tuple[str, ...] = getattr(part, "may_lack", tuple)()
+    return names
+
+
 class Behind(Tendency):
     """`inner`, one call behind."""
 
@@ -88,6 +94,10 @@ class Behind(Tendency):
 
     def counted(self) -> tuple[str, ...]:
         return self.inner.counted()
+
+    def may_lack(self) -> tuple[str, ...]:
+        """What of the memory a restart may be without."""
+        return may_lack(self.inner)
 
     def memory(self) -> dict[str, Array]:
         """The inner scheme's, and the answer that the next call applies."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from coupler.config import TopPolicy
+from coupler.driver.behind import may_lack
 from coupler.driver.flux import (
     NO_SUMS,
     dissipative_heating,
@@ -293,6 +294,10 @@ class Bound:
         diag = {f"diag.{k}": v for k, v in self.diag.items()}
         escaped = {f"escaped.{k}": v for k, v in self.escaped.items()}
         return {**own, **held, **flux, **diag, **escaped}
+
+    def may_lack(self) -> tuple[str, ...]:
+        """What of it a restart may be without."""
+        return tuple(f"component.{n}" for n in may_lack(self.component))
 
     def restore(self, memory: Mapping[str, Array]) -> None:
         lead = "component."

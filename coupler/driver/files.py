@@ -73,6 +73,8 @@ class Files:
         memory.keep("output.atmosphere", means, found)
         memory.keep("output.residuals", self.residuals, found)
         if model.ledger.terms:
+            if found is None:  # what the models begin with may have come from another run
+                model.ledger.open()
             memory.keep("ledger", model.ledger, found)
         if model.correctors.asked:
             memory.keep("correctors", model.correctors, found)

@@ -97,16 +97,18 @@ class Ledger:
         self._fixed = {f"{q}.{n}": np.zeros(2) for q in self.terms for n in self._couplings}
         """What is owed, and what was handed over since the last record."""
         self._parts: dict[str, dict[str, Array]] = {}
-        for name in self._couplings:
-            self._measure(name)
         self._way = {q: np.zeros(1) for q in self.terms}
         self._air = np.zeros(1)
-        self._stored = {n: self._stores(n) for n in self._couplings}
+        self._stored: dict[str, dict[str, float]] = {}
         self._book: dict[str, dict[str, tuple[float, float]]] = {}
         self._said: set[str] = set()
-        self._open()
+        self.open()
 
-    def _open(self) -> None:
+    def open(self) -> None:
+        """Begins with what all models hold now; on all ranks."""
+        for name in self._couplings:
+            self._measure(name)
+            self._stored[name] = self._stores(name)
         for q, way in self._way.items():
             way[0] = sum(self._transit(n, q) for n in self._couplings)
         self._air[0] = self._atmosphere.water() or 0.0 if self.terms else 0.0

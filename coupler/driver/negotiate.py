@@ -14,7 +14,7 @@ from coupler.interface.errors import Problem, nearest
 from coupler.interface.fields import TRACERS, Field
 from coupler.interface.parallel import Parallel
 from coupler.interface.registry import providers, readers
-from coupler.interface.units import convertible, is_unit
+from coupler.interface.units import conversion, convertible, is_unit
 
 STATIC = ("lat", "lon", "orog", "sftlf")
 
@@ -117,6 +117,7 @@ def negotiate(
         for port in cls.receives:
             if port.name not in available and not port.optional:
                 problems += _nobody(port.name, name, plans, available, expected)
+        problems += _other_units(name, cls)
     problems += _boundaries(models, boundary)
     return problems
 
@@ -186,6 +187,22 @@ def _nobody(
         remedy = f"add a component that provides it, or a file as boundary.{name}; "
         remedy += nearest(name, available)
     return [Problem(what="an input that nobody provides", name=f"{name} of {who}", remedy=remedy)]
+
+
+def _other_units(name: str, cls: type[Model]) -> list[Problem]:
+    """What a model wants in units of its own: only schemes have their inputs converted."""
+    return [
+        Problem(
+            what="a model takes fields in the units of the table",
+            name=f"{port.name} of {name}",
+            expected=repr(port.field.units),
+            found=repr(port.units),
+            remedy="leave the units out and convert in the model",
+        )
+        for port in (*cls.receives, *cls.boundary)
+        if not convertible(port.units, port.field.units)
+        or conversion(port.units, port.field.units) != (1.0, 0.0)
+    ]
 
 
 def _boundaries(

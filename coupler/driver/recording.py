@@ -13,6 +13,8 @@ from coupler.interface.parallel import Parallel
 from coupler.output.background import Background
 from coupler.output.record import RecordFile
 
+PLACE = ("lat", "lon")
+
 
 def open_recording(
     model: Assembly,
@@ -39,7 +41,7 @@ def open_recording(
     bound = next(p for p in model.suite.processes if p.name == process).schemes[0]
     suite, start, seed = model.suite, model.clock.start, model.case.seed
     # Where a column is, and the state that an emulator of the scheme may want to see.
-    extra = {n: suite.host.static[n] for n in ("lat", "lon")}
+    extra = {n: suite.host.static[n] for n in PLACE}
     extra |= {n: bound.seen[n] for n in ("ua", "va", "ta", "pfull") if n in bound.seen}
     fields = {n: FIELDS[n] for n in extra} | bound.described()
     file = RecordFile(
@@ -77,8 +79,8 @@ def record_problems(
             )
         ]
     physics = raw.get("physics")
-    known = [str(p) for p in physics] if isinstance(physics, Mapping) else []
-    return [
+    known = {str(p): c for p, c in physics.items()} if isinstance(physics, Mapping) else {}
+    problems = [
         Problem(
             what="cannot record a process that the case does not have",
             name=process,
@@ -86,4 +88,30 @@ def record_problems(
         )
         for process in record
         if process not in known
+    ]
+    choices = {p: known[p] for p in record if isinstance(known.get(p), Mapping)}
+    return problems + [
+        Problem(
+            what="cannot record a process that is off",
+            name=process,
+            remedy=f"give {process}.mode: apply, shadow or blend",
+        )
+        for process, choice in choices.items()
+        if choice.get("mode") in ("off", False)  # YAML reads a bare off as false
+    ]
+
+
+def unrecordable(model: Assembly, record: Sequence[str]) -> list[Problem]:
+    """What cannot be recorded on the grid of this model."""
+    if all(n in model.suite.host.static for n in PLACE):
+        return []
+    return [
+        Problem(
+            what="cannot record columns that have no place on a globe",
+            name=process,
+            expected="an atmosphere with latitudes and longitudes",
+            found=str(model.atmosphere.grid),
+            remedy="leave --record out: the run's own output has the whole plane",
+        )
+        for process in record
     ]

@@ -23,7 +23,15 @@ from coupler.config import Case, ModelChoice, validate
 from coupler.driver.bound import with_top
 from coupler.driver.discovery import discover, find_scheme
 from coupler.driver.flux import flux_tendency
-from coupler.interface.component import Array, Arrays, Component, Host, Now, Tendency
+from coupler.interface.component import (
+    Array,
+    Arrays,
+    Component,
+    Diagnostic,
+    Host,
+    Now,
+    Tendency,
+)
 from coupler.interface.constants import SECONDS_PER_DAY, Planet
 from coupler.interface.errors import ConfigError, DataError
 from coupler.interface.fields import tendency_field
@@ -270,13 +278,13 @@ class Answer:
     """What the scheme's guard counted."""
 
 
-def _built(process: str, choice: Any, case: Case, base: Path) -> Tendency:
+def _built(process: str, choice: Any, case: Case, base: Path) -> Tendency | Diagnostic:
     """A fresh scheme for every call, since its columns are others; with its fallback."""
 
-    def build(chosen: ModelChoice) -> Tendency:
-        cls = find_scheme(process, chosen.scheme, base)
+    def build(chosen: ModelChoice) -> Tendency | Diagnostic:
+        cls = find_scheme(process, chosen.scheme, base, chosen.parameters)
         component = cls(cls.Parameters.model_validate(chosen.parameters))
-        assert isinstance(component, Tendency)
+        assert isinstance(component, Tendency | Diagnostic)
         return component
 
     component = build(choice)
@@ -286,12 +294,10 @@ def _built(process: str, choice: Any, case: Case, base: Path) -> Tendency:
 
 
 def _called(
-    component: Tendency, host: Host, read: Mapping[str, Array], file: Any, call: int
+    component: Tendency | Diagnostic, host: Host, read: Mapping[str, Array], file: Any, call: int
 ) -> dict[str, Array]:
     component.setup(host)
     x = Arrays(**{p.name: read[p.name] for p in component.inputs if p.name in read})
-    tend = Arrays(**{of: host.empty("level", "column") for of in component.tendencies})
-    flux = Arrays(**{f.name: host.empty("interface", "column") for f in component.fluxes})
     diag = Arrays(**{d.name: host.empty(*d.dims) for d in component.diagnostics})
     days = file["time"]
     # Days were made of whole microseconds at the least; their round-off is far below.
@@ -302,6 +308,11 @@ def _called(
         seconds=seconds,
         dt=float(file["dt"][call]),
     )
+    if isinstance(component, Diagnostic):
+        component.compute(x, diag, now)
+        return dict(diag.items())
+    tend = Arrays(**{of: host.empty("level", "column") for of in component.tendencies})
+    flux = Arrays(**{f.name: host.empty("interface", "column") for f in component.fluxes})
     component.compute(x, tend, flux, diag, now)
     named = {tendency_field(component.process, of).name: a for of, a in tend.items()}
     return {**dict(flux.items()), **named, **dict(diag.items())}

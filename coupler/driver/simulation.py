@@ -30,13 +30,13 @@ from coupler.driver.compiling import compiling
 from coupler.driver.files import Files, unknown_fields
 from coupler.driver.info import machine, versions
 from coupler.driver.keeping import Keeping
-from coupler.driver.recording import record_problems
+from coupler.driver.recording import record_problems, unrecordable
 from coupler.driver.signals import Asked, Interrupted, listening
 from coupler.driver.spent import FILES, KEPT, LOOK, LOOP, MEANS, RANKS, START, overhead, table
 from coupler.driver.state import Memory, differences
 from coupler.driver.suite import NOT_FINITE
 from coupler.driver.timeline import Timeline
-from coupler.driver.watch import BLEW_UP, DYNAMICS, WATCHED, Watch
+from coupler.driver.watch import BLEW_UP, DYNAMICS, NO_LONGER_FINITE, WATCHED, Watch
 from coupler.interface.errors import ConfigError, CouplerError, Problem, UnstableError
 from coupler.interface.parallel import ALONE, Parallel
 from coupler.output import restart
@@ -149,25 +149,26 @@ class Simulation:
         )
         problems += record_problems(raw, record, parallel)
         model = assemble(raw, base, problems, record, parallel)
-        simulation = cls(
-            model,
-            folder,
-            resume=resume,
-            record=record,
-            record_columns=record_columns,
-            timeline=timeline,
-        )
-        if resume and from_first(parallel, folder.has_restart):
-            simulation._found = simulation._restart()
-        if simulation._found is None:
-            other = read_branch(model.case, base, parallel)
-            if other is not None:
-                begin_from(simulation._memory, other, parallel)
-        for advice in model.advice if simulation._first else ():
-            _log.warning("isthmus: warning: %s", advice)
-        wrong = unknown_fields(model)
-        if wrong:
-            raise ConfigError(*wrong)
+        with model.elsewhere.closed_on_failure():
+            simulation = cls(
+                model,
+                folder,
+                resume=resume,
+                record=record,
+                record_columns=record_columns,
+                timeline=timeline,
+            )
+            if resume and from_first(parallel, folder.has_restart):
+                simulation._found = simulation._restart()
+            if simulation._found is None:
+                other = read_branch(model.case, base, parallel)
+                if other is not None:
+                    begin_from(simulation._memory, other, parallel)
+            for advice in model.advice if simulation._first else ():
+                _log.warning("isthmus: warning: %s", advice)
+            wrong = [*unknown_fields(model), *unrecordable(model, record)]
+            if wrong:
+                raise ConfigError(*wrong)
         if overwrite and not resume:
             simulation._overwrite = True
         return simulation
@@ -303,14 +304,21 @@ class Simulation:
         return [*table(self.seconds(), steps), *kept, *m.elsewhere.who_waited()]
 
     def _explained(self, error: UnstableError) -> Sequence[Problem]:
-        """Problems of an unstable step, with the component when the dynamics could not know it."""
+        """Problems of an unstable step, with the component when the dynamics could not know it.
+
+        What was said stays where it is another complaint than theirs, alone if nothing absurd was
+        seen.
+        """
         if any(p.what in (BLEW_UP, NOT_FINITE) for p in error.problems):
             return [*error.problems, *self._strain(error.problems[0])]
         m, step = self.model, self.model.clock.now.step + 1
         date = m.clock.start + timedelta(seconds=step * m.clock.step_length)
         own = self._watch.explain(step, date)
         worst = min(self._parallel.collect(own), key=lambda p: p.found.endswith(DYNAMICS))
-        return [worst, *self._strain(worst)]
+        said = [p for p in error.problems if p.what != NO_LONGER_FINITE]
+        if said and worst.found.endswith(DYNAMICS):
+            return said
+        return [worst, *said, *self._strain(worst)]
 
     def _strain(self, problem: Problem) -> list[Problem]:
         """What the dynamics say of the last state that was finite, when they are to blame."""

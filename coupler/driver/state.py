@@ -13,11 +13,12 @@ import numpy as np
 from coupler.config import Case
 from coupler.contracts import BudgetChoice
 from coupler.driver.assemble import Assembly
+from coupler.driver.behind import may_lack
 from coupler.interface.component import Array
 from coupler.interface.errors import DataError, Problem
 from coupler.interface.parallel import Same, Spread
 from coupler.output.restart import Moment, Restart
-from coupler.parallel.agreement import together
+from coupler.parallel.agreement import from_first, together
 from coupler.where import BESIDE
 
 
@@ -82,6 +83,8 @@ class Memory:
             found, ways = restart.memory(part), spread.get(part, {})
             for name, array in holder.memory().items():
                 shape = ways[name].shape(array) if name in ways else np.shape(array)
+                if name not in found and name in may_lack(holder):
+                    continue
                 if name not in found:
                     wrong.append(f"{part}/{name}: no such array")
                 elif found[name].shape != shape:
@@ -121,7 +124,9 @@ class Memory:
         found = restart.memory(name)
         if self._parallel.size == 1:
             return found
-        own, spread = part.memory(), self.spread()[name]
+        own, spread, spare = part.memory(), self.spread()[name], may_lack(part)
+        for absent in from_first(self._parallel, lambda: [n for n in spare if n not in found]):
+            del own[absent]  # who may lack it knows what to do without
         ways = {n: spread.get(n, Same(self._parallel)) for n in own}
 
         def fits() -> None:

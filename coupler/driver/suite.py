@@ -354,6 +354,13 @@ class Suite:
             for k, v in b.memory().items()
         } | {lead + k: v for lead, b in self._budgets().items() for k, v in b.memory().items()}
 
+    def may_lack(self) -> tuple[str, ...]:
+        """What of it a restart may be without."""
+        return tuple(
+            f"{p.name}.{b.label}.{n}" for p in self.processes for b in p.schemes
+            for n in b.may_lack()
+        )  # fmt: skip
+
     def spread(self) -> dict[str, Spread]:
         """How the arrays of `memory` lie on the ranks; what is not named is the same on all."""
         columns, counted = self.host.spread(), Counted(self.host.parallel)

@@ -29,6 +29,8 @@ def large_rate(variable: str) -> float:
 
 
 BLEW_UP = "the model state blew up"
+NO_LONGER_FINITE = "the state is no longer finite"
+"""What dynamics say that fail; they know no component and no date."""
 _REMEDY = (
     "continue from the last good restart with a shorter atmosphere.dt, or swap or shadow the named "
     "component"

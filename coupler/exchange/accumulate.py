@@ -178,6 +178,10 @@ class Accumulator:
         waiting = {f"{name}.waiting": h.waiting for h in self._steady for name in h.live.names}
         return sums | {f"{name}.weight": a for name, a in self._weights.items()} | waiting
 
+    def may_lack(self) -> tuple[str, ...]:
+        """What of it a restart may be without: that of a version that did not wait."""
+        return tuple(f"{name}.waiting" for h in self._steady for name in h.live.names)
+
     def restore(self, memory: Mapping[str, Array]) -> None:
         """Takes back what `memory` gave.
 
@@ -186,7 +190,7 @@ class Accumulator:
         """
         for name, array in self.memory().items():
             given = memory.get(name)
-            if given is None and name.endswith(".waiting"):  # of a version that did not wait
+            if given is None and name in self.may_lack():
                 given = np.zeros(())
             if given is None or given.shape != array.shape:
                 raise ExchangeError.of(

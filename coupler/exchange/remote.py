@@ -431,6 +431,10 @@ class Remote(Tendency):
         own = getattr(self.reference, "counted", tuple)
         return (*self.declared_counted(), *(f"reference.{n}" for n in own()))
 
+    def may_lack(self) -> tuple[str, ...]:
+        """What of the memory a restart may be without: that of another transport."""
+        return tuple(self._own_memory())
+
     def _own_memory(self) -> dict[str, Array]:
         if self.terms.on_failure == "hold":
             return {f"hold.{n}": a for n, a in zip(self._names(), self._last, strict=True)}

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from coupler.interface.errors import ConfigError
+from coupler.where import BESIDE
 
 _MARKS = ("case.resolved.yaml", "run.json", "atmosphere.nc")
 
@@ -107,7 +108,8 @@ class RunFolder:
 
     def clear(self) -> None:
         """Removes the files of the run that was here, and nothing else."""
-        files = [self.case, self.report, self.atmosphere, self.surface, self.budgets]
+        files = [self.case, self.report, self.atmosphere, self.budgets]
+        files += [self.path / f"{name}.nc" for name in BESIDE]
         files += self.path.glob("record_*.nc")
         files += self.path.glob("timeline.*")
         files += self.restart.glob("*.safetensors")

@@ -89,7 +89,7 @@ class Averages:
             path: where.
             live: fields and their arrays ``[..., column]`` or ``[..., lat, lon]``.
             grid: the grid of the globe.
-            levels: their levels, None for a surface model.
+            levels: their levels, None for a surface model; the file has them where a field does.
             start: date that times count from.
             attrs: global attributes.
             planet: for the cell areas.
@@ -105,6 +105,8 @@ class Averages:
         self._plane = self._rows.own.size, grid.lon.size
         self._columns = Along(self._rows.columns(grid.lon.size), -1)
         fields = [f for f, _ in live.values()]
+        if all(len(f.dims) == 1 for f in fields):
+            levels = None
         self._arrays = {n: a for n, (_, a) in live.items()}
         shapes = {n: a.shape for n, a in self._arrays.items()}
         self.sums = Accumulator(shapes)
@@ -170,6 +172,10 @@ class Averages:
     def memory(self) -> dict[str, Array]:
         """The running sums."""
         return self.sums.memory()
+
+    def may_lack(self) -> tuple[str, ...]:
+        """What of them a restart may be without."""
+        return self.sums.may_lack()
 
     def restore(self, memory: Mapping[str, Array]) -> None:
         """Takes back what `memory` gave."""

@@ -76,9 +76,11 @@ def from_first(parallel: Parallel, work: Callable[[], T]) -> T:
 
 
 def summed(parallel: Parallel, counts: dict[str, dict[str, int]]) -> dict[str, dict[str, int]]:
-    """Counts of all ranks, added; every rank has the same names."""
-    of_all = parallel.collect(counts)
-    return {
-        name: {key: sum(rank[name][key] for rank in of_all) for key in own}
-        for name, own in counts.items()
-    }
+    """Counts of all ranks, added; what a rank did not count is 0."""
+    total: dict[str, dict[str, int]] = {}
+    for rank in parallel.collect(counts):
+        for name, own in rank.items():
+            so_far = total.setdefault(name, {})
+            for key, count in own.items():
+                so_far[key] = so_far.get(key, 0) + count
+    return total

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+from argparse import ArgumentTypeError
 
 _VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 CHOICE = "ISTHMUS_THREADS"
@@ -19,6 +20,13 @@ def chosen() -> int:
     """Number of threads asked for by the environment; 1 otherwise."""
     text = os.environ.get(CHOICE, "1")
     return max(1, int(text)) if text.isdigit() else 1
+
+
+def at_least_one(text: str) -> int:
+    """A number of threads that is asked for on the command line."""
+    if not text.isdigit() or int(text) < 1:
+        raise ArgumentTypeError(f"expected a whole number of at least 1, found {text!r}")
+    return int(text)
 
 
 def prepare(threads: int | None = None) -> int:

@@ -1,6 +1,7 @@
 """A run may begin with the state in which another one ended."""
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,21 @@ def test_without_a_change_a_branch_is_the_other_run_going_on(control: Path, tmp_
     a, b = (s.model.atmosphere.columns() for s in (sim, longer))
     np.testing.assert_allclose(a["ta"], b["ta"], atol=0.5)
     assert np.abs(a["ta"] - newest_temperature(control)).max() > 1.0, "a step must be seen"
+
+
+def test_where_the_other_run_computed_its_schemes_does_not_matter(
+    control: Path, tmp_path: Path
+) -> None:
+    where = {"gravity_wave": {"at": "worker", "on_failure": "hold"}}
+    sim = Simulation.from_case(case(branch=str(control), where=where), out=tmp_path / "x")
+    spare = set(sim.model.suite.may_lack())
+    assert "gravity_wave.ad99.component.hold.xgwdparam" in spare
+    sim.close()
+    # The control: without what schemes remember by themselves there is no going on.
+    found = newest_good(control / "restart")
+    lost = {n: a for n, a in found.arrays.items() if n != "suite/gravity_wave.ad99.rate.ua"}
+    (wrong,) = sim._memory.misfits(replace(found, arrays=lost))
+    assert wrong == "suite/gravity_wave.ad99.rate.ua: no such array"
 
 
 def newest_temperature(folder: Path) -> np.ndarray[Any, Any]:

@@ -211,6 +211,18 @@ def test_a_leak_is_warned_of_once_and_can_be_made_good(
     assert lost["fix"] < 0.15 * lost["warn"]
 
 
+def test_a_branch_begins_its_books_with_the_state_of_the_other_run(tmp_path: Path) -> None:
+    run = Simulation.from_case(small_earth(tmp_path), out=tmp_path / "run").run(8 / 48, quiet=True)
+    held = total_water(run.model)
+    raw = small_earth(tmp_path, budgets=RAISE, branch=str(tmp_path / "run"))
+    branch = Simulation.from_case(raw, out=tmp_path / "branch")
+    # The control: the cold start, which the books were opened with, holds other water.
+    cold = total_water(assemble(small_earth(tmp_path), tmp_path))
+    assert abs(held - cold) > 1e-6 * held
+    branch.run(4 / 48, quiet=True)  # a breach would raise
+    assert branch.model.ledger.worst()["water_residual_worst"] < 1e-12
+
+
 def test_budgets_are_in_the_file_and_in_the_report(tmp_path: Path) -> None:
     simulation = Simulation.from_case(small_earth(tmp_path), out=tmp_path / "run")
     simulation.run(0.25, quiet=True)

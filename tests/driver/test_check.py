@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tiny import DRY, changed
 
 from coupler import Simulation
+from coupler.driver.places import Elsewhere
 from coupler.interface.errors import ConfigError
 
 CASES = Path(__file__).parents[2] / "cases"
@@ -32,3 +34,17 @@ def test_a_boundary_field_that_no_model_takes_gets_the_near_ones(tmp_path: Path)
     source = {"boundary.orgo": {"file": "any.nc", "variable": "z"}}
     found = problems("aquaplanet_t21.yaml", tmp_path / "run", set=source)
     assert found == ["boundary field that no model takes: boundary.orgo; did you mean 'orog'?"]
+
+
+def test_what_is_refused_after_the_models_were_built_leaves_nothing_running(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed: list[Elsewhere] = []
+    monkeypatch.setattr(Elsewhere, "close", lambda self: closed.append(self))
+    for changes, sentence in (
+        ({"output.fields": ["taa"]}, "unknown output field: taa"),
+        ({"branch": str(tmp_path / "none")}, "nothing to branch from"),
+    ):
+        with pytest.raises(ConfigError, match=sentence):
+            Simulation.from_case(changed(DRY, changes), out=tmp_path / "out")
+    assert len(closed) == 2

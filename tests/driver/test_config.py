@@ -61,12 +61,40 @@ def test_loose_keys_of_a_scheme_are_its_parameters() -> None:
         ({"start": "next year"}, "not a date: start; expected YYYY-MM-DD"),
         ({"restart": {"keep": 0}}, "restart.keep; expected greater than or equal to 1; found 0"),
         ({"physics": {"radiation": {"scheme": "grey", "mode": "aply"}}}, "'apply', 'shadow'"),
+        ({"days": 1e9}, "bad value: days; expected less than or equal to 10000000; found 10000000"),
+        ({"restart": {"interval": 1e305}}, "restart.interval; expected less than or equal to 1000"),
+        (
+            {"physics": {"radiation": {"scheme": "grey", "parameters": 3, "tau": 2}}},
+            "bad value: physics.radiation.parameters; expected a mapping of keys; found 3",
+        ),
+        (
+            {"physics": {"gravity_wave": {"scheme": "ad99", "weight": 0.3}}},
+            "a weight that nothing is mixed by: physics.gravity_wave.weight; expected mode: blend "
+            "beside it; found mode: apply; set mode to blend, or leave this out",
+        ),
+        (
+            {"physics": {"gravity_wave": {"scheme": "ad99", "weight": {"over": "5 h"}}}},
+            "a weight that nothing is mixed by: physics.gravity_wave.weight",
+        ),
+        (
+            {"physics": {"gravity_wave": {"scheme": "x", "top": {"policy": "zero", "above": 50}}}},
+            "a pressure that nothing is absorbed above: physics.gravity_wave.top.above; expected "
+            "policy: dump beside it; found policy: zero; set policy to dump, or leave this out",
+        ),
         ({"boundary": {"orog": {"file": "x.nc"}}}, "missing key: boundary.orog.variable"),
     ],
 )
 def test_each_wrong_entry_is_named(change: dict, sentence: str) -> None:
     found = sentences({**GOOD, **change})
     assert any(sentence in s for s in found), found
+
+
+def test_a_weight_is_taken_where_it_mixes_and_kept_where_a_process_is_off() -> None:
+    for mode in ("blend", "off"):
+        choice = {"scheme": "ad99", "reference": "wms", "weight": 0.3, "mode": mode}
+        case, problems = validate({**GOOD, "physics": {"gravity_wave": choice}})
+        assert problems == []
+        assert case is not None and case.physics["gravity_wave"].weight == 0.3
 
 
 def test_all_that_is_wrong_comes_at_once() -> None:
@@ -110,6 +138,19 @@ def test_set_values_are_read_as_yaml() -> None:
     assert parse_value("[ua, va]") == ["ua", "va"]
     assert parse_value("true") is True
     assert parse_value("{a: ") == "{a: "
+    assert parse_value("0b_") == "0b_"
+
+
+@pytest.mark.parametrize("date", ["2000-02-30", "0000-01-01", "2000-01-01"])
+def test_a_date_without_quotes_is_text_whatever_calendar_it_is_of(
+    tmp_path: Path, date: str
+) -> None:
+    file = tmp_path / "case.yaml"
+    file.write_text(f"title: t\natmosphere: spectral\ncalendar: 360_day\nstart: {date}\n")
+    assert read_yaml(file)["start"] == parse_value(date) == date
+    case, problems = validate(read_yaml(file))
+    assert problems == []
+    assert case is not None and case.start == date
 
 
 def test_a_ramp_goes_linearly_and_stays() -> None:
@@ -119,7 +160,11 @@ def test_a_ramp_goes_linearly_and_stays() -> None:
 
 @pytest.mark.parametrize(
     ("text", "sentence"),
-    [("a: [1", "not valid YAML"), ("- 1\n- 2", "expected a mapping of keys; found list")],
+    [
+        ("a: [1", "not valid YAML"),
+        ("a: 0b_", "not valid YAML"),
+        ("- 1\n- 2", "expected a mapping of keys; found list"),
+    ],
 )
 def test_files_that_are_no_case_are_refused(tmp_path: Path, text: str, sentence: str) -> None:
     file = tmp_path / "bad.yaml"

@@ -137,6 +137,22 @@ def test_a_unit_of_another_kind_is_refused() -> None:
     assert "pfull of d=x; expected a unit convertible from 'Pa'; found 'K'" in sentence
 
 
+def test_a_model_is_given_the_units_of_the_table_alone() -> None:
+    class Other(Ocean):
+        receives = reads("rsds", pr="mm day-1", hfls="W/m2")
+        boundary = reads("", tos="degC")
+
+    have = (*ATMOSPHERE, "rsds", "pr", "hfls")
+    problems = negotiate([], have, {"ocean": Other}, {"ocean": ["tos"]})
+    found = "a model takes fields in the units of the table: {} of ocean; expected {}; found {}; "
+    assert [
+        str(p).removesuffix("leave the units out and convert in the model") for p in problems
+    ] == [
+        found.format("pr", "'kg m-2 s-1'", "'mm day-1'"),
+        found.format("tos", "'K'", "'degC'"),
+    ]
+
+
 def test_a_model_without_its_inputs_and_boundary_is_refused() -> None:
     found = told(models={"ocean": Ocean})
     assert any("an input that nobody provides: hfls of ocean" in s for s in found)

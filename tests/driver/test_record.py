@@ -5,6 +5,7 @@ from pathlib import Path
 import netCDF4
 import numpy as np
 import pytest
+from tiny import COUPLED, changed
 
 from coupler import Simulation
 from coupler.driver.replay import RecordedScheme, replay
@@ -134,6 +135,17 @@ def test_a_replayed_recording_gives_the_same_bits(tmp_path, case, process, swap,
         name = "ua" if process == "gravity_wave" else "ta"
         f[name][...] = 1.01 * f[name][...]
     assert any(d.different for d in replay(path).values())
+
+
+def test_a_diagnostic_is_replayed_too(tmp_path: Path) -> None:
+    raw = changed(COUPLED, {"days": 0.125, "physics.precipitation": "total"})
+    made = Simulation.from_case(raw, out=tmp_path, record=["precipitation"]).run(quiet=True)
+    path = made.folder.record("precipitation")
+    found = replay(path)
+    assert found["pr"].values > 0 == found["pr"].different
+    with netCDF4.Dataset(path, "a") as f:  # the control
+        f["prl"][...] = f["prl"][...] + 1e-6
+    assert replay(path)["pr"].different > 0
 
 
 def test_what_is_no_recording_is_refused(tmp_path) -> None:

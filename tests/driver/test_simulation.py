@@ -27,6 +27,7 @@ from coupler.cli import main
 from coupler.driver.watch import BLEW_UP
 from coupler.interface.errors import ConfigError, UnstableError
 from coupler.output import restart
+from coupler.where import BESIDE
 
 HOUR = 1.0 / 24.0
 
@@ -89,6 +90,8 @@ def test_overwrite_replaces_the_run_and_keeps_what_is_not_of_it(tmp_path: Path) 
     out = tmp_path / "out"
     run(out, COUPLED, days=0.25, record=["gravity_wave"])
     (out / "notes.txt").write_text("mine")
+    for name in BESIDE:  # of a run with more models
+        (out / f"{name}.nc").touch()
     with pytest.raises(ConfigError, match="output folder holds another run"):
         Simulation.from_case(DRY, out=out)
     run(out, DRY, overwrite=True, days=3 * HOUR)
@@ -237,3 +240,36 @@ def test_the_folder_tells_all_about_the_run(tmp_path: Path) -> None:
     assert {"isthmus", "torch", "numpy", "python"} <= told["versions"].keys()
     assert told["schemes"]["gravity_wave"] == ["ad99"]
     assert told["budgets"]["dry_air_mass"] == pytest.approx(1e4, rel=0.1)
+
+
+@pytest.mark.parametrize("fields", [["prl", "ts"], []])
+def test_a_run_may_write_nothing_on_levels_and_go_on_with_it(
+    tmp_path: Path, fields: list[str]
+) -> None:
+    raw = changed(COUPLED, {"days": 0.25, "output.fields": fields})
+    for resume in (False, True):
+        Simulation.from_case(raw, out=tmp_path, resume=resume).run(days=0.125, quiet=True)
+    found = contents(tmp_path / "atmosphere.nc")
+    assert found["time"].size == 2
+    assert set(fields) <= found.keys()
+    assert found.keys().isdisjoint({"ps", "lev", "ap"})
+    assert contents(tmp_path / "budgets.nc")["time"].size == 2
+
+
+def test_a_scheme_that_has_had_enough_is_heard_unless_something_absurd_was_before(
+    tmp_path: Path,
+) -> None:
+    enough = "from coupler.interface.errors import UnstableError as E\n"
+    complains = "if now.step == 3: raise E.of('too much of it', 'ta')"
+    for before, blamed in (("pass", False), ("tend.ua[2, 75] = 0.2 * (now.step == 2)", True)):
+        name = f"complains_{blamed}".lower()
+        raw = changed(DRY, plugin(tmp_path, name, f"{before}\n        {complains}"))
+        file = tmp_path / f"{name}.py"
+        file.write_text(enough + file.read_text())
+        with pytest.raises(UnstableError) as caught:
+            run(tmp_path / name, raw)
+        *first, said, kept = (str(problem) for problem in caught.value.problems)
+        assert said == "too much of it: ta"
+        assert kept.startswith("the state before it was kept")
+        assert len(first) == blamed
+        assert all(s.startswith(BLEW_UP) and f"test_forcing={name}" in s for s in first)

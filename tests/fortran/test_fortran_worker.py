@@ -11,6 +11,7 @@ from fortran_harness import RELAX, SIMPLE, declare
 from tiny import DRY, assert_same, changed, contents
 
 from coupler import Simulation
+from coupler.driver.replay import replay
 from coupler.interface.errors import CouplerError
 
 
@@ -26,8 +27,8 @@ def case(scheme: str, declaration: str, where: str) -> dict[str, Any]:
     )
 
 
-def run(out: Path, raw: dict[str, Any]) -> None:
-    simulation = Simulation.from_case(raw, out=out)
+def run(out: Path, raw: dict[str, Any], **how: Any) -> None:
+    simulation = Simulation.from_case(raw, out=out, **how)
     try:
         simulation.run(quiet=True)
     finally:
@@ -39,10 +40,12 @@ def test_a_routine_in_a_worker_gives_the_bits_of_the_one_inside(
 ) -> None:
     scheme, declaration = f"fortran:{routines}:relax", declare(tmp_path, RELAX)
     for where in ("inline", "worker"):
-        run(tmp_path / where, case(scheme, declaration, where))
+        run(tmp_path / where, case(scheme, declaration, where), record=["stratosphere"])
     inside, apart = (contents(tmp_path / n / "atmosphere.nc") for n in ("inline", "worker"))
     assert np.abs(inside["tnt_stratosphere"]).max() > 1e-6
     assert_same(apart, inside)
+    for found in replay(tmp_path / "inline" / "record_stratosphere.nc").values():
+        assert found.values > 0 == found.different
 
 
 def test_a_stop_in_the_routine_ends_the_worker_and_the_run_says_so(

@@ -9,7 +9,16 @@ from pathlib import Path
 import pytest
 from fields_of_runs import differing
 from team import on_ranks
-from tiny import COUPLED, DRY, changed, plugin, write_orography, write_small_bundle
+from tiny import (
+    COUPLED,
+    DRY,
+    assert_same,
+    changed,
+    contents,
+    plugin,
+    write_orography,
+    write_small_bundle,
+)
 
 from coupler import Simulation
 from coupler.interface.errors import ConfigError, UnstableError
@@ -125,6 +134,17 @@ def test_a_restart_without_something_the_model_remembers_is_refused_on_every_ran
 
     on_ranks(3, work)
     assert sorted(refused) == [0, 1, 2]
+
+
+def test_a_run_goes_on_with_more_ranks_and_a_worker_whose_last_answer_may_be_held(
+    tmp_path: Path,
+) -> None:
+    whole = run(tmp_path / "whole", DRY, 1)
+    place = {"where.radiation": {"at": "worker", "on_failure": "hold"}}
+    out = run(tmp_path / "run", DRY, 1, days=0.125)
+    run(out, changed(DRY, place), 2, resume=True)
+    for name in ("atmosphere.nc", "budgets.nc"):
+        assert_same(contents(out / name), contents(whole / name))
 
 
 def test_a_blow_up_on_one_rank_is_one_error_on_all_and_leaves_a_restart(tmp_path: Path) -> None:

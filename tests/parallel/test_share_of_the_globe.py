@@ -12,6 +12,7 @@ from team import on_ranks
 
 from coupler.interface.errors import ConfigError
 from coupler.interface.parallel import ALONE, Rows, wavenumbers
+from coupler.parallel.agreement import summed
 from physics.dynamics.distributed import Share
 from physics.dynamics.transform import SpectralTransform
 
@@ -159,3 +160,9 @@ def test_a_shared_transform_refuses_gradients():
     transform = SpectralTransform(truncation=5, nlat=8, nlon=16, share=share)
     with pytest.raises(ValueError, match="without gradients"):
         transform.synthesis(transform.zeros(1))
+
+
+def test_counts_of_ranks_are_added_also_where_only_one_has_them() -> None:
+    own = [{"gw": {"calls": 8, "late": 1}}, {"gw": {"calls": 8}, "radiation": {"gone": 2}}]
+    total = {"gw": {"calls": 16, "late": 1}, "radiation": {"gone": 2}}
+    assert on_ranks(2, lambda parallel: summed(parallel, own[parallel.rank])) == [total, total]

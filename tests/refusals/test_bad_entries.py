@@ -183,6 +183,17 @@ def test_what_is_wrong_with_options_is_said_too(refused: Refused, tmp_path: Path
     assert refused("--record", "radiaton") == [
         "cannot record a process that the case does not have: radiaton; did you mean 'radiation'?"
     ]
+    assert refused("--record", "radiation", "--set", "radiation.mode=off") == [
+        "cannot record a process that is off: radiation; give radiation.mode: apply, shadow or "
+        "blend"
+    ]
+    plane = {**DRY, "atmosphere": {"scheme": "two_layer_qg", "nx": 16}, "physics": {}}
+    plane["physics"]["subgrid"] = "smagorinsky"
+    assert refused("--record", "subgrid", base=plane) == [
+        "cannot record columns that have no place on a globe: subgrid; expected an atmosphere with "
+        "latitudes and longitudes; found plane 16x16; leave --record out: the run's own output has "
+        "the whole plane"
+    ]
     assert refused("--plugin", str(tmp_path / "mine.py")) == [
         "no such plugin file: TMP/mine.py; none is known"
     ]
