@@ -287,12 +287,9 @@ def _status(args: argparse.Namespace) -> int:
     """Runs a command and says what went wrong; returns the exit status."""
     try:
         return int(_COMMANDS[args.command](args) or 0)
-    except UnstableError as error:
-        _say(error, args.command)
-        return 1
     except CouplerError as error:
         _say(error, args.command)
-        return 2
+        return 1 if isinstance(error, UnstableError) else 2
     except MemoryError as error:
         print(f"isthmus: not enough memory: {error}", file=sys.stderr)
         return os.EX_TEMPFAIL

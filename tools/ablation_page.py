@@ -162,13 +162,14 @@ def learned(backbones: Sequence[Backbone], days: float) -> str:
     whole, usual = (fmean(getattr(b, n) for b in backbones) for n in ("whole", "persistence"))
     seen = fmean(b.train[-1] for b in backbones)
     later = fmean(b.validation[-1] for b in backbones)
-    text = (
-        f"With nothing hidden it forecasts {'better' if whole < usual else 'worse'} than "
-        f"persistence ({whole:.2f} and {usual:.2f}). "
-    )
-    if later > 1.5 * seen:
+    how = "about as well as" if abs(whole / usual - 1.0) < 0.1 else (
+        "better than" if whole < usual else "worse than"
+    )  # fmt: skip
+    text = f"With nothing hidden it forecasts {how} persistence ({whole:.2f} and {usual:.2f})."
+    if later > 1.2 * seen:
+        what = "has learned" if later > 2.0 * seen else "knows some of"
         text += (
-            f"It has learned its {days:g} days by heart: the loss ends at {seen:.2f} on the states "
+            f" It {what} its {days:g} days by heart: the loss ends at {seen:.2f} on the states "
             f"that were fitted and at {later:.2f} on later ones. What a backbone is worth that was "
             "pretrained on much more, this table cannot say."
         )

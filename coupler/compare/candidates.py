@@ -18,8 +18,10 @@ from typing import Any
 
 import coupler
 from coupler.driver.discovery import bundle_path, bundle_process, discover
+from coupler.input.fetch import places
 from coupler.interface.errors import ConfigError, CouplerError, Problem, nearest
 from coupler.interface.registry import SCHEMES
+from coupler.output.folder import RunFolder
 
 REFERENCE, BASELINE = "reference", "baseline"
 """Names of the case's own runs and of those that similarity is measured from."""
@@ -35,8 +37,10 @@ class Candidate:
     name: str
     scheme: str
     """As ``--swap`` takes it, file names absolute; empty for the process switched off."""
+    own: bool = False
+    """Whether it is the case's own scheme, with the parameters of the case: the case as it is."""
     repeats: bool = False
-    """Whether it is the reference's own scheme: its runs have other starts, it is the A/A test."""
+    """Whether it is that beside runs of the reference: with other starts it is the A/A test."""
 
     @property
     def off(self) -> bool:
@@ -151,24 +155,31 @@ def fingerprint(raw: Mapping[str, Any], base: Path, more: Sequence[str] = ()) ->
     digest.update(json.dumps(raw, sort_keys=True, default=str).encode())
     for word in more:
         digest.update(word.encode())
-    for path in sorted(set(_files_named(raw, base))):
+    paths = set(_files_named(raw, base))
+    if isinstance(raw.get("branch"), str):
+        paths.update(RunFolder(base / raw["branch"]).restart.glob("*.safetensors"))
+    for path in sorted(paths):
         digest.update(_content(path).encode())
     return digest.hexdigest()[:16]
 
 
 def _files_named(node: Any, base: Path) -> list[Path]:
-    """Files and folders that exist under a name that stands in the case."""
+    """Files and folders that exist under a name that stands in the case, where a run looks."""
     if isinstance(node, Mapping):
         return [p for v in node.values() for p in _files_named(v, base)]
     if isinstance(node, list):
         return [p for v in node for p in _files_named(v, base)]
-    if not isinstance(node, str) or not node or len(node) > 500 or "\n" in node:
+    if not isinstance(node, str) or not node or "\n" in node:
         return []
-    folder = bundle_path(node, base)
-    if folder is not None and (folder / "bundle.yaml").is_file():
-        return [folder]
     words = [node, node.rpartition(":")[0], *node.split(":")[1:2]]
-    return [base / w for w in words if w and (base / w).is_file()]
+    try:
+        folder = bundle_path(node, base)
+        if folder is not None and (folder / "bundle.yaml").is_file():
+            return [folder]
+        looked = [places(w, beside=base) for w in words if w]
+        return [p for of in looked if (p := next(filter(Path.is_file, of), None)) is not None]
+    except (OSError, RuntimeError):  # a text that is too long for a name, or begins with ~
+        return []
 
 
 @cache
@@ -188,10 +199,11 @@ def code_version() -> str:
     root = Path(coupler.__file__).parents[1]
     for package in ("coupler", "physics", "emulators", "fortran_bridge"):
         for path in sorted((root / package).rglob("*")):
+            name = path.relative_to(root)
             own = path.suffix in (".py", ".c", ".h", ".f90") or package == "physics"
-            if path.is_file() and own and "__pycache__" not in path.parts:
-                if "compare" in path.parts or path.name == "cli.py":
+            if path.is_file() and own and "__pycache__" not in name.parts:
+                if "compare" in name.parts or path.name == "cli.py":
                     continue
-                digest.update(path.relative_to(root).as_posix().encode())
+                digest.update(name.as_posix().encode())
                 digest.update(path.read_bytes())
     return digest.hexdigest()[:16]

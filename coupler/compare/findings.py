@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -172,7 +172,8 @@ def _offline(found: Findings) -> None:
             return
         path = run.folder / f"record_{plan.process}.nc"
         skip = 0.5 * run.job.days
-    schemes = {c.name: c.scheme for c in plan.judged if not c.off}
+    own = str(plan.reference["scheme"])
+    schemes = {c.name: own if c.own else c.scheme for c in plan.judged if not c.off}
     found.offline = on_recording(path, schemes, base=plan.settings.case.parent, skip_days=skip)
 
 
@@ -183,11 +184,13 @@ def _shadows(found: Findings) -> None:
         if c.repeats or c.off:
             continue
         if first is not None:
-            found.shadow[c.name] = (
+            answers = (
                 in_run(first.folder, plan.process, c.name, where="shadow", applied_is_truth=True,
                        skip_days=plan.skip_days)
                 if first.good else Answers(where="shadow", why=first.why)
             )  # fmt: skip
+            share = _outside(first, f"{plan.process}.{c.name}")
+            found.shadow[c.name] = replace(answers, outside=share)
         own = next((r for r in _named(found, c.name) if r.job.member == 1), None)
         if own is not None and plan.settings.truth is None:
             found.own_states[c.name] = (
@@ -257,7 +260,7 @@ def _climates(found: Findings) -> None:
 
 
 def _bits(sample: Sample) -> bytes:
-    return hashlib.sha256(np.ascontiguousarray(sample.deep["ua"])).digest()
+    return hashlib.sha256(sample.deep["ua"].tobytes()).digest()
 
 
 def _repeats(plan: Plan, name: str) -> bool:
@@ -419,7 +422,11 @@ def _verdicts(found: Findings) -> None:
                     failures=tuple(found.failures.get(c.name, ())),
                     missing=tuple(found.missing.get(c.name, ())),
                     handed_over=_handed_over(runs, found.plan.process),
-                    outside=_outside(runs, found.plan.process),
+                    outside=tuple(
+                        share
+                        for r in runs
+                        if math.isfinite(share := _outside(r, found.plan.process))
+                    ),
                     parting=parted,
                     more=tuple(
                         e for of in found.foretold.values() for e in of.evidence.get(c.name, ())
@@ -462,7 +469,8 @@ def _handed_over(runs: Sequence[Run], process: str) -> float:
     return taken / columns if columns else math.nan
 
 
-def _outside(runs: Sequence[Run], process: str) -> tuple[float, ...]:
-    """Of each run whose scheme counts them."""
-    counts = [(run.record.get("guard") or {}).get(process, {}) for run in runs]
-    return tuple(c["outside"] / c["columns"] for c in counts if c.get("columns") and "outside" in c)
+def _outside(run: Run, name: str) -> float:
+    """Share of columns that a scheme counted outside its training in a whole run; NaN for none."""
+    counts = (run.record.get("guard") or {}).get(name, {})
+    known = counts.get("columns") and "outside" in counts
+    return float(counts["outside"] / counts["columns"]) if known else math.nan

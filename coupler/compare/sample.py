@@ -12,6 +12,7 @@ import re
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -272,6 +273,15 @@ def levels_of(path: Path) -> tuple[float, ...]:
         return _within(layer_pressure(_renamed(data, path), "lev"), LEVELS)
 
 
+def interval_of(path: Path) -> float:
+    """Time from one record of somebody's file to the next [day]; NaN for fewer than two."""
+    with opened(path) as data:
+        axis = _axes(data).get("time")
+        times = data[axis].values if axis is not None else ()
+    apart = [(b - a).total_seconds() / SECONDS_PER_DAY for a, b in pairwise(times)]
+    return float(np.median(apart)) if apart else float("nan")
+
+
 def _flat(data: xr.Dataset, up: Array) -> dict[str, Array]:
     found = {}
     for name in FLAT:
@@ -333,19 +343,7 @@ def _renamed(data: xr.Dataset, path: Path) -> xr.Dataset:
         DataError: for a file without latitudes, longitudes, levels, time, wind or temperature, or
             with units that do not fit.
     """
-    axes: dict[str, str] = {}
-    for name in data.variables:
-        attrs = data[name].attrs
-        standard, units = str(attrs.get("standard_name", "")), str(attrs.get("units", ""))
-        for ours, names, of in (
-            ("lat", ("latitude", "lat"), "degrees_north"),
-            ("lon", ("longitude", "lon"), "degrees_east"),
-            ("time", ("time", "valid_time"), "-"),
-            ("lev", ("air_pressure", "level", "plev", "pressure_level", "isobaricInhPa"), "-"),
-        ):
-            fits = standard in names or str(name) in names or units == of
-            if fits and data[name].dims == (name,):
-                axes.setdefault(ours, str(name))
+    axes = _axes(data)
     absent = [n for n in ("lat", "lon", "time", "lev") if n not in axes]
     if absent:
         raise DataError(
@@ -391,6 +389,24 @@ def _renamed(data: xr.Dataset, path: Path) -> xr.Dataset:
     keep = [n for n in ("time_bnds", "lat_bnds") if n in data]
     axes_of = {n: data[n] for n in ("time", "lat", "lon", "lev")}
     return xr.Dataset({**chosen, **{n: data[n] for n in keep}}, coords=axes_of)
+
+
+def _axes(data: xr.Dataset) -> dict[str, str]:
+    """Names in somebody's file of the axes ``lat lon time lev`` that it has."""
+    axes: dict[str, str] = {}
+    for name in data.variables:
+        attrs = data[name].attrs
+        standard, units = str(attrs.get("standard_name", "")), str(attrs.get("units", ""))
+        for ours, names, of in (
+            ("lat", ("latitude", "lat"), "degrees_north"),
+            ("lon", ("longitude", "lon"), "degrees_east"),
+            ("time", ("time", "valid_time"), "-"),
+            ("lev", ("air_pressure", "level", "plev", "pressure_level", "isobaricInhPa"), "-"),
+        ):
+            fits = standard in names or str(name) in names or units == of
+            if fits and data[name].dims == (name,):
+                axes.setdefault(ours, str(name))
+    return axes
 
 
 def _variable(data: xr.Dataset, ours: str) -> xr.DataArray | None:

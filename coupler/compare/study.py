@@ -9,6 +9,7 @@ beside its own scheme (the shadow), member 1 of a candidate calls the reference'
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,6 +20,7 @@ from rich.console import Console
 
 from coupler.compare.candidates import BASELINE, REFERENCE, Candidate, absolute, parse, process_of
 from coupler.compare.jobs import COMPLETE, FAILED, Job, Run, placed, run_all
+from coupler.compare.sample import interval_of
 from coupler.config import read_yaml, with_changes
 from coupler.driver.assemble import check
 from coupler.interface.errors import ConfigError, Problem
@@ -34,6 +36,8 @@ TWIN = " twin"
 _TWIN_NOISE = 1.01
 """Noise of a twin's start over that of its member: 1 mK where it is 0.1 K."""
 _TWIN_DAYS = 20.0
+_MONTHS = 0.1
+"""Intervals are equal within that: calendar months and 30 days are."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,17 +137,19 @@ def plan(settings: Settings) -> Plan:
     process = process_of(schemes, with_plugins, base, settings.process)
     own = (raw.get("physics") or {})[process]
     reference = {"scheme": own} if isinstance(own, str) else _choice_alone(own)
+    as_it_is = absolute(str(reference["scheme"]), base)
     candidates = [
         Candidate(
             name=name,
-            scheme=absolute(scheme, base),
-            repeats=len(reference) == 1 and scheme == reference["scheme"] and not settings.truth,
+            scheme=scheme,
+            own=scheme == as_it_is,
+            repeats=scheme == as_it_is and settings.truth is None,
         )
-        for name, scheme in schemes.items()
+        for name, scheme in ((n, absolute(s, base)) for n, s in schemes.items())
     ]
     if settings.truth is not None:
-        if all(c.scheme != reference["scheme"] for c in candidates):
-            candidates.append(Candidate(name=BASELINE, scheme=str(reference["scheme"])))
+        if not any(c.own for c in candidates):
+            candidates.append(Candidate(name=BASELINE, scheme=as_it_is, own=True))
     elif settings.baseline != "none" and runs_online:
         scheme = "" if settings.baseline == "off" else absolute(settings.baseline, base)
         candidates.append(Candidate(name=BASELINE, scheme=scheme))
@@ -169,6 +175,8 @@ def plan(settings: Settings) -> Plan:
     if settings.twins and runs_online:
         jobs += _twins(settings, jobs, words, changes)
     _check(jobs, with_plugins, base, dict(settings.changes))
+    if settings.truth is not None:
+        _same_interval(raw, settings.truth)
     return Plan(
         settings=settings,
         raw=raw,
@@ -180,6 +188,24 @@ def plan(settings: Settings) -> Plan:
         jobs=tuple(placed(job, raw, _work(settings)) for job in jobs),
         notes=tuple(notes),
     )
+
+
+def _same_interval(raw: Mapping[str, Any], truth: Path) -> None:
+    """Winds of hours and of months have other distributions, spectra and extremes.
+
+    Raises:
+        ConfigError: when somebody's file has its records at other intervals than the runs.
+    """
+    ours = float(parse_quantity((raw.get("output") or {}).get("interval", 1.0), "day"))
+    theirs = interval_of(truth)
+    if math.isfinite(theirs) and not math.isclose(ours, theirs, rel_tol=_MONTHS):
+        raise ConfigError.of(
+            "means over different times",
+            f"--truth {truth}",
+            expected=f"records {ours:g} days apart, as the case writes them (output.interval)",
+            found=f"{theirs:g} days",
+            remedy=f"say --set output.interval='{theirs:g} day', or average the file",
+        )
 
 
 def _choice_alone(own: Mapping[str, Any]) -> dict[str, Any]:
@@ -270,8 +296,9 @@ def _jobs(
         for c in candidates:
             if c.off:
                 found.append(job(c.name, member, start, days, {f"{process}.mode": "off"}, {}))
-            elif c.repeats:
-                found.append(job(c.name, member, start + _OTHER_STARTS, days, {}, {}))
+            elif c.own:
+                start_of_it = start + (_OTHER_STARTS if c.repeats else 0)
+                found.append(job(c.name, member, start_of_it, days, {}, {}))
             else:
                 shadow = member == 1 and settings.truth is None
                 more = {beside: {REFERENCE: dict(reference)}} if shadow else {}

@@ -137,8 +137,11 @@ def domain_evidence(facts: Facts) -> list[Evidence]:
 
 
 def novelty_evidence(facts: Facts) -> list[Evidence]:
-    """Whether the coupled runs lead a network to where it was not trained."""
-    known = facts.offline.outside if facts.offline is not None else float("nan")
+    """Whether the coupled runs lead a network to where it was not trained.
+
+    Held against what it counts beside the reference on the same days: a cold start is new to all.
+    """
+    known = facts.shadow.outside if facts.shadow is not None else float("nan")
     if not facts.outside or not math.isfinite(known):
         return []
     shift = compare([known], [[share] for share in facts.outside])
@@ -150,7 +153,7 @@ def novelty_evidence(facts: Facts) -> list[Evidence]:
     return [
         Evidence(
             when="after",
-            what="columns outside the training domain in its runs, less those offline",
+            what="columns outside the training domain in its runs, less those in the reference's",
             found=f"{100.0 * much:.3g} %{interval}",
             expected="below 1 %: it stays where it was trained",
             grade=grade,

@@ -162,9 +162,15 @@ class RecordedScheme:
 
     def inputs(self, scheme: str | None = None) -> tuple[str, ...]:
         """What a scheme reads of the recording; None for the recorded one."""
-        chosen = self._choice if scheme is None else ModelChoice(scheme=scheme)
+        chosen = self._chosen(scheme)
         ports = getattr(self._class(chosen), "inputs", ())
         return tuple(p.name for p in ports if p.name in self._names)
+
+    def _chosen(self, scheme: str | None) -> ModelChoice:
+        """The recorded scheme, also by its name, has the recorded parameters; others their own."""
+        if scheme is None or scheme == self._choice.scheme:
+            return self._choice
+        return ModelChoice(scheme=scheme)
 
     def _class(self, chosen: ModelChoice) -> type[Component]:
         if chosen.scheme not in self._classes:
@@ -188,7 +194,7 @@ class RecordedScheme:
         Raises:
             DataError: when the recording lacks what the scheme reads.
         """
-        chosen = self._choice if scheme is None else ModelChoice(scheme=scheme)
+        chosen = self._chosen(scheme)
         with self._readable():
             names = self._names
             held = {n: np.ascontiguousarray(self._file[n][call]) for n in names if n != "index"}

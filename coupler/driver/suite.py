@@ -327,11 +327,11 @@ class Suite:
         }
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """What components count, by process."""
+        """What components count, by process, or ``process.scheme`` after the first of one."""
         return {
-            p.name: counts
+            f"{p.name}.{b.label}" if n else p.name: counts
             for p in self.processes
-            for b in p.schemes
+            for n, b in enumerate(p.schemes)
             if (counts := b.component.counts())
         }
 

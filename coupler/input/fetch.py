@@ -131,6 +131,14 @@ def folder() -> Path:
     return Path(pooch.os_cache("isthmus"))
 
 
+def places(name: str, *, beside: Path | None = None) -> list[Path]:
+    """Where a data file of that name may be, see `locate`; the first that is there counts."""
+    given = Path(name).expanduser()
+    if given.is_absolute():
+        return [given]
+    return [folder() / given] if beside is None else [beside / given, folder() / given]
+
+
 def locate(name: str, *, beside: Path | None = None) -> Path:
     """The path of a data file, without fetching it.
 
@@ -141,18 +149,15 @@ def locate(name: str, *, beside: Path | None = None) -> Path:
     Raises:
         DataError: when it is in none of the places, with what to do about it.
     """
-    given = Path(name).expanduser()
-    places = [given] if given.is_absolute() else [folder() / given]
-    if beside is not None and not given.is_absolute():
-        places.insert(0, beside / given)
-    for place in places:
+    looked = places(name, beside=beside)
+    for place in looked:
         if place.is_file():
             return place
     if name in FILES:
         remedy = f"run `isthmus data fetch {name}`, or set {ENVIRONMENT} to a folder that has it"
     else:
-        beside_it = [p.name for p in places[0].parent.glob("*.nc")]
-        near = get_close_matches(given.name, beside_it, n=3, cutoff=0.6)
+        beside_it = [p.name for p in looked[0].parent.glob("*.nc")]
+        near = get_close_matches(looked[0].name, beside_it, n=3, cutoff=0.6)
         near += get_close_matches(name, FILES, n=3, cutoff=0.6)
         remedy = "check the path; `isthmus data list` names files that can be fetched"
         if near:
@@ -160,7 +165,7 @@ def locate(name: str, *, beside: Path | None = None) -> Path:
     raise DataError.of(
         "no such data file",
         name,
-        expected="a file at " + " or ".join(str(p) for p in places),
+        expected="a file at " + " or ".join(str(p) for p in looked),
         remedy=remedy,
     )
 

@@ -5,12 +5,14 @@ import json
 import os
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import netCDF4
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 import yaml
 from spoil_bundle import spoil
 from tiny import COUPLED, changed, write_case
@@ -18,7 +20,7 @@ from tiny import COUPLED, changed, write_case
 from coupler.cli import _COMMANDS, main
 from coupler.compare import jobs
 from coupler.compare.answers import on_recording
-from coupler.compare.candidates import fingerprint, parse, process_of
+from coupler.compare.candidates import code_version, fingerprint, parse, process_of
 from coupler.compare.study import Settings, plan
 from coupler.driver.assemble import check
 from coupler.driver.discovery import bundle_path
@@ -191,6 +193,45 @@ def test_the_reference_gets_other_starts_where_it_is_its_own_candidate(case: Pat
     assert len({j.folder for j in found.jobs}) == len(found.jobs)
 
 
+@pytest.fixture
+def tuned(case: Path, tmp_path: Path) -> Path:
+    """The case with a parameter of the scheme that is compared."""
+    scheme = {"scheme": "ad99", "interval": "100 min", "wide_amplitude": 0.3}
+    raw = changed(yaml.safe_load(case.read_text()), {"physics.gravity_wave": scheme})
+    return write_case(tmp_path / "tuned.yaml", raw)
+
+
+def records(path: Path, interval: float) -> Path:
+    """A file with three records so many days apart."""
+    time = ("time", interval * np.arange(3), {"units": "days since 1979-01-01"})
+    xr.Dataset(coords={"time": time}).to_netcdf(path)
+    return path
+
+
+def test_the_cases_own_scheme_is_the_case_as_it_is_with_its_parameters(
+    tuned: Path, tmp_path: Path
+) -> None:
+    asked = Settings(kind="online", case=tuned, candidates=["again=ad99"], members=2,
+                     process="gravity_wave")  # fmt: skip
+    again = [j for j in plan(asked).jobs if j.candidate == "again"]
+    assert [(j.swap, j.changes["seed"]) for j in again] == [({}, 1003), ({}, 1004)]
+    truth = records(tmp_path / "truth.nc", 0.125)
+    jobs_of = plan(replace(asked, truth=truth, candidates=["wms=wms"])).jobs
+    assert {(j.candidate, j.changes["seed"]): j.swap for j in jobs_of} == {
+        ("wms", 3): {"gravity_wave": "wms"}, ("wms", 4): {"gravity_wave": "wms"},
+        ("baseline", 3): {}, ("baseline", 4): {}}  # fmt: skip
+    (own,) = plan(replace(asked, truth=truth)).candidates  # takes the place of the baseline
+    assert own.own and not own.repeats
+
+
+def test_a_truth_with_records_at_other_intervals_is_refused(tuned: Path, tmp_path: Path) -> None:
+    truth = records(tmp_path / "truth.nc", 1.0)
+    asked = Settings(kind="online", case=tuned, candidates=["wms=wms"], truth=truth)
+    with pytest.raises(ConfigError, match=r"different times: --truth .*0\.125 days.*found 1 days"):
+        plan(asked)
+    assert plan(replace(asked, changes={"output.interval": "1 day", "days": 2})).jobs
+
+
 def test_the_content_decides_and_not_the_name(tmp_path: Path) -> None:
     file = tmp_path / "mine.py"
     file.write_text("a = 1")
@@ -201,6 +242,40 @@ def test_the_content_decides_and_not_the_name(tmp_path: Path) -> None:
     other.write_text("a = 2")
     assert fingerprint({"physics": {"gravity_wave": f"{other}:mine"}}, tmp_path) != before
     assert fingerprint({**raw, "seed": 1}, tmp_path) != before
+    long = {**raw, "description": "~10 km " + 300 * "x"}  # no name of a file
+    assert fingerprint(long, tmp_path) == fingerprint(long, tmp_path / "..")
+
+
+def test_what_a_run_reads_from_elsewhere_decides_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, base, control = tmp_path / "store", tmp_path / "cases", tmp_path / "control"
+    for folder in (store / "sst", base, control / "restart"):
+        folder.mkdir(parents=True)
+    monkeypatch.setenv("ISTHMUS_DATA", str(store))
+    raw = {"boundary": {"ts": "sst/mean.nc"}, "branch": "../control"}
+    seen = [fingerprint(raw, base)]
+    (store / "sst" / "mean.nc").write_bytes(b"a")
+    seen.append(fingerprint(raw, base))
+    (control / "restart" / "restart_000000007.safetensors").write_bytes(b"b")
+    seen.append(fingerprint(raw, base))
+    (base / "sst").mkdir()
+    (base / "sst" / "mean.nc").write_bytes(b"c")  # beside the case it is found first
+    seen.append(fingerprint(raw, base))
+    assert len(set(seen)) == 4
+
+
+def test_the_code_decides_wherever_it_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = tmp_path / "compare" / "coupler"
+    (root / "compare").mkdir(parents=True)
+    (root / "loop.py").write_text("a = 1")
+    monkeypatch.setattr("coupler.__file__", str(root / "__init__.py"))
+    version = code_version.__wrapped__
+    before = version()
+    (root / "compare" / "report.py").write_text("b = 1")  # makes no run another one
+    assert version() == before
+    (root / "loop.py").write_text("a = 2")
+    assert version() != before
 
 
 def test_a_run_that_was_killed_is_missing_and_not_kept(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from coupler import Simulation
 from coupler.compare import signs
 from coupler.compare.ablation import Effect
 from coupler.compare.candidates import REFERENCE, Candidate
+from coupler.compare.findings import examine
 from coupler.compare.foretold import ANALYSES, foretell
 from coupler.compare.statistics import twins
 from coupler.compare.study import TWIN, Settings, plan
@@ -189,10 +190,10 @@ def test_runs_that_are_too_short_to_warn_are_said_and_judge_nobody(tmp_path: Pat
 
 
 def test_runs_that_leave_the_training_domain_are_evidence(found: Any) -> None:
-    offline = replace(found.shadow[FINE], where="offline", outside=0.01)
+    shadow = replace(found.shadow[FINE], outside=0.01)
 
     def grade(*outside: float) -> list[str]:
-        facts = Facts(name="x", offline=offline, outside=outside)
+        facts = Facts(name="x", shadow=shadow, outside=outside)
         return [e.grade for e in novelty_evidence(facts)]
 
     assert grade(0.3, 0.32, 0.31) == ["bad"]
@@ -200,3 +201,21 @@ def test_runs_that_leave_the_training_domain_are_evidence(found: Any) -> None:
     assert grade(0.011, 0.009, 0.012) == ["good"]
     assert grade(0.0, 0.5) == grade(0.9) == ["open"]  # nothing in common, or alone: no claim
     assert grade() == []
+
+
+def test_what_is_new_beside_the_reference_on_the_same_days_is_not_held_against_anybody(
+    tmp_path: Path,
+) -> None:
+    made, runs = made_up_study(tmp_path, members=3)
+    start = {"columns": 1000, "outside": 300}  # of a cold start; offline it is left out
+    for n, r in enumerate(runs):
+        if r.job.candidate == REFERENCE:
+            counts = {f"gravity_wave.{FINE}": start, f"gravity_wave.{STRONG}": start}
+        else:
+            more = {FINE: 2, STRONG: 400}[r.job.candidate] + r.job.member
+            counts = {"gravity_wave": start | {"outside": 300 + more}}
+        runs[n] = replace(r, record={**r.record, "guard": counts}) if r.good else r
+    got = examine(made, runs)
+    assert got.shadow[FINE].outside == 0.3
+    grades = {v.name: e.grade for v in got.verdicts for e in v.evidence if "less those" in e.what}
+    assert grades == {FINE: "good", STRONG: "bad"}

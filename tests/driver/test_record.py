@@ -8,7 +8,7 @@ import pytest
 from tiny import COUPLED, changed
 
 from coupler import Simulation
-from coupler.driver.replay import replay
+from coupler.driver.replay import RecordedScheme, replay
 from coupler.interface.component import Arrays, Host, Now
 from coupler.interface.constants import Planet
 from coupler.interface.errors import DataError
@@ -68,6 +68,20 @@ def test_the_scheme_gives_the_recorded_fluxes_from_the_recorded_inputs(recording
         # The control: as the state is one step of drag and sponge later, it does not fit.
         inputs["ua"] = inputs["ua"] + 0.01 * inputs["ua"]
         assert np.sqrt(((f["xgwdparam"][1] - fluxes(inputs, levels)[0]) ** 2).mean()) > 1e-4 * size
+
+
+def test_the_recorded_scheme_by_its_name_has_the_recorded_parameters(tmp_path: Path) -> None:
+    case, own = CASE.with_name("qbo_1d.yaml"), {"scheme": "plumb_two_wave", "wavenumber": 2.0}
+    Simulation.from_case(case, set={"days": 3, "gravity_wave": own}, out=tmp_path / "run",
+                         record=["gravity_wave"]).run(quiet=True)  # fmt: skip
+    with RecordedScheme(tmp_path / "run" / "record_gravity_wave.nc", case.parent) as recorded:
+        given, again, other = (
+            recorded.answer(2, scheme).rates["ua"]
+            for scheme in (None, "plumb_two_wave", "plumb_stochastic")
+        )
+    assert given.any()
+    np.testing.assert_array_equal(again, given)
+    assert (other != given).any()
 
 
 def test_columns_are_drawn_anew_at_every_call_and_know_their_latitude(recording: Path) -> None:

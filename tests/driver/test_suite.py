@@ -335,6 +335,21 @@ def test_a_diagnostic_reads_the_state_after_the_schemes_before_it(made: Made) ->
     assert not total["ua"].any()
 
 
+def test_what_is_counted_beside_the_first_scheme_has_a_name_of_its_own(made: Made) -> None:
+    class Counts(Warm):
+        def counts(self) -> dict[str, int]:
+            return {"columns": round(1e3 * self.rate)}
+
+    class Beside(Counts):
+        scheme, rate = "beside", 0.03
+
+    made.add(Counts(), Beside(), weights=(1.0, 0.0))
+    assert made.suite.counts() == {
+        "radiation": {"columns": 10},
+        "radiation.beside": {"columns": 30},
+    }
+
+
 def test_memory_brings_a_suite_back_between_calls(made: Made) -> None:
     made.add(Halve(), every=3)
     made.add(Waves(), every=2)
