@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from coupler.config import Case
 from coupler.driver.state import Memory
@@ -17,6 +18,9 @@ from coupler.interface.parallel import Parallel
 from coupler.output.folder import RunFolder
 from coupler.output.restart import Restart, newest_good
 from coupler.parallel.agreement import from_first
+
+if TYPE_CHECKING:
+    from coupler.driver.assemble import Assembly
 
 
 def read_branch(case: Case, base: Path, parallel: Parallel) -> Restart | None:
@@ -70,3 +74,23 @@ def begin_from(memory: Memory, restart: Restart, parallel: Parallel) -> None:
             )
         )
     memory.put(restart, step=0)
+
+
+def halves(model: Assembly, restart: Restart) -> list[Problem]:
+    """Models that the other run left between two of their steps.
+
+    A branch counts its steps anew: what was collected for such a step reaches the model as part of
+    a mean over a longer time than its step, and some of it is lost.
+    """
+    return [
+        Problem(
+            what="a run that was left between two steps of a model: part of what it had collected "
+            "is lost",
+            name=f"branch: {name}",
+            expected="a restart at the end of a step of every model",
+            found=f"{restart.path.name}, {coupling.collected:g} s into one",
+            remedy="go on with the other run for a while (--resume), and branch from there",
+        )
+        for name, coupling in model.couplings.items()
+        if coupling.collected > 0.0
+    ]

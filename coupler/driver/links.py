@@ -125,6 +125,11 @@ class Coupling:
         weighted /= np.where(there, fraction, 1.0)
         np.copyto(target, weighted[self.rows.own], where=there[self.rows.own], casting="same_kind")
 
+    @property
+    def collected(self) -> float:
+        """Time of which something is in the sums for the next step [s]."""
+        return max((self.sums.weight(n) for n in self._sent), default=0.0)
+
     def memory(self) -> dict[str, Array]:
         """What a restart needs: the running sums, and what was received last."""
         own = {f"sum.{k}": v for k, v in self.sums.memory().items()}

@@ -25,7 +25,7 @@ import numpy as np
 from coupler.config import read_yaml, validate, with_changes
 from coupler.driver import loop
 from coupler.driver.assemble import Assembly, assemble
-from coupler.driver.branch import begin_from, read_branch
+from coupler.driver.branch import begin_from, halves, read_branch
 from coupler.driver.compiling import compiling
 from coupler.driver.files import Files, unknown_fields
 from coupler.driver.info import machine, versions
@@ -164,6 +164,7 @@ class Simulation:
                 other = read_branch(model.case, base, parallel)
                 if other is not None:
                     begin_from(simulation._memory, other, parallel)
+                    model.advice = [*model.advice, *halves(model, other)]
             for advice in model.advice if simulation._first else ():
                 _log.warning("isthmus: warning: %s", advice)
             wrong = [*unknown_fields(model), *unrecordable(model, record)]

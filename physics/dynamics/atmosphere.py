@@ -14,7 +14,7 @@ from pydantic import Field as Limit
 
 from coupler.interface.component import Array, ColumnModel, Params, Port, Site, reads
 from coupler.interface.constants import Planet
-from coupler.interface.errors import BadValue, ConfigError, Problem, nearest
+from coupler.interface.errors import BadValue, ConfigError, CouplerError, Problem, nearest
 from coupler.interface.fields import FIELDS, Field, tracer
 from coupler.interface.grid import Grid
 from coupler.interface.parallel import Along, Rows, Spread
@@ -183,7 +183,7 @@ class SpectralParameters(Params):
         return value
 
 
-def _humid(p: SpectralParameters, why: str) -> ConfigError:
+def _humid(p: SpectralParameters, why: str) -> CouplerError:
     return ConfigError.of(
         "humidity for a start that has its own",
         "atmosphere.relative_humidity",

@@ -223,6 +223,20 @@ def test_a_branch_begins_its_books_with_the_state_of_the_other_run(tmp_path: Pat
     assert branch.model.ledger.worst()["water_residual_worst"] < 1e-12
 
 
+def test_a_branch_from_between_two_steps_of_a_model_is_warned_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = Simulation.from_case(small_earth(tmp_path), out=tmp_path / "run")
+    for days, warned in ((7 / 48, True), (1 / 48, False)):
+        run.run(days, quiet=True)
+        raw = small_earth(tmp_path, branch=str(tmp_path / "run"))
+        caplog.clear()
+        Simulation.from_case(raw, out=tmp_path / f"branch_{warned}")
+        said = [m for m in caplog.messages if "left between two steps" in m]
+        assert bool(said) == warned
+        assert not warned or ("branch: ocean" in " ".join(said) and "1800 s into one" in said[0])
+
+
 def test_budgets_are_in_the_file_and_in_the_report(tmp_path: Path) -> None:
     simulation = Simulation.from_case(small_earth(tmp_path), out=tmp_path / "run")
     simulation.run(0.25, quiet=True)
