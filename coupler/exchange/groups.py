@@ -246,18 +246,23 @@ class Group:
         words.store(self.shared.address + self.shared.block(i) + p.GONE, 1)
 
     def ready(self, turns: int = 1) -> bool:
-        """Whether all members that are there have posted; looks up to `turns` times."""
-        self._found = words.gather(self._plan, self._number + 1, turns)
+        """Whether all members that are there have posted; looks up to `turns` times.
+
+        A look brings the copy of the call's record up to date: what it found is kept for the call,
+        whoever looks again before.
+        """
+        self._found |= words.gather(self._plan, self._number + 1, turns)
         return bool(self._found)
 
     def call(self) -> None:
         """Calls the scheme for all columns and tells the members; after `ready` said so."""
         began = time.monotonic_ns()
         self._number += 1
+        found, self._found = self._found, 0
         status = int(p.Status.DONE)
         try:
-            if self._found != words.READY:
-                self._take_up(self._found)
+            if found != words.READY:
+                self._take_up(found)
             if not self.component.fills:
                 for array in self._outputs:
                     array.fill(0.0)

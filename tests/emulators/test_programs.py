@@ -274,7 +274,7 @@ def test_show_and_verify_tell_what_a_bundle_is(
     assert text.strip() == describe(source)
     for part in (
         "gravity_wave=map, schema version 2",
-        "the globe, 180 columns at once",
+        "a whole map, 180 columns at once",
         "in   ta           [K] on levels",
         "out  ygwdparam    [Pa] of va",
     ):

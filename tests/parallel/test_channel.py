@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -170,6 +171,40 @@ def test_a_second_post_waits_for_the_first_answer(server: Serving) -> None:
         os.kill(server.process.pid, 18)
     assert channel.wait(20.0) is Answer.DONE
     channel.close()
+
+
+def test_who_looks_twice_before_a_call_still_sees_its_time() -> None:
+    """A server about to sleep looks, finds a call, and looks again when it serves it."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    made: list[groups.Group] = []
+
+    def serve() -> None:
+        found = sockets.receive(theirs)
+        assert found is not None
+        _, payload, fds = found
+        greetings = [groups.greeting(theirs, payload, fds)]
+        made.append(groups.Group(misbehaving.Waves(), greetings))
+        for fd in fds:
+            os.close(fd)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    h = hello()
+    channel = Channel.open(ours, h, {"lat": np.zeros(h.ncol)})
+    thread.join()
+    (group,) = made
+    for step, looks in ((0, 1), (1, 2), (2, 3), (3, 1)):
+        x = columns(seed=step)
+        for name, array in channel.inputs.items():
+            np.copyto(array, getattr(x, name))
+        channel.post(now(step))
+        assert all(group.ready() for _ in range(looks))
+        group.call()
+        assert channel.wait(5.0) is Answer.DONE
+        want = x.ua * np.cos(np.radians(x.lat)) + now(step).date.day
+        np.testing.assert_array_equal(channel.fluxes["xgwdparam"][:-1], want)
+    channel.close()
+    theirs.close()
 
 
 def test_a_lag_of_one_call_is_the_same_here_and_there(server: Serving) -> None:
