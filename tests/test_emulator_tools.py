@@ -83,4 +83,5 @@ def test_both_pages_are_written_from_nothing_and_then_from_what_is_there(tmp_pat
             )
             assert done.returncode == 0, done.stderr
         assert "| 1 % |" in page.read_text() or "Attention U-Net" in page.read_text()
-        assert "recording" not in done.stdout  # the second time nothing is run
+        assert "days, seed" not in done.stdout  # the second time nothing is run
+        assert "kept, of" in done.stdout
