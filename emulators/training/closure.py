@@ -124,7 +124,7 @@ def train_closure(
     net = cast(ClosureNetwork, network)
     columns = {n: f.reshape(f.shape[0], -1) for n, f in inputs.items()}
     x, y = net.stacked(columns).contiguous(), net.wanted(target)
-    fit(closure, network, net.rates, x, y, progress=progress)
+    fit(closure, network, x, y, progress=progress)
     if test is not None:
         spec = spec.model_copy(update={"tendency_skill": scored(network, *test)})
     points = target.shape[-2] * target.shape[-1]
@@ -163,7 +163,6 @@ def refuse_misfits(closure: Closure, inputs: Mapping[str, Tensor], target: Tenso
 def fit(
     closure: Closure,
     network: torch.nn.Module,
-    call: Callable[[Tensor], Tensor],
     x: Tensor,
     y: Tensor,
     *,
@@ -174,15 +173,14 @@ def fit(
     Args:
         closure: how.
         network: with fresh weights.
-        call: its normalized tendency of normalized inputs.
-        x: the inputs, the first axis is samples.
-        y: the tendency.
+        x: normalized inputs, the first axis is samples.
+        y: the normalized tendency.
         progress: told the loss now and then.
 
     Raises:
         UnstableError: when the loss is not finite.
     """
-    how = closure.fit
+    how, rates = closure.fit, cast(ClosureNetwork, network).rates
     adam = torch.optim.Adam(network.parameters(), lr=how.learning_rate)
     batches = -(-len(x) // how.batch)
     cycle = torch.optim.lr_scheduler.OneCycleLR(
@@ -199,7 +197,7 @@ def fit(
             if how.noise:
                 given = given + how.noise * torch.randn(given.shape, generator=order)
             adam.zero_grad()
-            loss = (call(given) - y[chosen]).square().mean()
+            loss = (rates(given) - y[chosen]).square().mean()
             loss.backward()  # type: ignore[no-untyped-call]
             adam.step()
             cycle.step()

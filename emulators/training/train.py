@@ -389,7 +389,7 @@ def _refuse_samples(training: Sequence[Columns], together: int) -> None:
 def _identity(spec: BundleSpec, recipe: Recipe, here: Path) -> str:
     """Of a fit: everything that decides its result."""
     what = [
-        spec.model_dump(mode="json", exclude={"provenance"}),
+        spec.model_dump(mode="json", exclude={"provenance", "tendency_skill"}),
         spec.provenance.fingerprint,
         recipe.optimizer.model_dump(mode="json"),
         recipe.seed,
