@@ -24,12 +24,13 @@ def scores(tools: ModuleType, gain: float) -> list[object]:
     ablation = tools.ablation_results
     return [
         ablation.Score(
-            backbone=kind, share=share, seed=seed, maps=7, drag=0.1, trained=5, frozen=6,
-            seconds=1.0,
+            target=target, backbone=kind, share=share, seed=seed, maps=7, drag=0.1, trained=5,
+            frozen=6, seconds=1.0,
             flux=0.2 * seed + 0.001 * seed * len(kind) % 0.003
             + (gain if kind == "pretrained" and share == 0.01 else 0.0),
         )
         for seed in (1, 2, 3)
+        for target in ablation.TARGETS
         for share in ablation.SHARES
         for kind in ablation.BACKBONES
     ]  # fmt: skip
@@ -38,12 +39,16 @@ def scores(tools: ModuleType, gain: float) -> list[object]:
 def test_gains_are_taken_seed_by_seed(tools: ModuleType) -> None:
     import ablation_page
 
-    _, words = ablation_page.gains(scores(tools, 0.1))
+    _, words = ablation_page.gains(scores(tools, 0.1), "resolved")
+    assert [w.partition(" +0.")[0] for w in words] == [
+        f"at 1 % pretrained over {other}" for other in ("random", "zero", "identity")
+    ]
+    _, words = ablation_page.gains(scores(tools, -0.1), "resolved")
+    assert all(w.startswith("at 1 % pretrained over ") and " -0." in w for w in words)
     assert len(words) == 3
-    assert all(w.startswith("at 1 % it helps against") for w in words)
-    _, words = ablation_page.gains(scores(tools, -0.1))
-    assert all("harms" in w for w in words)
-    assert len(words) == 3
+    lines, words = ablation_page.gains(scores(tools, 0.0), "ad99")
+    assert not words
+    assert len(lines) == 2 + len(ablation_page.SHARES)
 
 
 def test_an_interval_is_that_of_the_t_distribution(tools: ModuleType) -> None:

@@ -3,11 +3,12 @@
     python tools/ablation_results.py [--preset small|large] [--work DIR] [--seeds 3] [--steps N]
 
 A small Prithvi WxC is pretrained on the states of a long run (masked reconstruction and forecast,
-around a climatology). Then flux heads of version 2 are fitted to the fluxes that the gravity-wave
-scheme of a shorter run gave, at 1, 10 and 100 % of its calls, with a backbone that is pretrained,
-random, zero or the identity, and scored on a third run. Recordings, backbones and heads are kept
-under their hash in the folder of work, so that an interrupted call is gone on with. `large` is the
-same for a GPU.
+around a climatology). Then flux heads of version 2 are fitted to the momentum fluxes of a shorter
+run, at 1, 10 and 100 % of its times, with a backbone that is pretrained, random, zero or the
+identity, and scored on another run. There are two kinds of fluxes: those of AD99, which works on
+single columns, and those of waves that a finer run resolves, which no single column knows.
+Recordings, backbones and heads are kept under their hash in the folder of work, so that an
+interrupted call is gone on with. `large` is the same for a GPU.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ from safetensors.torch import save_file
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from ablation_page import BACKBONES, SHARES, page
+import resolved_fluxes
+from ablation_page import BACKBONES, SHARES, TARGETS, page
 
 from coupler.driver.training import record
 from coupler.parallel import threads
@@ -65,6 +67,19 @@ CODE = {
 
 
 @dataclass(frozen=True, kw_only=True)
+class Fine:
+    """Runs whose resolved waves are a target."""
+
+    case: str
+    truncation: int
+    changes: dict[str, Any]
+    days: float
+    skip: float
+    test_days: float
+    every: float = 10800.0
+
+
+@dataclass(frozen=True, kw_only=True)
 class Preset:
     """All that decides how long it takes."""
 
@@ -85,6 +100,9 @@ class Preset:
     batch: int
     learning_rate: float
     test_maps: int
+    fine: Fine
+    coarse: int = 21
+    """Truncation of the grid that resolved fluxes are averaged to."""
 
 
 PRESETS = {
@@ -95,6 +113,8 @@ PRESETS = {
               "patch": 4, "mask_unit": (8, 16), "drop_path": 0.0},
         every=2, pretraining={"steps": 6000, "batch": 4, "learning_rate": 2e-3, "block": 200},
         widths=(16, 32), steps=600, batch=2, learning_rate=3e-3, test_maps=20,
+        fine=Fine(case="cases/aquaplanet_t42.yaml", truncation=63, days=60, skip=20, test_days=35,
+                  changes={"atmosphere.dt": "10 min", "surface.nlat": 96, "surface.nlon": 192}),
     ),
     "tiny": Preset(  # for its test: nothing is learned
         case="cases/aquaplanet_t21.yaml", changes={"atmosphere.noise": "1 K"}, nlat=32, nlon=64,
@@ -104,6 +124,8 @@ PRESETS = {
         every=10, pretraining={"steps": 4, "batch": 1, "block": 2, "input_hours": (3.0,),
                                "lead_hours": (0.0, 3.0)},
         widths=(4, 6), steps=2, batch=2, learning_rate=1e-3, test_maps=2,
+        fine=Fine(case="cases/aquaplanet_t42.yaml", truncation=31, days=1.5, skip=0.5, test_days=1,
+                  changes={"surface.nlat": 48, "surface.nlon": 96}),
     ),
     "large": Preset(
         case="cases/aquaplanet_t21.yaml",
@@ -113,7 +135,9 @@ PRESETS = {
         size={"embed_dim": 512, "n_heads": 8, "n_blocks_encoder": 6, "n_blocks_decoder": 2,
               "patch": 2, "mask_unit": (8, 16), "drop_path": 0.05},
         every=1, pretraining={"steps": 40000, "batch": 16, "learning_rate": 5e-4},
-        widths=(96, 192, 384), steps=20000, batch=8, learning_rate=5e-4, test_maps=200,
+        widths=(96, 192, 384), steps=20000, batch=8, learning_rate=5e-4, test_maps=200, coarse=42,
+        fine=Fine(case="cases/aquaplanet_t42.yaml", truncation=170, days=220, skip=30, test_days=90,
+                  changes={"atmosphere.dt": "4 min", "surface.nlat": 256, "surface.nlon": 512}),
     ),
 }  # fmt: skip
 
@@ -136,37 +160,84 @@ def code() -> str:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Data:
-    """Recordings of three runs, and what they are called."""
+    """Recordings of two runs with the fluxes of one target."""
 
-    pretrain: Columns
     fit: Columns
     test: Columns
-    hashes: tuple[str, str, str]
     commits: list[str]
     """Of Isthmus when the runs were made."""
 
 
-def recordings(preset: Preset, work: Path, console: Console) -> Data:
-    """Runs the case three times, unless that is done."""
-    states, fluxes = ["ua", "va", "ta", "lat"], ["xgwdparam", "ygwdparam"]
-    found, commits = [], set()
-    for days, skip, seed, role, names in (
-        (preset.pretrain_days, preset.skip, 44, "train", states),
-        (preset.days, preset.skip, 42, "train", states + fluxes),
-        (preset.test_days, preset.test_skip, 43, "test", states + fluxes),
-    ):
-        wanted = Recording.model_validate(
-            {"case": preset.case, "days": days, "seed": seed, "set": preset.changes,
-             "columns": "all"}
-        )  # fmt: skip
-        path = obtain(wanted, ROOT, work, partial(record, "gravity_wave"), console)
-        found.append(read_recording(path, names, role=role, skip_days=skip))
-        made_with = json.loads(path.with_name("run.json").read_text(encoding="utf-8"))["versions"]
-        commits.add(made_with.get("commit", "unknown"))
-    longest, fitted, test = found
-    refuse_leaks([longest, fitted], test)
-    hashes = (longest.source.sha256, fitted.source.sha256, test.source.sha256)
-    return Data(pretrain=longest, fit=fitted, test=test, hashes=hashes, commits=sorted(commits))
+STATES, FLUXES = ["ua", "va", "ta", "lat"], ["xgwdparam", "ygwdparam"]
+
+
+def states_to_pretrain(preset: Preset, work: Path, console: Console) -> Columns:
+    """Of the long run, which is made unless it is there."""
+    path = recorded(preset, preset.pretrain_days, 44, work, console)
+    return read_recording(path, STATES, skip_days=preset.skip)
+
+
+def recordings(
+    preset: Preset, pretraining: Columns, work: Path, console: Console
+) -> dict[str, Data]:
+    """By target, a run to fit and one to score; the runs are made unless they are there."""
+    ad99 = [
+        (recorded(preset, days, seed, work, console), skip)
+        for days, skip, seed in (
+            (preset.days, preset.skip, 42), (preset.test_days, preset.test_skip, 43)
+        )
+    ]  # fmt: skip
+    fine = [
+        (resolved(preset, days, seed, work, console), 0.0)
+        for days, seed in ((preset.fine.days, 42), (preset.fine.test_days, 43))
+    ]
+    found = {}
+    for target, runs in (("ad99", ad99), ("resolved", fine)):
+        fitted, test = (
+            read_recording(path, STATES + FLUXES, role=role, skip_days=skip)
+            for role, (path, skip) in zip(("train", "test"), runs, strict=True)
+        )
+        refuse_leaks([pretraining, fitted] if target == "ad99" else [fitted], test)
+        commits = sorted({commit_of(path) for path, _ in runs})
+        found[target] = Data(fit=fitted, test=test, commits=commits)
+    return found
+
+
+def recorded(preset: Preset, days: float, seed: int, work: Path, console: Console) -> Path:
+    """What AD99 saw and gave in one run."""
+    wanted = Recording.model_validate(
+        {"case": preset.case, "days": days, "seed": seed, "set": preset.changes, "columns": "all"}
+    )
+    return obtain(wanted, ROOT, work, partial(record, "gravity_wave"), console)
+
+
+def resolved(preset: Preset, days: float, seed: int, work: Path, console: Console) -> Path:
+    """Coarse states of one finer run and the fluxes of the waves that it resolved."""
+    fine, case = preset.fine, ROOT / preset.fine.case
+    key = digest([asdict(fine), preset.coarse, days, seed, case.read_text(encoding="utf-8")])
+    path = work / f"resolved_{key}" / "recording.nc"
+    done = path.with_name("complete")  # written last
+    if done.is_file():
+        console.print(f"recording {case.name} at T{fine.truncation}: kept, of {commit_of(path)}")
+        return path
+    console.print(f"recording {case.name} at T{fine.truncation}: {days:g} days, seed {seed}")
+    changes = {**fine.changes, "atmosphere.truncation": fine.truncation,
+               "atmosphere.noise": "1 K", "seed": seed}  # fmt: skip
+    resolved_fluxes.record(
+        case, path, days=days, every=fine.every, coarse=preset.coarse, skip_days=fine.skip,
+        changes=changes,
+    )  # fmt: skip
+    done.touch()
+    return path
+
+
+def commit_of(recording: Path) -> str:
+    """Of Isthmus when the run was made."""
+    for folder in (recording.parent, recording.with_name(f"{recording.stem}_run")):
+        if (folder / "run.json").is_file():
+            made = json.loads((folder / "run.json").read_text(encoding="utf-8"))["versions"]
+            return str(made.get("commit", "unknown"))
+    return "unknown"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,18 +255,20 @@ class Backbone:
     seconds: float
 
 
-def backbone(preset: Preset, data: Data, seed: int, work: Path, console: Console) -> Backbone:
+def backbone(
+    preset: Preset, pretraining: Columns, seed: int, work: Path, console: Console
+) -> Backbone:
     """Pretrains on the states of the long run, unless that is done."""
     config = Pretraining.model_validate(
         {"size": preset.size, "every": preset.every, **preset.pretraining}
     )
-    key = digest([code(), data.hashes[0], config.model_dump(mode="json"), seed])
+    key = digest([code(), pretraining.source.sha256, config.model_dump(mode="json"), seed])
     folder = work / "pretrained" / key
     done = folder / "result.json"
     if not done.is_file():
         folder.mkdir(parents=True, exist_ok=True)
         grid = MapGrid(nlat=preset.nlat, nlon=preset.nlon)
-        states = states_of(data.pretrain, config, grid)
+        states = states_of(pretraining, config, grid)
         kept = round(0.85 * states.values.shape[0])
         fitted, later = states.part(slice(0, kept)), states.part(slice(kept, None))
         began = time.process_time()
@@ -228,6 +301,7 @@ def scores(model: Any, fitted: States, later: States, config: Pretraining) -> di
 class Score:
     """Of one head on the run that it was not fitted to."""
 
+    target: str
     backbone: str
     share: float
     seed: int
@@ -240,14 +314,14 @@ class Score:
 
 
 def head(
-    preset: Preset, data: Data, kind: str, share: float, seed: int, pretrained: Backbone,
-    work: Path,
+    preset: Preset, target: str, data: Data, kind: str, share: float, seed: int,
+    pretrained: Backbone, work: Path,
 ) -> Score:  # fmt: skip
     """Fits a head, unless that is done."""
     size = BackboneSize.model_validate(preset.size)
     config = {"grid": {"nlat": preset.nlat, "nlon": preset.nlon}, "widths": list(preset.widths),
               "backbone": kind, "size": size.model_dump(mode="json")}  # fmt: skip
-    what = digest([code(), data.hashes[1:]])
+    what = digest([code(), (data.fit.source.sha256, data.test.source.sha256)])
     made_of = [what, config, preset.steps, preset.batch, preset.learning_rate, share, seed]
     if kind == "pretrained":
         made_of.append(sha256(pretrained.path))
@@ -259,7 +333,8 @@ def head(
         found = fitted_head(preset, data, config, kind, share, seed, pretrained, folder)
         found |= {"seconds": time.process_time() - began}
         done.write_text(json.dumps(found), encoding="utf-8")
-    return Score(backbone=kind, share=share, seed=seed, **json.loads(done.read_text("utf-8")))
+    said = json.loads(done.read_text("utf-8"))
+    return Score(target=target, backbone=kind, share=share, seed=seed, **said)
 
 
 def fitted_head(
@@ -314,26 +389,25 @@ def index_of(maps: Sequence[int], together: int) -> torch.Tensor:
 
 def all_scores(
     preset: Preset, work: Path, seeds: int, console: Console
-) -> Iterator[tuple[list[Backbone], list[Score], Data]]:
+) -> Iterator[tuple[list[Backbone], list[Score], Columns, dict[str, Data]]]:
     """Results as they come; the last ones are all of them."""
-    data = recordings(preset, work, console)
+    pretraining = states_to_pretrain(preset, work, console)
+    data = recordings(preset, pretraining, work, console)
     backbones: list[Backbone] = []
     found: list[Score] = []
-    number, began = 0, time.perf_counter()
-    total = seeds * len(SHARES) * len(BACKBONES)
+    began = time.perf_counter()
+    cells = [(t, share, kind) for t in TARGETS for share in SHARES for kind in BACKBONES]
     for seed in range(1, seeds + 1):
-        backbones.append(backbone(preset, data, seed, work, console))
-        for share in SHARES:
-            for kind in BACKBONES:
-                found.append(head(preset, data, kind, share, seed, backbones[-1], work))
-                number += 1
-                s = found[-1]
-                console.print(
-                    f"{number:3d}/{total}  seed {seed}  {100 * share:g} % ({s.maps} maps)  "
-                    f"{kind:10}  R2 flux {s.flux:.3f}  drag {s.drag:.3f}  "
-                    f"{time.perf_counter() - began:.0f} s"
-                )
-        yield backbones, found, data
+        backbones.append(backbone(preset, pretraining, seed, work, console))
+        for target, share, kind in cells:
+            s = head(preset, target, data[target], kind, share, seed, backbones[-1], work)
+            found.append(s)
+            console.print(
+                f"{len(found):3d}/{seeds * len(cells)}  seed {seed}  {target:8}  "
+                f"{100 * share:g} % ({s.maps} maps)  {kind:10}  R2 flux {s.flux:.3f}  "
+                f"drag {s.drag:.3f}  {time.perf_counter() - began:.0f} s"
+            )
+        yield backbones, found, pretraining, data
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -353,8 +427,8 @@ def main(argv: list[str] | None = None) -> None:
     if args.steps is not None:
         preset = Preset(**(asdict(preset) | {"steps": args.steps}))
         command += f" --steps {args.steps}"
-    for backbones, found, data in all_scores(preset, args.work, args.seeds, Console()):
-        page(preset, command, backbones, found, data, args.out)
+    for result in all_scores(preset, args.work, args.seeds, Console()):
+        page(preset, command, *result, args.out)
     print(f"{args.out} written")
 
 

@@ -158,8 +158,8 @@ def trained(name: str, preset: str, work: Path, console: Console) -> Path:
     own = work / "recipes"
     own.mkdir(parents=True, exist_ok=True)
     if "pretrained" in content:
-        data = ablation_results.recordings(sizes, work, console)
-        found = ablation_results.backbone(sizes, data, 1, work, console)
+        states = ablation_results.states_to_pretrain(sizes, work, console)
+        found = ablation_results.backbone(sizes, states, 1, work, console)
         content["architecture"]["config"] |= {"size": sizes.size, "widths": sizes.widths}
         shutil.copy(found.path, own / "backbone.safetensors")
         content["pretrained"] = "backbone.safetensors"

@@ -19,6 +19,7 @@ from coupler.compare.stability.columns import Columns, built, columns_of, kinds
 from coupler.compare.stability.flow import Flow, Modes
 from coupler.compare.stability.response import Response, _disagreement, differences, response
 from coupler.compare.study import Plan, Settings
+from coupler.config import TopPolicy
 from coupler.interface.component import Params, Tendency
 from coupler.interface.errors import DataError
 from coupler.interface.grid import HybridLevels
@@ -177,12 +178,16 @@ def network(tmp_path_factory: pytest.TempPathFactory, dry: Columns) -> type[Tend
     return emulator_class(folder)
 
 
-def test_autograd_gives_what_differences_give(network: type[Tendency], dry: Columns) -> None:
+@pytest.mark.parametrize("top", [None, "escape", "zero", {"policy": "dump", "above": "350 hPa"}])
+def test_autograd_gives_what_differences_give(
+    network: type[Tendency], dry: Columns, top: object
+) -> None:
     windy = dict(dry.fields)
     rng = np.random.default_rng(2)
     windy["ua"] = rng.normal(size=windy["ua"].shape) * 10.0
     windy["va"] = rng.normal(size=windy["va"].shape) * 10.0
-    base = replace(dry, fields=windy)
+    policy = top and TopPolicy.model_validate(top)
+    base = replace(dry, fields=windy, top=policy)
     found = response(network(), base)
     assert found.method == "autograd", found.why
     steps = differences(network(), base)
@@ -192,6 +197,16 @@ def test_autograd_gives_what_differences_give(network: type[Tendency], dry: Colu
     assert _disagreement(steps, found) < 0.02
     for of, rate in steps.rates.items():
         assert found.rates[of] == pytest.approx(rate, rel=1e-3, abs=1e-9)
+
+
+def test_the_policy_at_the_top_is_that_of_the_case(tmp_path: Path, network: type[Tendency]) -> None:
+    raw = changed(DRY, {"physics.gravity_wave": {"scheme": "ad99", "top": "zero"}})
+    zero = columns_at_end(tmp_path, raw, "gravity_wave")
+    assert zero.top == TopPolicy(policy="zero")
+    lost = replace(zero, top=TopPolicy(policy="escape"))
+    one, other = (differences(network(), c).rates["ua"] for c in (zero, lost))
+    assert np.array_equal(one[1:], other[1:])
+    assert np.abs(one[0] - other[0]).max() > 0.1 * np.abs(one[0]).max() > 0.0
 
 
 def test_a_wrong_derivative_is_seen_and_differences_take_its_place(

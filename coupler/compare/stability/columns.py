@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from coupler.compare.jobs import Run
-from coupler.config import read_yaml, with_changes
+from coupler.config import TopPolicy, read_yaml, with_changes
 from coupler.driver.assemble import assemble
 from coupler.driver.bound import Bound
 from coupler.driver.discovery import find_scheme
@@ -66,6 +66,9 @@ class Columns:
     """The model that they come from."""
     day: float
     """Of the run."""
+    top: TopPolicy | None = None
+    """The case's policy at the model top for the fluxes of the process; None: what each scheme
+    declares."""
 
     @property
     def ncol(self) -> int:
@@ -148,6 +151,7 @@ def columns_of(run: Run, process: str) -> Columns:
         fields=fields,
         atmosphere=model.atmosphere,
         day=model.clock.now.seconds / 86400.0,
+        top=model.case.physics[process].top,
     )
     state = {n: torch.from_numpy(x) for n, x in found.state().items()}
     made = found.completed(state, torch.from_numpy(fields["orog"]))
@@ -245,7 +249,9 @@ class Function:
             static={n: self.pool[n] for n in ("lat", "lon", "orog", "sftlf") if n in self.pool},
         )
         component.setup(host)
-        self.bound = Bound(component, "response", 1, self.pool, host, span=columns.span)
+        self.bound = Bound(
+            component, "response", 1, self.pool, host, span=columns.span, top=columns.top
+        )
 
     def rates(self, state: Mapping[str, F64]) -> dict[str, F64]:
         """Rates of the state variables [SI s-1], [level, copy, column].

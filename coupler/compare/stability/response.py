@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from coupler.compare.stability.columns import STATE, UNITS, Columns, Function, reads_of
+from coupler.driver.bound import with_top
 from coupler.interface.component import Flux, Tendency
 from coupler.interface.constants import SECONDS_PER_DAY
 from coupler.interface.errors import DataError
@@ -236,7 +237,7 @@ def autograd(component: Tendency, columns: Columns) -> Response | str:
     if not any(isinstance(f, Tensor) and f.requires_grad for f in fluxes.values()):
         return "its network cannot be differentiated in its inputs"
     rates: dict[str, Tensor] = {}
-    for f in component.fluxes:
+    for f in (with_top(f, columns.top) for f in component.fluxes):
         scale = columns.planet.gravity / (columns.planet.cp_dry if f.of == "ta" else 1.0)
         rate = scale * _divergence(fluxes[f.name].double(), full["phalf"], f)
         rates[f.of] = rates[f.of] + rate if f.of in rates else rate
