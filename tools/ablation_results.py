@@ -24,6 +24,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import netCDF4
 import numpy as np
 import torch
 from rich.console import Console
@@ -233,11 +234,12 @@ def resolved(preset: Preset, days: float, seed: int, work: Path, console: Consol
 
 def commit_of(recording: Path) -> str:
     """Of Isthmus when the run was made."""
-    for folder in (recording.parent, recording.with_name(f"{recording.stem}_run")):
-        if (folder / "run.json").is_file():
-            made = json.loads((folder / "run.json").read_text(encoding="utf-8"))["versions"]
-            return str(made.get("commit", "unknown"))
-    return "unknown"
+    run = recording.with_name("run.json")
+    if run.is_file():
+        made: dict[str, str] = json.loads(run.read_text(encoding="utf-8"))["versions"]
+        return made.get("commit", "unknown")
+    with netCDF4.Dataset(recording) as file:
+        return str(getattr(file, "commit", "unknown"))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,6 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from coupler import Simulation
 from coupler.config import parse_value
 from coupler.driver import loop
+from coupler.driver.info import versions
 from coupler.exchange.regrid import Regridder
 from coupler.interface.errors import ConfigError
 from coupler.interface.fields import FIELDS
@@ -122,6 +123,7 @@ def record(
             "process": "gravity_wave",
             "scheme": f"resolved_beyond_{beyond}",
             "seed": str(run.case.seed),
+            "commit": versions().get("commit", "unknown"),
         },
     )
     step = run.model.clock.step_length
