@@ -12,10 +12,11 @@ from made_up_run import write_run
 from made_up_study import FACTOR, FINE, MEMBERS, RECORDS, STRONG, made_up_study
 
 from coupler.compare import metrics, online, starts
-from coupler.compare.answers import Answers, in_run, judge
+from coupler.compare.answers import Answers, OutputSkill, in_run, judge
 from coupler.compare.candidates import BASELINE
 from coupler.compare.findings import Findings, examine
 from coupler.compare.jobs import MISSING
+from coupler.compare.order import Standing, order
 from coupler.compare.pages import dataset, page, stamp, terminal
 from coupler.compare.sample import Sample, differences_of, read_foreign, read_run
 from coupler.compare.verdict import (
@@ -27,6 +28,7 @@ from coupler.compare.verdict import (
     offline_evidence,
     shift_evidence,
 )
+from coupler.interface.constants import Planet
 from coupler.interface.errors import DataError
 
 
@@ -46,7 +48,8 @@ def test_the_bad_one_is_flagged_before_and_after_and_the_reader_is_told_why(
     assert "shadow amplitude 4.0" in text  # four times too strong, plus a tenth of noise
     assert "7 of 8" in text
     assert "day 3.0" in text
-    assert found.ranks[0][0] == FINE
+    assert found.order.online == (FINE, STRONG)
+    assert found.order.standings[1].lost == 1 / 8
 
 
 def test_a_candidate_like_the_reference_is_not_told_apart(found: Findings) -> None:
@@ -193,6 +196,86 @@ def test_an_output_that_only_the_candidate_has_counts_in_a_run_and_heat_of_its_d
 # -- scores of ensembles ---------------------------------------------------------------------------
 
 
+def test_an_error_in_watts_is_weighted_with_area_alone() -> None:
+    # 1 K a day wrong in layers of 100 and 900 hPa: 1004 J/kg/K dp/g / 86400 s = 11.8 and 106 W m-2,
+    # root mean square 75.6 (with the mass once more it would be 101).
+    def wrong(heating: np.ndarray) -> OutputSkill:
+        thickness, area = np.array([100e2, 900e2])[:, None], np.array([1.0, 2.0, 5.0])
+        truth = {"ta": np.zeros((1, 2, 3))}
+        return judge("offline", truth, {"ta": heating}, thickness, area, np.ones(2)).outputs[0]
+
+    got = wrong(np.full((1, 2, 3), 1.0 / 86400.0))
+    planet = Planet()
+    layers = planet.cp_dry * np.array([100e2, 900e2]) / planet.gravity / 86400.0
+    assert got.watts == pytest.approx(np.sqrt(np.mean(layers**2)))
+    assert got.watts == pytest.approx(75.6, abs=0.5)
+    assert got.rmse == pytest.approx(1.0)
+    part = wrong(np.array([[[0.0, 0.0, 1.0 / 86400.0]] * 2]))  # in five eighths of the area
+    assert part.watts == pytest.approx(got.watts * math.sqrt(5 / 8))
+
+
+def test_extremes_of_outputs_are_by_mass() -> None:
+    rng = np.random.default_rng(2)
+    truth, thickness = rng.normal(size=(50, 2, 40)), np.array([0.5e2, 995e2])[:, None]
+    wild = truth * np.array([30.0, 1.0])[:, None]  # in a twentieth of a percent of the mass
+    got = judge("offline", {"ua": truth}, {"ua": wild}, thickness, np.ones(40), np.ones(2))
+    assert got.outputs[0].p99 == pytest.approx(1.0, abs=0.05)
+
+
+def test_a_score_that_is_unknown_is_no_bad_one() -> None:
+    spoilt = replace(
+        judge("shadow", {"ua": np.eye(3)[None]}, {"ua": np.eye(3)[None]}, 1.0, np.ones(3),
+              np.ones(3)).outputs[0], r=math.nan, r2=math.nan, amplitude=math.nan)  # fmt: skip
+    told = offline_evidence(Facts(name="x", shadow=Answers(where="shadow", outputs=(spoilt,))))
+    assert [e.grade for e in told] == ["open"] * 3
+    assert "means over an output interval" in told[0].expected  # another quantity than offline
+    good = offline_evidence(Facts(name="x", offline=Answers(where="offline", outputs=(
+        replace(spoilt, r=0.9, r2=0.8, amplitude=1.9),))))  # fmt: skip
+    assert [e.grade for e in good] == ["good", "good", "doubtful"]
+    assert "means" not in good[0].expected
+
+
+# -- the order -------------------------------------------------------------------------------------
+
+
+def _standing(name: str, r2: float, lost: float, over: float, relative: float = 0.1) -> Standing:
+    return Standing(name=name, r2=r2, lost=lost, over_noise=over, relative=relative)
+
+
+def test_whoever_lost_members_stands_behind_whoever_is_far_away() -> None:
+    standings = [_standing("dead", 0.9, 1.0, math.nan, math.nan), _standing("far", 0.8, 0.0, 400.0),
+                 _standing("some", 0.95, 0.25, 1.0), _standing("near", 0.7, 0.0, 1.1),
+                 _standing("missing", 0.2, math.nan, math.nan, math.nan)]  # fmt: skip
+    got = order(standings)
+    assert got.online == ("near", "far", "some", "dead")
+    assert got.by == "distance over that of weather"
+    assert [name for name, _ in got.offline] == ["some", "dead", "far", "near", "missing"]
+    # Offline 2 3 1 4 of near far some dead reversed: rho of (4 3 1 2) against (1 2 3 4) by hand.
+    assert got.rho[0] == pytest.approx(1.0 - 6.0 * (9 + 1 + 4 + 4) / (4 * 15))
+    assert got.both == 4
+
+
+def test_without_noise_the_size_of_the_reference_decides_the_order() -> None:
+    got = order([_standing("a", 0.1, 0.0, math.nan, 0.5), _standing("b", 0.9, 0.0, math.nan, 0.2)])
+    assert got.online == ("b", "a")
+    assert got.by == "distance over the reference's size"
+    assert order([_standing("a", 0.1, 0.0, math.nan, math.nan)]).online == ()
+
+
+def test_the_worst_offline_counts_and_the_reference_itself_does_not(tmp_path: Path) -> None:
+    def rho(r2: float) -> tuple[float, int]:
+        got = order([_standing("a", 0.9, 0.0, 1.0), _standing("b", 0.5, 0.0, 2.0),
+                     _standing("c", 0.2, 0.0, 3.0), _standing("d", r2, 0.0, 0.5)])  # fmt: skip
+        return got.rho[0], got.both
+
+    assert rho(-math.inf) == (pytest.approx(-0.2), 4)  # it ran best of all
+    assert rho(-math.inf) == rho(-1e9)
+    assert rho(math.nan) == (pytest.approx(1.0), 3)  # which was not asked
+    plan, runs = made_up_study(tmp_path, members=2)
+    plan = replace(plan, candidates=(replace(plan.candidates[0], repeats=True), plan.candidates[1]))
+    assert examine(plan, runs).order.online == (STRONG,)
+
+
 def _members(seed: int, shift: float, n: int = 8) -> dict[int, dict[str, metrics.Vector]]:
     rng = np.random.default_rng(seed)
     weight = np.full(40, 1 / 40)
@@ -235,8 +318,16 @@ def test_similarity_and_its_interval_follow_from_the_distances() -> None:
 
 def test_a_small_difference_needs_the_members_of_the_formula() -> None:
     got = online.score("near", _members(2, 1.0), _members(1, 0.0)).scores[0]
-    # Standard deviation 1 in every cell, effect 1: n = 2 (1.96 + 0.84)^2 = 15.7.
-    assert got.needed == pytest.approx(15.7, abs=7.0)
+    # Standard deviation 1 in every cell, effect 1, 5 % shared among twelve metrics: with
+    # z(0.0021) = 2.87 in the place of 1.96 it is n = 2 (2.87 + 0.84)^2 = 27.5.
+    assert got.needed == pytest.approx(27.5, abs=7.0)
+
+
+def test_a_large_difference_needs_no_fewer_members_than_can_show_any() -> None:
+    got = online.score("far", _members(2, 50.0, 4), _members(1, 0.0, 4))
+    assert not got.possible
+    assert {s.needed for s in got.scores} == {float(got.needed)}
+    assert got.needed == 6  # 12 metrics: 1/(12 choose 6)/2 = 0.2 %, five members give 0.8 %
 
 
 def test_cells_that_a_member_has_below_the_ground_are_compared_in_none() -> None:
@@ -372,6 +463,22 @@ def test_somebodys_file_is_read_by_standard_names_units_and_order(
         read_foreign(tmp_path / "flat.nc", sample)
 
 
+def test_a_file_is_cut_by_its_own_interval(sample: Sample) -> None:
+    def cut(interval: float, records: int, days: float) -> list[int]:
+        empty = {n: x[:0] for n, x in sample.deep.items()}
+        times = 3.0 + interval * np.arange(records)
+        own = replace(sample, days=times, deep=empty, flat={})
+        return [part.days.size for part in own.pieces(days)]
+
+    assert cut(1.0, 13, 6.0) == [6, 6]
+    assert cut(1.0, 12, 6.0) == [6, 6]
+    assert cut(1.0, 11, 6.0) == [6]
+    assert cut(0.25, 24, 3.0) == [12, 12]
+    assert cut(0.25, 23, 3.0) == [12]  # by a day more than its last record it would be two
+    assert cut(30.4, 12, 90.0) == [3, 3, 3, 3]
+    assert cut(1.0, 5, 6.0) == []
+
+
 def test_somebodys_file_takes_the_place_of_the_reference(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -398,6 +505,7 @@ def test_somebodys_file_takes_the_place_of_the_reference(
     ]
     got = examine(plan, runs)
     assert got.online[FINE].reference_members == 2  # thirteen days in pieces of six
+    assert "in 2 pieces of 6 days" in " ".join(got.notes)
     s_of = {x.metric: x.similarity for x in got.online[FINE].scores}
     assert s_of["zonal-mean zonal wind"] > 0.5  # the baseline's jets stand elsewhere
     assert "truth.nc" in page(got)
