@@ -85,9 +85,8 @@ class Seen:
         Infinite for what is not finite: nothing is as new.
         """
         z = np.asarray(x, np.float64)
-        finite = np.isfinite(z).all(axis=-1, keepdims=True)
-        known = self._length(np.where(finite, z, self._mean)) / self.far
-        return np.asarray(np.where(finite[..., 0], known, np.inf))
+        length = self._length(np.where(np.isfinite(z), z, self._mean))
+        return np.asarray(np.where(np.isfinite(z).all(axis=-1), length / self.far, np.inf))
 
     def nearest(self, x: ArrayLike) -> F64:
         """The same of the distance to the k-th nearest; infinite for what is not finite."""
