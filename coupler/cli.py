@@ -289,7 +289,7 @@ def _status(args: argparse.Namespace) -> int:
         return int(_COMMANDS[args.command](args) or 0)
     except CouplerError as error:
         _say(error, args.command)
-        return 1 if isinstance(error, UnstableError) else 2
+        return error.status if isinstance(error, UnstableError) else 2
     except MemoryError as error:
         print(f"isthmus: not enough memory: {error}", file=sys.stderr)
         return os.EX_TEMPFAIL
@@ -342,7 +342,7 @@ def _run(args: argparse.Namespace) -> int:
         simulation.run(quiet=args.quiet)
     except CouplerError as error:  # status 2 is for what is refused before anything is written
         _say(error, args.command)
-        return 1
+        return error.status if isinstance(error, UnstableError) else 1
     except Interrupted as stop:
         print(f"isthmus: {stop}", file=sys.stderr)
         return stop.status
