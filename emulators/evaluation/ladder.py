@@ -175,17 +175,18 @@ def evaluate(
     fixed = calls.size if own is not None and calls.size > 2 and (own == own[0]).all() else 0
     turned, note = _turned(bundle, fields, estimate, calls.size, own, longitudes, weights)
     scores, overall, roll = {}, {}, {}
-    spaces: list[list[F64]] = []
+    spaces: list[tuple[F64, F64]] = []
     for output in spec.outputs:
         t, e = truths[output.name], estimates[output.name]
-        spaces.append([_normalized(x, output) for x in (t, e)])
-        s = _scores(t, e, *spaces[-1], weights, half, lat, edges, bins, fixed)
+        tn, en = _normalized(t, output), _normalized(e, output)
+        spaces.append((tn, en))
+        s = _scores(t, e, tn, en, weights, half, lat, edges, bins, fixed)
         scores[output.name] = s
         back = turned[output.name]
-        other = _rungs(t, back, *(spaces[-1][0], _normalized(back, output)), weights, bins)
+        other = _rungs(t, back, tn, _normalized(back, output), weights, bins)
         roll[output.name] = {
             n: (mean_by_variance(one, s.deviation), mean_by_variance(other[n], s.deviation))
-            for n, one in _rungs(t, e, *spaces[-1], weights, bins).items()
+            for n, one in _rungs(t, e, tn, en, weights, bins).items()
         }
     t_all, e_all = (np.concatenate([d[n] for n in outputs]) for d in (truths, estimates))
     t_normal, e_normal = (np.concatenate(x) for x in zip(*spaces, strict=True))
