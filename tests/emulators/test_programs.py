@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import io
-import json
 import shutil
 import sys
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +20,7 @@ from emulators.bundle import load_bundle, sha256, write_bundle
 from emulators.convert import convert, describe, plausible, verify
 from emulators.networks import build
 from emulators.networks.maps import MapNetwork
-from emulators.programs import read_program, refuse_code, write_program
+from emulators.programs import read_program, write_program
 from emulators.schema import BundleSpec
 
 STENCIL = {"stencil": 3, "width": 9, "last": 7, "depth": 1}
@@ -170,57 +167,6 @@ def test_a_format_and_an_architecture_that_do_not_go_together_are_refused(
 class Trap:
     def __reduce__(self) -> tuple[Any, ...]:
         return (pytest.fail, ("code of a program was executed",))
-
-
-def forged(path: Path, changes: dict[str, bytes]) -> Path:
-    """An archive with some entries replaced or added, named by their end."""
-    content: dict[str, bytes] = {}
-    with zipfile.ZipFile(path) as archive:
-        for name in archive.namelist():
-            content[name] = archive.read(name)
-    root = next(iter(content)).partition("/")[0]
-    for end, what in changes.items():
-        known = [n for n in content if n.endswith(end)]
-        content[known[0] if known else f"{root}/{end}"] = what
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, what in content.items():
-            archive.writestr(name, what)
-    return path
-
-
-def pickled(thing: Any) -> bytes:
-    buffer = io.BytesIO()
-    torch.save(thing, buffer)
-    return buffer.getvalue()
-
-
-@pytest.fixture
-def exported(tmp_path: Path) -> Path:
-    file = tmp_path / "net.pt2"
-    write_program(nn.Linear(3, 2), torch.zeros(1, 3), file, "export")
-    return file
-
-
-def test_an_export_without_pickles_is_read(exported: Path) -> None:
-    refuse_code(exported)
-    assert read_program(exported, "export")(torch.zeros(1, 3)).shape == (1, 2)
-
-
-def test_a_pickle_with_code_in_an_export_is_refused_unread(exported: Path) -> None:
-    for end in ("sample_inputs/model.pt", "weights/model.pt", "constants/model.pt"):
-        bad = Path(shutil.copy(exported, exported.with_name("bad.pt2")))
-        forged(bad, {end: pickled(Trap())})
-        with pytest.raises(DataError, match=r"a program with a pickle in it: .*model\.pt"):
-            read_program(bad, "export")
-    bad = Path(shutil.copy(exported, exported.with_name("bad.pt2")))
-    forged(bad, {"data/constants/opaque_obj_0": b"cos\nsystem\n"})
-    with pytest.raises(DataError, match="a program with a pickle in it"):
-        read_program(bad, "export")
-    bad = Path(shutil.copy(exported, exported.with_name("bad.pt2")))
-    config = {"config": {"weight": {"path_name": "weight_0", "use_pickle": True}}}
-    forged(bad, {"weights_config.json": json.dumps(config).encode()})
-    with pytest.raises(DataError, match="pickled entries weight"):
-        read_program(bad, "export")
 
 
 @pytest.mark.parametrize("format", ["torchscript", "export", "onnx", "aoti"])
