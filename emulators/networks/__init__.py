@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import BaseModel, ValidationError
 from safetensors import SafetensorError
@@ -41,6 +41,9 @@ class Network(nn.Module, ABC):
     """How closely a reference must be reproduced, relative to each output's scale: some ten float32
     round-offs through the layers, so that another processor passes, and another unit, level order
     or normalizer does not."""
+    differentiable_in_inputs: ClassVar[bool] = False
+    """Whether gradients go through it to its inputs. Those of features that are filled in place, in
+    compiled loops or without gradients end there, silently or with an error of torch."""
 
     def __init__(self, spec: BundleSpec, config: Any) -> None:
         super().__init__()
