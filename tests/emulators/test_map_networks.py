@@ -1,5 +1,6 @@
 """Networks on maps: published sizes, a sphere without an edge, channels in their places."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from emulators.networks.attention_unet import AttentionUNet
 from emulators.networks.maps import MapGrid, MapNetwork, cube_root
 from emulators.networks.sphere import SphereConv2d, sphere_pad
 from emulators.networks.stencil import StencilNet
+from emulators.programs import read_program, write_program
 
 
 def size(module: nn.Module) -> int:
@@ -246,6 +248,17 @@ SCRIPTED = {
 }
 
 
+class Core(nn.Module):
+    """A network between its stacked channels."""
+
+    def __init__(self, net: MapNetwork) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.net.through_core(x)
+
+
 @pytest.mark.filterwarnings("ignore:.*torch.jit.trace:DeprecationWarning")
 @pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
 @pytest.mark.parametrize(("name", "config"), SCRIPTED.values(), ids=SCRIPTED)
@@ -254,15 +267,7 @@ def test_a_scripted_network_is_the_eager_one(
 ) -> None:
     net = network(levels, name, config)
 
-    class Core(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.net = net
-
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return self.net.through_core(x)
-
-    core = Core().eval()
+    core = Core(net).eval()
     one, other = torch.randn(2, 1, net.stack.size, NLAT, NLON)
     with torch.no_grad():
         traced = torch.jit.trace(core, one)  # type: ignore[no-untyped-call]
@@ -277,6 +282,17 @@ def test_a_scripted_network_is_the_eager_one(
         reached = ((traced(there) - want).abs().amax(dim=(0, 1)) > 0.0).nonzero().tolist()
     assert ([5, 8] in reached) == (name != "stencil" or config["stencil"] > 1)
     assert [5, 7] in reached
+
+
+@pytest.mark.parametrize("which", ["unet", "flux head"])
+def test_nothing_in_an_exported_network_is_refused(
+    tmp_path: Path, levels: HybridLevels, which: str
+) -> None:
+    core = Core(network(levels, *SCRIPTED[which])).eval()
+    x = torch.randn(1, core.net.stack.size, NLAT, NLON)
+    write_program(core, torch.zeros_like(x), tmp_path / "net.pt2", "export")
+    with torch.inference_mode():
+        assert torch.equal(read_program(tmp_path / "net.pt2", "export")(x), core(x))
 
 
 @pytest.mark.parametrize(
