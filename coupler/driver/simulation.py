@@ -165,6 +165,7 @@ class Simulation:
                 if other is not None:
                     begin_from(simulation._memory, other, parallel)
                     model.advice = [*model.advice, *halves(model, other)]
+            model.advice = [*model.advice, *model.ledger.advice()]
             for advice in model.advice if simulation._first else ():
                 _log.warning("isthmus: warning: %s", advice)
             wrong = [*unknown_fields(model), *unrecordable(model, record)]
@@ -219,7 +220,18 @@ class Simulation:
         with listening() as asked, compiling(self.model.spent, note):  # before the files are made
             return self._run(days, quiet, asked)
 
+    def _refuse_beyond_files(self, days: float) -> None:
+        """Refuses to run for longer than what is prescribed in time, naming the files."""
+        clock, found = self.model.clock, None if self._begun else self._found
+        begin = clock.now.seconds if found is None else found.moment.seconds
+        start, end = (clock.start + timedelta(seconds=begin + d * 86400.0) for d in (0.0, days))
+        missing = [p for s in self.model.forcings.values() for p in s.problems(start, end)]
+        if missing:
+            raise ConfigError(*missing)
+
     def _run(self, days: float | None, quiet: bool, asked: Asked) -> Simulation:
+        if days is not None:
+            self._refuse_beyond_files(days)
         self._begin()
         self._outcome = "failed"
         clock = self.model.clock
