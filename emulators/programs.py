@@ -4,21 +4,17 @@ What a file may do when it is read differs, and so does what is asked of it:
 
 - ONNX is a graph of known operations; it needs onnxruntime, the extra ``onnx``. Tensors in files
   beside it are refused, since only the one file is hashed.
-- TorchScript is run by torch's own interpreter, which knows tensors and numbers only.
-- A `torch.export` archive is a graph of known operations too, but torch reads some of its entries
-  with Python's unpickler, which executes what it is told. An archive with any such entry that
-  holds more than tensors is refused before torch sees it.
+- TorchScript and the graphs of `torch.export` know tensors and numbers only; but what reads and
+  runs them can write files, unpickle objects, load machine code and evaluate text. torch gets a
+  copy of what was looked at entry by entry (`emulators.checked_archive`); the rest is refused.
 - An AOTInductor package is machine code and can do all that a program of the user can. It is
   refused unless the environment says ``ISTHMUS_MACHINE_CODE=allow``.
 """
 
 from __future__ import annotations
 
-import io
-import json
 import os
 import warnings
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,6 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from coupler.interface.errors import DataError
+from emulators.checked_archive import checked_export, checked_torchscript
 
 Call = Callable[[Tensor], Tensor]
 FORMATS = ("torchscript", "export", "aoti", "onnx")
@@ -60,7 +57,7 @@ def read_program(path: Path, format: str) -> Call:
 def _read_torchscript(path: Path) -> Call:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*torch.jit", DeprecationWarning)
-        module = torch.jit.load(path, map_location="cpu")  # type: ignore[no-untyped-call]
+        module = torch.jit.load(checked_torchscript(path), map_location="cpu")  # type: ignore[no-untyped-call]
     module.eval()
 
     def call(x: Tensor) -> Tensor:
@@ -71,52 +68,13 @@ def _read_torchscript(path: Path) -> Call:
 
 
 def _read_export(path: Path) -> Call:
-    refuse_code(path)
-    module = torch.export.load(path).module()
+    module = torch.export.load(checked_export(path)).module()
 
     def call(x: Tensor) -> Tensor:
         y: Tensor = module(x)
         return y
 
     return call
-
-
-def refuse_code(path: Path) -> None:
-    """An archive of `torch.export` must be readable without executing anything.
-
-    Raises:
-        DataError: naming the entry that is more than tensors.
-    """
-    with zipfile.ZipFile(path) as archive:
-        for name in archive.namelist():
-            inside = name.partition("/")[2]
-            bad = ""
-            if inside.endswith("_config.json"):
-                entries = json.loads(archive.read(name)).get("config", {})
-                pickled = [k for k, v in entries.items() if v.get("use_pickle")]
-                bad = f"pickled entries {', '.join(pickled)}" if pickled else ""
-            elif "/custom_obj_" in inside or "/opaque_obj_" in inside:
-                bad = "an object"
-            elif inside.endswith((".pt", ".pkl")):
-                bad = _more_than_tensors(archive.read(name))
-            if bad:
-                raise DataError.of(
-                    "a program with a pickle in it",
-                    f"{path}: {inside}",
-                    expected="tensors only",
-                    found=bad,
-                    remedy="ask who made it to export it again; nothing in it was executed",
-                )
-
-
-def _more_than_tensors(content: bytes) -> str:
-    if not content:
-        return ""
-    try:
-        torch.load(io.BytesIO(content), weights_only=True)
-    except Exception as error:
-        return " ".join(str(error).split())[:160]
-    return ""
 
 
 def _read_aoti(path: Path) -> Call:

@@ -1,8 +1,10 @@
 """Two answers to one question: what a scheme gives where another one is the truth.
 
 Used offline (on a recording), in the shadow of a run, and on the candidate's own states, with the
-same numbers, so that they can stand in one row. Rates are weighted with mass and area; temperature
-and humidity are also given in W m-2.
+same numbers, so that they can stand in one table. Rates are weighted with mass and area. Errors of
+temperature and humidity are also given in W m-2 of each layer: the mass is in that number and only
+the area weighs it. A recording holds single calls, the files of a run means over their interval,
+in which what varies within it is gone: the skill of the one is not that of the other.
 """
 
 from __future__ import annotations
@@ -48,7 +50,7 @@ class OutputSkill:
     columns_last: float
     """R2 of each column in time, averaged last; NaN where columns change from call to call."""
     p99: float
-    """99th percentile of |prediction| over that of |truth|."""
+    """99th percentile of |prediction| over that of |truth|, of the mass."""
     p999: float
     work_sign: float
     """Share of the true work on the wind for which the prediction has its sign; NaN otherwise."""
@@ -124,11 +126,11 @@ def judge(
         w = dp * np.asarray(area, np.float64)
         samples = t.shape[0] * t.shape[-1]
         whole, levels = skill(t, p, w), skill(t, p, w, axis=(0, 2))
-        p99, p999 = extremes(t, p)
+        p99, p999 = extremes(t, p, w)
         watts = float("nan")
         if of in capacity:
             error = heating_in_watts(p - t, dp / planet.gravity, capacity[of])
-            watts = float(np.sqrt(skill(np.zeros_like(t), error, w).mse))
+            watts = float(np.sqrt(skill(np.zeros_like(t), error, area).mse))
         sign = float("nan")
         if wind is not None and of in wind:
             u = np.asarray(wind[of], np.float64)

@@ -20,6 +20,7 @@ from coupler.compare.foretold import Foretold, foretell
 from coupler.compare.jobs import FAILED, MISSING, Run
 from coupler.compare.metrics import Vector, energy_spectrum, measure, zonal_mean
 from coupler.compare.online import Online, score
+from coupler.compare.order import Order, Standing, order
 from coupler.compare.reading import budgets_of
 from coupler.compare.sample import (
     LEVELS,
@@ -30,7 +31,6 @@ from coupler.compare.sample import (
     read_run,
 )
 from coupler.compare.starts import Cell, Parting, parting, scorecard
-from coupler.compare.statistics.significance import rank_correlation
 from coupler.compare.statistics.survival import Survival, survival
 from coupler.compare.study import TWIN, Plan
 from coupler.compare.verdict import Facts, Verdict, judge_candidate
@@ -115,9 +115,7 @@ class Findings:
     conservation: dict[str, dict[str, tuple[float, str]]] = field(default_factory=dict)
     """Value and unit by quantity."""
     verdicts: list[Verdict] = field(default_factory=list)
-    ranks: list[tuple[str, float, float]] = field(default_factory=list)
-    """Candidate, offline R2, online score (greater is better)."""
-    rho: tuple[float, float, float] = (math.nan, math.nan, math.nan)
+    order: Order = field(default_factory=Order)
     starts: dict[int, str] = field(default_factory=dict)
     """Hash of everything but the process, by member."""
     unequal: list[str] = field(default_factory=list)
@@ -274,23 +272,12 @@ def _foreign(found: Findings, like: Sample, planet: Planet) -> None:
     truth = read_foreign(plan.settings.truth, like, regrid=plan.settings.regrid)
     length = plan.days - plan.skip_days
     ensemble = found.ensembles.setdefault(REFERENCE, Ensemble(name=REFERENCE))
-    span = float(truth.days[-1] - truth.days[0]) + 1.0
-    pieces = max(1, int(span // length))
-    for piece in range(pieces):
-        low, high = piece * length + truth.days[0], (piece + 1) * length + truth.days[0]
-        inside = np.flatnonzero((truth.days >= low - 1e-6) & (truth.days < high - 1e-6))
-        if not inside.size:
-            continue
-        part = Sample(**{
-            **vars(truth),
-            "days": truth.days[inside],
-            "deep": {n: x[inside] for n, x in truth.deep.items()},
-            "flat": {n: x[inside] for n, x in truth.flat.items()},
-        })  # fmt: skip
-        ensemble.add(piece + 1, part, part, planet)
+    parts = truth.pieces(length)
+    for piece, part in enumerate(parts, 1):
+        ensemble.add(piece, part, part, planet)
     found.notes.append(
-        f"the truth is {plan.settings.truth.name}, from {truth.start} on, in {pieces} pieces of "
-        f"{length:g} days; its seasons are not those of the runs unless you chose them so"
+        f"the truth is {plan.settings.truth.name}, from {truth.start} on, in {len(parts)} pieces "
+        f"of {length:g} days; its seasons are not those of the runs unless you chose them so"
     )
 
 
@@ -404,6 +391,7 @@ def _options(folder: Path, process: str) -> str:
 
 def _verdicts(found: Findings) -> None:
     reference = found.ensembles.get(REFERENCE)
+    standings = []
     for c in found.plan.judged:
         runs = _named(found, c.name)
         online = found.online.get(c.name)
@@ -434,19 +422,20 @@ def _verdicts(found: Findings) -> None:
                 )
             )
         )
+        if c.repeats:
+            continue
         offline = found.offline.get(c.name)
-        r2 = offline.mean("r2") if offline is not None else math.nan
-        result = math.nan
-        if online is not None and (online.scores or runs):
-            lost = len(found.failures.get(c.name, ()))
-            share = lost / max(1, len(runs))
-            far = online.mean("over_noise") if online.scores else math.nan
-            # Dead members count as far away as anything can be.
-            result = -100.0 * share - (far if math.isfinite(far) else 0.0)
-        found.ranks.append((c.name, r2, result))
-    found.ranks.sort(key=lambda r: -r[2] if math.isfinite(r[2]) else math.inf)
-    if found.online:
-        found.rho = rank_correlation([r[1] for r in found.ranks], [r[2] for r in found.ranks])
+        lost, ended = len(found.failures.get(c.name, ())), [r for r in runs if r.status != MISSING]
+        standings.append(
+            Standing(
+                name=c.name,
+                r2=offline.mean("r2") if offline is not None else math.nan,
+                lost=lost / len(ended) if ended else math.nan,
+                over_noise=online.mean("over_noise") if online is not None else math.nan,
+                relative=online.mean("relative") if online is not None else math.nan,
+            )
+        )
+    found.order = order(standings)
 
 
 def _parted(ensemble: Ensemble, reference: Ensemble) -> float:

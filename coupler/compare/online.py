@@ -53,7 +53,8 @@ class Score:
     interval: tuple[float, float] = (float("nan"), float("nan"))
     """Of D."""
     needed: float = float("nan")
-    """Members of each ensemble with which a difference of this size would be seen at 5 %."""
+    """Members of each ensemble with which a difference of this size would get a star in four of
+    five cases, with 5 % shared among all metrics; no fewer than can get one at all."""
 
     @property
     def significant(self) -> bool:
@@ -150,11 +151,15 @@ def score(
         sets += [set(baseline[m]) for m in baseline]
     shared = set.intersection(*sets)
     ways = significance.deals(len(mine), len(theirs)) if min(len(mine), len(theirs)) > 1 else None
-    found = []
-    for metric in (m for m in candidate[mine[0]] if m in shared):
-        like = _shared(metric, [candidate, reference, baseline or {}])
-        if like is not None:
-            found.append(_one(metric, like, candidate, reference, baseline, ways, draws))
+    ensembles = [candidate, reference, baseline or {}]
+    known = {m: v for m in candidate[mine[0]] if m in shared and (v := _shared(m, ensembles))}
+    level = LEVEL / max(1, len(known))
+    least = significance.members_for_a_claim(max(1, len(known)), LEVEL)
+    found = [
+        replace(s, needed=max(s.needed, float(least)))
+        for metric, like in known.items()
+        for s in [_one(metric, like, candidate, reference, baseline, ways, draws, level)]
+    ]
     corrected = significance.holm([s.probability for s in found])
     scores = tuple(
         Score(**{**vars(s), "corrected": float(p)}) for s, p in zip(found, corrected, strict=True)
@@ -181,6 +186,7 @@ def _one(
     baseline: Members | None,
     ways: F64 | None,
     draws: int,
+    level: float,
 ) -> Score:
     mine, theirs = sorted(candidate), sorted(reference)
     c, r = _stack(candidate, metric, mine), _stack(reference, metric, theirs)
@@ -210,7 +216,9 @@ def _one(
             more["octaves_interval"] = significance.pivotal(o, octaves(own, other))
     effect = float(np.sqrt(max(0.0, d * d - noise * noise)) if np.isfinite(noise) else np.nan)
     spread = noise / np.sqrt(1.0 / len(mine) + 1.0 / len(theirs))
-    needed = significance.members_needed(effect, spread) if np.isfinite(effect) else float("nan")
+    needed = float("nan")
+    if np.isfinite(effect):
+        needed = significance.members_needed(effect, spread, level=level)
     scale = size(r.mean(0), like)
     return Score(
         metric=metric,

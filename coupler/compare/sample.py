@@ -71,11 +71,23 @@ class Sample:
     def since(self, day: float) -> Sample:
         """The records after a day; the last one at least."""
         first = min(int(np.searchsorted(self.days, day)), self.days.size - 1)
+        return self._records(slice(first, None))
+
+    def pieces(self, days: float) -> list[Sample]:
+        """The records cut into parts of so many days; what is left at the end is none."""
+        interval = float(np.median(np.diff(self.days))) if self.days.size > 1 else days
+        span = float(self.days[-1] - self.days[0]) + interval
+        # Months are not alike: the last record may end half an interval early.
+        edges = self.days[0] + days * np.arange(int((span + 0.5 * interval) // days) + 1) - 1e-6
+        bounds = np.searchsorted(self.days, edges)
+        return [self._records(slice(*pair)) for pair in pairwise(bounds) if pair[1] > pair[0]]
+
+    def _records(self, which: slice) -> Sample:
         return replace(
             self,
-            days=self.days[first:],
-            deep={n: x[first:] for n, x in self.deep.items()},
-            flat={n: x[first:] for n, x in self.flat.items()},
+            days=self.days[which],
+            deep={n: x[which] for n, x in self.deep.items()},
+            flat={n: x[which] for n, x in self.flat.items()},
         )
 
     @property
@@ -273,13 +285,17 @@ def levels_of(path: Path) -> tuple[float, ...]:
         return _within(layer_pressure(_renamed(data, path), "lev"), LEVELS)
 
 
-def interval_of(path: Path) -> float:
-    """Time from one record of somebody's file to the next [day]; NaN for fewer than two."""
+def times_of(path: Path) -> tuple[float, float]:
+    """Time from one record of somebody's file to the next, and what all span [day].
+
+    NaN for fewer than two records.
+    """
     with opened(path) as data:
         axis = _axes(data).get("time")
         times = data[axis].values if axis is not None else ()
     apart = [(b - a).total_seconds() / SECONDS_PER_DAY for a, b in pairwise(times)]
-    return float(np.median(apart)) if apart else float("nan")
+    interval = float(np.median(apart)) if apart else float("nan")
+    return interval, sum(apart) + interval
 
 
 def _flat(data: xr.Dataset, up: Array) -> dict[str, Array]:

@@ -20,7 +20,7 @@ from rich.console import Console
 
 from coupler.compare.candidates import BASELINE, REFERENCE, Candidate, absolute, parse, process_of
 from coupler.compare.jobs import COMPLETE, FAILED, Job, Run, placed, run_all
-from coupler.compare.sample import interval_of
+from coupler.compare.sample import times_of
 from coupler.config import read_yaml, with_changes
 from coupler.driver.assemble import check
 from coupler.interface.errors import ConfigError, Problem
@@ -176,7 +176,7 @@ def plan(settings: Settings) -> Plan:
         jobs += _twins(settings, jobs, words, changes)
     _check(jobs, with_plugins, base, dict(settings.changes))
     if settings.truth is not None:
-        _same_interval(raw, settings.truth)
+        _fits(raw, settings.truth, days - skip)
     return Plan(
         settings=settings,
         raw=raw,
@@ -190,22 +190,38 @@ def plan(settings: Settings) -> Plan:
     )
 
 
-def _same_interval(raw: Mapping[str, Any], truth: Path) -> None:
+def _fits(raw: Mapping[str, Any], truth: Path, length: float) -> None:
     """Winds of hours and of months have other distributions, spectra and extremes.
 
     Raises:
-        ConfigError: when somebody's file has its records at other intervals than the runs.
+        ConfigError: when somebody's file has its records at other intervals than the runs, or spans
+            less than the days that are compared.
     """
     ours = float(parse_quantity((raw.get("output") or {}).get("interval", 1.0), "day"))
-    theirs = interval_of(truth)
+    theirs, span = times_of(truth)
+    problems = []
     if math.isfinite(theirs) and not math.isclose(ours, theirs, rel_tol=_MONTHS):
-        raise ConfigError.of(
-            "means over different times",
-            f"--truth {truth}",
-            expected=f"records {ours:g} days apart, as the case writes them (output.interval)",
-            found=f"{theirs:g} days",
-            remedy=f"say --set output.interval='{theirs:g} day', or average the file",
+        problems.append(
+            Problem(
+                what="means over different times",
+                name=f"--truth {truth}",
+                expected=f"records {ours:g} days apart, as the case writes them (output.interval)",
+                found=f"{theirs:g} days",
+                remedy=f"say --set output.interval='{theirs:g} day', or average the file",
+            )
         )
+    if (span + 0.5 * theirs if math.isfinite(theirs) else ours) < length:
+        problems.append(
+            Problem(
+                what="a truth that is shorter than what is compared with it",
+                name=f"--truth {truth}",
+                expected=f"at least the {length:g} days of a run that are compared",
+                found=f"{span:g} days" if math.isfinite(span) else "one record",
+                remedy="give a longer file, or say shorter runs by --days and --skip-days",
+            )
+        )
+    if problems:
+        raise ConfigError(*problems)
 
 
 def _choice_alone(own: Mapping[str, Any]) -> dict[str, Any]:

@@ -72,6 +72,13 @@ class Verdict:
     evidence: tuple[Evidence, ...]
 
 
+def _above(value: float, good: float, doubtful: float) -> Grade:
+    """A score that is unknown is no bad one."""
+    if math.isnan(value):
+        return "open"
+    return "good" if value >= good else "doubtful" if value >= doubtful else "bad"
+
+
 def offline_evidence(facts: Facts) -> list[Evidence]:
     """Skill on given inputs."""
     found = []
@@ -89,27 +96,28 @@ def offline_evidence(facts: Facts) -> list[Evidence]:
                 )
             continue
         r2, r, a = (answers.mean(n) for n in ("r2", "r", "amplitude"))
+        means = " (of means over an output interval)" if answers.where != "offline" else ""
         found += [
             Evidence(
                 when="before",
                 what=f"{answers.where} R2",
                 found=number(r2),
-                expected="above 0.7; below 0 it is worse than no scheme at all",
-                grade="good" if r2 >= 0.7 else "doubtful" if r2 >= 0.0 else "bad",
+                expected="above 0.7; below 0 it is worse than no scheme at all" + means,
+                grade=_above(r2, 0.7, 0.0),
             ),
             Evidence(
                 when="before",
                 what=f"{answers.where} correlation",
                 found=number(r),
                 expected="above 0.8",
-                grade="good" if r >= 0.8 else "doubtful" if r >= 0.5 else "bad",
+                grade=_above(r, 0.8, 0.5),
             ),
             Evidence(
                 when="before",
                 what=f"{answers.where} amplitude",
                 found=f"{number(a)} times the reference's",
                 expected="0.8 to 1.25",
-                grade="good" if 0.8 <= a <= 1.25 else "doubtful" if 0.5 <= a <= 2.0 else "bad",
+                grade=_above(min(a, 1.0 / a) if a > 0.0 else a, 0.8, 0.5),
             ),
         ]
     return found

@@ -159,7 +159,10 @@ def test_distances_are_those_of_scipy_and_their_unit_is_a_training_sample_in_a_t
     third = np.sort(cdist(*scaled), axis=1)[:, 2]
     np.testing.assert_allclose(seen.lonely * seen.nearest(x), third, rtol=1e-9)
     assert (seen.mahalanobis(training) > 1.0).mean() == pytest.approx(1e-3, abs=3e-4)
-    assert np.isinf(seen.nearest(np.array([[np.nan, 0.0, 0.0]]))).all()
+    for odd in (np.nan, np.inf):
+        z = np.array([[odd, 0.0, 0.0], x[0]])
+        for measure in (seen.nearest, seen.mahalanobis):  # nothing is as new as what is no number
+            assert np.isinf(measure(z)).tolist() == [True, False]
 
 
 def test_an_unseen_combination_of_seen_values_is_new() -> None:

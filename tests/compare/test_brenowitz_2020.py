@@ -95,3 +95,14 @@ def test_moisture_that_heats_where_air_rises_slows_waves() -> None:
     ratio = np.sort(slow.speed[0])[::-2][0] / np.sort(dry.speed[0])[::-2][0]
     assert ratio == pytest.approx(np.sqrt(1.0 - share), rel=0.02)
     assert slow.growth.max() < 0.1
+
+
+def test_moisture_that_only_the_wind_looks_at_acts_on_waves() -> None:
+    base = uniform(buoyancy=N2, lid=LID, scale_height=HEIGHT, points=13)
+    twin = replace(base, moistening=base.heating)  # then q is T, whatever the air does
+    push = 2e-5 * np.eye(14, 13) + 1e-5 * np.eye(14, 13, k=-1)
+    at = np.array([500e3])
+    by_t = diagram(twin, coupling(base, ut=push), at, damping=0.0).growth.max()
+    by_q = diagram(twin, coupling(base, uq=push), at, damping=0.0).growth.max()
+    assert by_t > 0.01
+    assert by_q == pytest.approx(by_t, rel=1e-6)

@@ -230,6 +230,12 @@ def test_a_truth_with_records_at_other_intervals_is_refused(tuned: Path, tmp_pat
     with pytest.raises(ConfigError, match=r"different times: --truth .*0\.125 days.*found 1 days"):
         plan(asked)
     assert plan(replace(asked, changes={"output.interval": "1 day", "days": 2})).jobs
+    long = replace(asked, changes={"output.interval": "1 day", "days": 9})
+    with pytest.raises(ConfigError, match=r"shorter than what .*: --truth .*4\.5 days.*found 3 d"):
+        plan(long)
+    with pytest.raises(ConfigError) as refused:
+        plan(replace(asked, days=9.0))
+    assert len(refused.value.problems) == 2
 
 
 def test_the_content_decides_and_not_the_name(tmp_path: Path) -> None:

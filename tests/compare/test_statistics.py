@@ -146,6 +146,12 @@ def test_extremes_wet_share_and_sign_of_the_work() -> None:
     t = RNG.normal(size=4000)
     assert offline.extremes(t, 2.0 * t) == pytest.approx((2.0, 2.0))
     assert np.isnan(offline.extremes(np.zeros(5), t[:5])).all()
+    assert np.isnan(offline.extremes(t[:5], [np.nan, 1.0, 1.0, 1.0, 1.0])).all()
+    # By mass: what half a percent of it holds is beyond the 99 percentile, however many layers.
+    truth, large, w = np.ones((100, 2)), np.ones((100, 2)), np.array([0.995, 0.005])
+    large[:, 1] = 7.0
+    assert offline.extremes(truth, large)[0] == pytest.approx(7.0)
+    assert offline.extremes(truth, large, w) == pytest.approx((1.0, 7.0))
     assert offline.share_above([0.0, 1.0, 2.0], 0.5, [2.0, 1.0, 1.0]) == pytest.approx(0.5)
     assert offline.right_sign([1.0, -1.0, 2.0], [3.0, 1.0, 0.1], np.ones(3)) == pytest.approx(0.75)
 
@@ -183,8 +189,17 @@ def test_spread_skill_coverage_and_ranks_of_members_like_the_truth() -> None:
     assert found.error == pytest.approx(1.0, abs=0.03)
     narrow = ensembles.spread_skill(0.5 * members, truth, np.ones(20_000))
     assert narrow.ratio < 0.6
-    many = RNG.normal(size=(401, 2000))
-    assert ensembles.coverage(many, truth[:2000]) == pytest.approx(0.9, abs=0.03)
+    rng = np.random.default_rng(12)
+    for n, expected in ((2, 1 / 3), (3, 1 / 2), (8, 7 / 9), (39, 0.9), (399, 0.9)):
+        some = rng.normal(size=(n, 4000))
+        told = ensembles.coverage(some, truth[:4000])
+        assert told.expected == pytest.approx(expected)
+        assert told.share == pytest.approx(expected, abs=0.03)  # standard error 0.008 at most
+        assert ensembles.coverage(0.3 * some, truth[:4000]).share < 0.75 * expected  # too narrow
+    half = np.arange(4000) % 2 == 0  # far away where there is no weight
+    away = np.where(half, truth[:4000], 9.0)
+    assert ensembles.coverage(some, away, half).share == pytest.approx(0.9, abs=0.03)
+    assert ensembles.coverage(some, away).share < 0.5
     ranks = ensembles.rank_histogram(members, truth)
     want = xskillscore.rank_histogram(
         xr.DataArray(truth, dims="case"), xr.DataArray(members, dims=("member", "case"))

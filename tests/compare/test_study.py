@@ -12,7 +12,6 @@ from made_up_run import write_run
 from made_up_study import FACTOR, FINE, MEMBERS, RECORDS, STRONG, made_up_study
 
 from coupler.compare import metrics, online, starts
-from coupler.compare.answers import Answers, in_run, judge
 from coupler.compare.candidates import BASELINE
 from coupler.compare.findings import Findings, examine
 from coupler.compare.jobs import MISSING
@@ -24,8 +23,6 @@ from coupler.compare.verdict import (
     Facts,
     climate_evidence,
     judge_candidate,
-    offline_evidence,
-    shift_evidence,
 )
 from coupler.interface.errors import DataError
 
@@ -46,7 +43,8 @@ def test_the_bad_one_is_flagged_before_and_after_and_the_reader_is_told_why(
     assert "shadow amplitude 4.0" in text  # four times too strong, plus a tenth of noise
     assert "7 of 8" in text
     assert "day 3.0" in text
-    assert found.ranks[0][0] == FINE
+    assert found.order.online == (FINE, STRONG)
+    assert found.order.standings[1].lost == 1 / 8
 
 
 def test_a_candidate_like_the_reference_is_not_told_apart(found: Findings) -> None:
@@ -150,46 +148,6 @@ def test_another_source_of_evidence_is_one_function(monkeypatch: pytest.MonkeyPa
     assert judge_candidate(Facts(name="x")).before == "bad"
 
 
-def test_an_output_that_is_no_number_or_that_only_the_candidate_changes_is_judged() -> None:
-    rng = np.random.default_rng(4)
-    u, q = rng.normal(size=(2, 3, 7, 5))
-    holes = np.where(u > 1.0, np.nan, u)
-
-    def offline(**prediction: np.ndarray) -> Answers:
-        return judge("offline", {"ua": u}, prediction, 1.0, np.ones(5), np.arange(7.0))
-
-    assert offline(ua=u).mean("r2") == 1.0
-    for spoilt in (offline(ua=holes), offline(ua=np.where(u > 1.0, np.inf, u)),
-                   offline(ua=u, hus=1e-9 * q)):  # fmt: skip
-        assert spoilt.mean("r2") == -math.inf
-        told = offline_evidence(Facts(name="x", offline=spoilt))[0]
-        assert (told.found, told.grade) == ("−∞", "bad")
-        assert shift_evidence(Facts(name="x", shadow=spoilt, own_states=spoilt)) == []
-    assert [o.of for o in offline(ua=u, hus=0.0 * q).outputs] == ["ua"]  # nothing is no output
-    assert offline(hus=q).mean("r2") == -math.inf  # of ua it has about 0
-
-
-def test_an_output_that_only_the_candidate_has_counts_in_a_run_and_heat_of_its_drag_does_not(
-    tmp_path: Path,
-) -> None:
-    def asked(name: str, **more: str) -> Answers:
-        def edit(data: xr.Dataset) -> xr.Dataset:
-            for own, like in {"utendnogw_x": "utendnogw", **more}.items():
-                data[own] = 1.0 * data[like]
-            return data
-
-        return in_run(write_run(tmp_path / name, records=3, edit=edit), "gravity_wave", "x",
-                      where="shadow", applied_is_truth=True, skip_days=0.0)  # fmt: skip
-
-    moist = asked("moist", tnhus_gravity_wave_x="utendnogw", vtendnogw_x="vtendnogw")
-    heats = asked("heats", tntnogw_x="utendnogw", vtendnogw_x="vtendnogw")
-    still = asked("still")  # changes nothing of va, which the truth does
-    r2 = {o.of: o.r2 for o in moist.outputs}
-    assert r2 == {"ua": 1.0, "va": 1.0, "hus": -math.inf}
-    assert {o.of: o.r2 for o in heats.outputs} == {"ua": 1.0, "va": 1.0}
-    assert still.outputs[1].of == "va" and still.outputs[1].r2 <= 0.0
-
-
 # -- scores of ensembles ---------------------------------------------------------------------------
 
 
@@ -235,8 +193,16 @@ def test_similarity_and_its_interval_follow_from_the_distances() -> None:
 
 def test_a_small_difference_needs_the_members_of_the_formula() -> None:
     got = online.score("near", _members(2, 1.0), _members(1, 0.0)).scores[0]
-    # Standard deviation 1 in every cell, effect 1: n = 2 (1.96 + 0.84)^2 = 15.7.
-    assert got.needed == pytest.approx(15.7, abs=7.0)
+    # Standard deviation 1 in every cell, effect 1, 5 % shared among twelve metrics: with
+    # z(0.0021) = 2.87 in the place of 1.96 it is n = 2 (2.87 + 0.84)^2 = 27.5.
+    assert got.needed == pytest.approx(27.5, abs=7.0)
+
+
+def test_a_large_difference_needs_no_fewer_members_than_can_show_any() -> None:
+    got = online.score("far", _members(2, 50.0, 4), _members(1, 0.0, 4))
+    assert not got.possible
+    assert {s.needed for s in got.scores} == {float(got.needed)}
+    assert got.needed == 6  # 12 metrics: 1/(12 choose 6)/2 = 0.2 %, five members give 0.8 %
 
 
 def test_cells_that_a_member_has_below_the_ground_are_compared_in_none() -> None:
@@ -372,6 +338,22 @@ def test_somebodys_file_is_read_by_standard_names_units_and_order(
         read_foreign(tmp_path / "flat.nc", sample)
 
 
+def test_a_file_is_cut_by_its_own_interval(sample: Sample) -> None:
+    def cut(interval: float, records: int, days: float) -> list[int]:
+        empty = {n: x[:0] for n, x in sample.deep.items()}
+        times = 3.0 + interval * np.arange(records)
+        own = replace(sample, days=times, deep=empty, flat={})
+        return [part.days.size for part in own.pieces(days)]
+
+    assert cut(1.0, 13, 6.0) == [6, 6]
+    assert cut(1.0, 12, 6.0) == [6, 6]
+    assert cut(1.0, 11, 6.0) == [6]
+    assert cut(0.25, 24, 3.0) == [12, 12]
+    assert cut(0.25, 23, 3.0) == [12]  # by a day more than its last record it would be two
+    assert cut(30.4, 12, 90.0) == [3, 3, 3, 3]
+    assert cut(1.0, 5, 6.0) == []
+
+
 def test_somebodys_file_takes_the_place_of_the_reference(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -398,6 +380,7 @@ def test_somebodys_file_takes_the_place_of_the_reference(
     ]
     got = examine(plan, runs)
     assert got.online[FINE].reference_members == 2  # thirteen days in pieces of six
+    assert "in 2 pieces of 6 days" in " ".join(got.notes)
     s_of = {x.metric: x.similarity for x in got.online[FINE].scores}
     assert s_of["zonal-mean zonal wind"] > 0.5  # the baseline's jets stand elsewhere
     assert "truth.nc" in page(got)

@@ -114,7 +114,10 @@ def uniform(*, buoyancy: float, lid: float, scale_height: float, points: int) ->
 
 
 def matrix(base: Base, k: float, coupling: Coupling | None, damping: float = DAMPING) -> C128:
-    """The operator of (w, T, q), or of (w, T) without moisture: complex, [2n or 3n, 2n or 3n]."""
+    """The operator of (w, T, q), or of (w, T) where nothing looks at moisture.
+
+    Complex, [3n, 3n] or [2n, 2n].
+    """
     n = base.lift.size
     thick = np.diff(base.edges)
     centres = 0.5 * (base.edges[1:] + base.edges[:-1])
@@ -128,7 +131,7 @@ def matrix(base: Base, k: float, coupling: Coupling | None, damping: float = DAM
     slope[rows, rows + 1] = 1.0 / np.diff(centres)
     slope[rows, rows] = -slope[rows, rows + 1]
     inverse = np.linalg.inv(slope @ spread)
-    moist = coupling is not None and bool(coupling.qq.any() or coupling.tq.any())
+    moist = coupling is not None and any(x.any() for x in (coupling.qq, coupling.tq, coupling.uq))
     a = np.zeros(((3 if moist else 2) * n,) * 2, np.complex128)
     w, t, q = slice(0, n), slice(n, 2 * n), slice(2 * n, 3 * n)
     a[w, w] = -damping * np.eye(n)

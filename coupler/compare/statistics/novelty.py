@@ -80,8 +80,13 @@ class Seen:
         return np.asarray(~((z >= self.low) & (z <= self.high)).all(axis=-1))
 
     def mahalanobis(self, x: ArrayLike) -> F64:
-        """In units of what one training sample in a thousand exceeds, shape [sample]."""
-        return self._length(np.asarray(x, np.float64)) / self.far
+        """In units of what one training sample in a thousand exceeds, shape [sample].
+
+        Infinite for what is not finite: nothing is as new.
+        """
+        z = np.asarray(x, np.float64)
+        length = self._length(np.where(np.isfinite(z), z, self._mean))
+        return np.asarray(np.where(np.isfinite(z).all(axis=-1), length / self.far, np.inf))
 
     def nearest(self, x: ArrayLike) -> F64:
         """The same of the distance to the k-th nearest; infinite for what is not finite."""

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from coupler.compare.statistics.distances import quantiles
+
 F64 = NDArray[np.float64]
 
 
@@ -90,15 +92,25 @@ def columns_last(truth: ArrayLike, prediction: ArrayLike, weight: ArrayLike) -> 
 
 
 def extremes(
-    truth: ArrayLike, prediction: ArrayLike, percentiles: tuple[float, ...] = (99.0, 99.9)
+    truth: ArrayLike,
+    prediction: ArrayLike,
+    weight: ArrayLike = 1.0,
+    percentiles: tuple[float, ...] = (99.0, 99.9),
 ) -> tuple[float, ...]:
-    """Percentile of |prediction| over that of |truth|; NaN where that is 0."""
+    """Percentile of |prediction| over that of |truth|; NaN where that is 0.
+
+    Args:
+        truth: any shape.
+        prediction: the same; NaN for all of it where any value is.
+        weight: broadcast against them.
+        percentiles: of the weight.
+    """
     t, p = np.abs(np.asarray(truth, np.float64)), np.abs(np.asarray(prediction, np.float64))
-    found = []
-    for q in percentiles:
-        bottom = float(np.percentile(t, q))
-        found.append(float(np.percentile(p, q)) / bottom if bottom > 0.0 else float("nan"))
-    return tuple(found)
+    w, at = np.broadcast_to(np.asarray(weight, np.float64), t.shape), np.divide(percentiles, 100.0)
+    top = quantiles(p, w, at) if np.isfinite(p).all() else np.full(at.shape, np.nan)
+    bottom = quantiles(t, w, at)
+    known = np.divide(top, bottom, out=np.full(at.shape, np.nan), where=bottom > 0.0)
+    return tuple(float(x) for x in known)
 
 
 def share_above(values: ArrayLike, bound: float, weight: ArrayLike) -> float:
