@@ -101,6 +101,9 @@ def test_a_spoilt_emulator_breaks_the_budgets_and_the_correctors_close_them(tmp_
     assert max(abs(w) for w, _ in after) < 1e-19
     assert max(abs(e) for _, e in after) < 1e-8
     did = model.correctors.mean()
+    pool = model.suite.pool
+    np.testing.assert_allclose(pool["prl"] + pool["prc"], pool["pr"], rtol=1e-14, atol=1e-22)
+    assert pool["pr"].max() > 1e-7
     assert abs(did["corrector_energy"]) > 1e-2
     assert abs(did["corrector_moisture"] + did["corrector_moisture_of_air"]) > 1e-9
 
