@@ -24,8 +24,8 @@ def scores(tools: ModuleType, gain: float) -> list[object]:
     ablation = tools.ablation_results
     return [
         ablation.Score(
-            target=target, backbone=kind, share=share, seed=seed, maps=7, drag=0.1, trained=5,
-            frozen=6, seconds=1.0,
+            target=target, backbone=kind, share=share, seed=seed, maps=7, held=1, drag=0.1,
+            trained=5, frozen=6, seconds=1.0,
             flux=0.2 * seed + 0.001 * seed * len(kind) % 0.003
             + (gain if kind == "pretrained" and share == 0.01 else 0.0),
         )
@@ -51,6 +51,33 @@ def test_gains_are_taken_seed_by_seed(tools: ModuleType) -> None:
     assert len(lines) == 2 + len(ablation_page.SHARES)
 
 
+@pytest.mark.parametrize("maps", [8, 9, 80, 240])
+def test_what_validates_a_head_is_a_block_away_from_what_is_fitted(
+    tools: ModuleType, maps: int
+) -> None:
+    ablation = tools.ablation_results
+    fitted, held = ablation.apart(maps)
+    assert held.size == max(1, maps // 9) and (np.diff(held) == 1).all()
+    distance = np.abs(fitted[:, None] - held).min()
+    assert distance > held.size / 2
+    assert fitted.size + held.size + 2 * (distance - 1) == maps
+    for share in ablation.SHARES:
+        some = [ablation.share_of(fitted, share, seed) for seed in (1, 2, 3)]
+        for one in some:
+            assert one.size == np.unique(one).size == max(1, round(share * fitted.size))
+            assert np.isin(one, fitted).all()
+        if 1 < fitted.size * share < fitted.size:
+            assert not np.array_equal(some[0], some[1])
+
+
+def test_the_page_says_how_few_maps_the_smallest_share_is(tools: ModuleType) -> None:
+    import ablation_page
+
+    found = scores(tools, 0.1)
+    assert "At 1 % that is 7 map(s) to fit and 1 to choose" in ablation_page.fewest(found)
+    assert "| 1 % | 7 + 1 |" in "\n".join(ablation_page.table(found, "ad99", "flux"))
+
+
 def test_an_interval_is_that_of_the_t_distribution(tools: ModuleType) -> None:
     import ablation_page
 
@@ -73,6 +100,47 @@ def test_r2_in_shadow_is_pooled_around_the_mean_of_each_level(tools: ModuleType)
     constant = tools.Pooled(5)
     constant.add(truth, np.repeat(truth.mean(axis=1, keepdims=True), 40, axis=1))
     assert constant.r2 == pytest.approx(0.0, abs=1e-12)
+
+
+def test_a_run_of_other_code_or_another_case_is_not_taken_for_one_of_now(
+    tools: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[Path] = []
+
+    class Simulation:
+        @staticmethod
+        def from_case(*args: object, out: Path, **more: object) -> None:
+            started.append(out)
+            raise InterruptedError
+
+    monkeypatch.setattr(tools, "Simulation", Simulation)
+    assert {"coupler/**/*.py", "emulators/**/*.py", "physics/**/*.py"} <= set(tools.CODE)
+    monkeypatch.setattr(tools, "CODE", ("coupler/driver/loop.py",))  # all of it takes seconds
+
+    def folder() -> Path:
+        with pytest.raises(InterruptedError):
+            tools.coupled("ad99", None, 2.0, 61, tmp_path)
+        return started[-1]
+
+    first = folder()
+    assert folder() == first
+    (first / "thirty_days.json").parent.mkdir(parents=True)
+    (first / "thirty_days.json").write_text('{"step": 1.0, "call": 2.0, "guard": {}}')
+    assert tools.coupled("ad99", None, 2.0, 61, tmp_path).step == 1.0  # kept
+    fingerprint = tools.fingerprint
+    monkeypatch.setattr(tools, "fingerprint", lambda patterns: "of other code")
+    assert folder() != first
+    monkeypatch.setattr(tools, "fingerprint", fingerprint)
+    monkeypatch.setattr(tools, "CHANGES", {"atmosphere.noise": "2 K"})
+    assert folder() != first
+
+
+def test_the_commits_of_bundles_are_said(tools: ModuleType, tmp_path: Path) -> None:
+    import yaml
+
+    said = tools.made_with({"gw_column": tools.SHIPPED}, tmp_path)
+    made = yaml.safe_load((tools.SHIPPED / "bundle.yaml").read_text())["provenance"]["commit"]
+    assert len(made) == 40 and f"column network `{made[:12]}`" in said
 
 
 @pytest.mark.slow

@@ -47,15 +47,18 @@ def of(found: Sequence[Score], target: str, share: float, kind: str) -> list[Sco
 
 def table(found: Sequence[Score], target: str, what: str) -> list[str]:
     """Mean and deviation over seeds."""
-    lines = [f"| share | maps | {' | '.join(BACKBONES)} |", "|---|---|" + "---|" * len(BACKBONES)]
+    lines = [
+        f"| share | fitted + validating maps | {' | '.join(BACKBONES)} |",
+        "|---|---|" + "---|" * len(BACKBONES),
+    ]
     for share in SHARES:
         cells = []
         for kind in BACKBONES:
             values = [getattr(s, what) for s in of(found, target, share, kind)]
             spread = stdev(values) if len(values) > 1 else float("nan")
             cells.append(f"{fmean(values):.3f} ± {spread:.3f}")
-        maps = of(found, target, share, BACKBONES[0])[0].maps
-        lines.append(f"| {100 * share:g} % | {maps} | {' | '.join(cells)} |")
+        first = of(found, target, share, BACKBONES[0])[0]
+        lines.append(f"| {100 * share:g} % | {first.maps} + {first.held} | {' | '.join(cells)} |")
     return lines
 
 
@@ -142,7 +145,8 @@ windows hidden, inputs {inputs} h apart, leads of {leads} h, around a climatolog
 {batch} samples. Its transformers are then frozen inside a flux head of version 2 (convolutions of
 {widths} channels around it), which learns momentum fluxes that another run gave, at 1, 10 and
 100 % of its maps: {fit_steps} steps of {fit_batch} maps for every head, whatever its share, the
-epoch kept that validates best on a ninth of the maps at hand. It is scored on a third run. Seeds
+epoch kept that validates best on a block of a ninth of the run, of which it sees the same share;
+half a block on either side is used for neither. {fewest} It is scored on a third run. Seeds
 differ in weights, pretraining, tasks, and which maps are seen. `zero` gives the decoder nothing
 from the backbone, `identity` leaves its transformers out, `random` freezes them as they were drawn.
 A head trains {trained} weights around {frozen} frozen ones. Means and standard deviations are over
@@ -171,6 +175,16 @@ coarse model, not decades of a reanalysis. All of it took {minutes:.0f} minutes 
 one core, runs not counted. `--preset large` is the same on the grid of T42 with a backbone of 512
 features for a GPU; it has not been run.
 """
+
+
+def fewest(found: Sequence[Score]) -> str:
+    """What the smallest share is in maps."""
+    least = [s for s in found if s.share == min(SHARES)]
+    fitted, held = (sorted({getattr(s, n) for s in least}) for n in ("maps", "held"))
+    return (
+        f"At {100 * min(SHARES):g} % that is {' or '.join(map(str, fitted))} map(s) to fit and "
+        f"{' or '.join(map(str, held))} to choose the epoch: read these rows as such."
+    )
 
 
 def about(target: str, preset: Preset, data: Data) -> str:
@@ -233,7 +247,7 @@ def page(
         inputs=", ".join(f"{h:g}" for h in config.input_hours),
         leads=", ".join(f"{h:g}" for h in config.lead_hours), steps=config.steps,
         batch=config.batch, widths=" and ".join(map(str, preset.widths)), fit_steps=preset.steps,
-        fit_batch=preset.batch, trained=max(x.trained for x in found),
+        fit_batch=preset.batch, fewest=fewest(found), trained=max(x.trained for x in found),
         frozen=min(x.frozen for x in found), seeds=len(backbones),
         sections="\n\n".join(section(found, t, about(t, preset, data[t])) for t in TARGETS),
         picture=picture,

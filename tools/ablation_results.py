@@ -34,6 +34,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import resolved_fluxes
 from ablation_page import BACKBONES, SHARES, TARGETS, page
+from gates.store import fingerprint as code_of
 
 from coupler.driver.training import record
 from coupler.parallel import threads
@@ -60,11 +61,15 @@ from emulators.training.train import obtain
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "results" / "ablation.md"
-CODE = {
-    "networks": ("attention_unet", "flux_head_v2", "maps", "prithvi", "sphere", "transformer"),
-    "training": ("data", "describe", "fit", "pretrain", "skill"),
-}
-"""Modules of `emulators` whose change makes results stale."""
+CODE = tuple(
+    f"emulators/{module}.py"
+    for module in (
+        "normalization", "networks/attention_unet", "networks/flux_head_v2", "networks/maps",
+        "networks/prithvi", "networks/sphere", "networks/transformer", "training/data",
+        "training/describe", "training/fit", "training/pretrain", "training/skill",
+    )
+)  # fmt: skip
+"""What makes results stale when it changes; heads also when this file does."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,13 +155,7 @@ def digest(what: Any) -> str:
 
 def code() -> str:
     """Hash of the code that results depend on."""
-    return digest(
-        [
-            sha256(ROOT / "emulators" / package / f"{module}.py")
-            for package, modules in CODE.items()
-            for module in modules
-        ]
-    )
+    return code_of(CODE)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -308,6 +307,9 @@ class Score:
     share: float
     seed: int
     maps: int
+    """That were fitted."""
+    held: int
+    """That chose the epoch."""
     flux: float
     drag: float
     trained: int
@@ -323,7 +325,13 @@ def head(
     size = BackboneSize.model_validate(preset.size)
     config = {"grid": {"nlat": preset.nlat, "nlon": preset.nlon}, "widths": list(preset.widths),
               "backbone": kind, "size": size.model_dump(mode="json")}  # fmt: skip
-    what = digest([code(), (data.fit.source.sha256, data.test.source.sha256)])
+    what = digest(
+        [
+            code(),
+            code_of(["tools/ablation_results.py"]),
+            (data.fit.source.sha256, data.test.source.sha256),
+        ]
+    )
     made_of = [what, config, preset.steps, preset.batch, preset.learning_rate, share, seed]
     if kind == "pretrained":
         made_of.append(sha256(pretrained.path))
@@ -351,14 +359,9 @@ def fitted_head(
          "architecture": {"name": "flux_head", "config": config}}
     )  # fmt: skip
     together = preset.nlat * preset.nlon
-    maps = data.fit.times
-    kept = max(2, round(share * maps))
-    # Evenly spread over the run; another seed has others. A ninth of them says when to stop.
-    chosen = (np.arange(kept) * maps // kept + seed * 7) % maps
-    held = set(chosen[4::9] if kept > 4 else chosen[-1:])
-    some = [c for c in sorted(chosen) if c not in held]
+    some, held = (share_of(m, share, seed) for m in apart(data.fit.times))
     columns = {n: data.fit.take(index_of(m, together)) for n, m in
-               (("fit", some), ("validate", sorted(held)))}  # fmt: skip
+               (("fit", some), ("validate", held))}  # fmt: skip
     provenance = Provenance(
         fingerprint=fingerprint([data.fit.source]), sources=[data.fit.source], seed=seed
     )
@@ -378,12 +381,30 @@ def fitted_head(
     estimate = predict(network, {n: test[n] for n in recipe.inputs})
     found = skill({n: test[n] for n in recipe.outputs}, estimate, data.test.levels)
     return {
-        "maps": kept, "flux": found.flux_overall, "drag": found.drag_overall,
+        "maps": len(some), "held": len(held),
+        "flux": found.flux_overall, "drag": found.drag_overall,
         **network.core.account(),  # type: ignore[union-attr,operator]
     }  # fmt: skip
 
 
-def index_of(maps: Sequence[int], together: int) -> torch.Tensor:
+def apart(maps: int) -> tuple[np.ndarray, np.ndarray]:
+    """Maps of a run to fit, and a ninth of it, one block in the middle, that says when to stop.
+
+    Neighbours in time are nearly alike: half a block on either side is used for neither.
+    """
+    block = max(1, maps // 9)
+    first, gap = (maps - block) // 2, (block + 1) // 2
+    before, after = np.arange(first - gap), np.arange(first + block + gap, maps)
+    return np.concatenate((before, after)), np.arange(first, first + block)
+
+
+def share_of(maps: np.ndarray, share: float, seed: int) -> np.ndarray:
+    """A share of some maps, evenly spread over them, at least one; another seed has others."""
+    kept = max(1, round(share * maps.size))
+    return np.sort(maps[(np.arange(kept) * maps.size // kept + seed * 7) % maps.size])
+
+
+def index_of(maps: Sequence[int] | np.ndarray, together: int) -> torch.Tensor:
     """Columns of some maps."""
     first = torch.as_tensor(np.asarray(maps, np.int64))[:, None] * together
     return (first + torch.arange(together)).reshape(-1)
@@ -406,7 +427,7 @@ def all_scores(
             found.append(s)
             console.print(
                 f"{len(found):3d}/{seeds * len(cells)}  seed {seed}  {target:8}  "
-                f"{100 * share:g} % ({s.maps} maps)  {kind:10}  R2 flux {s.flux:.3f}  "
+                f"{100 * share:g} % ({s.maps} + {s.held} maps)  {kind:10}  R2 flux {s.flux:.3f}  "
                 f"drag {s.drag:.3f}  {time.perf_counter() - began:.0f} s"
             )
         yield backbones, found, pretraining, data

@@ -4,7 +4,9 @@
 
 AD99, the shipped column network, an Attention U-Net and a flux head on a pretrained backbone, on
 the T21 aquaplanet: recorded, trained, bundled, run in shadow, and swapped in. Writes
-docs/results/thirty-days.md. Recordings, bundles and runs are kept in the folder of work.
+docs/results/thirty-days.md. Recordings, bundles and runs are kept in the folder of work: runs for
+the same code only, bundles for the same recipe and training code; the page says with which commits
+bundles and recordings were made.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from rich.console import Console
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import ablation_results
+from gates.store import fingerprint
 
 from coupler import Simulation
 from coupler.compare.differences import patterns
@@ -41,6 +44,8 @@ PAGE = ROOT / "docs" / "results" / "thirty-days.md"
 CASE = ROOT / "cases" / "aquaplanet_t21.yaml"
 CHANGES = {"atmosphere.noise": "1 K"}
 SHIPPED = ROOT / "emulators" / "bundles" / "gw_column"
+CODE = ("coupler/**/*.py", "emulators/**/*.py", "physics/**/*.py")
+"""What a run depends on beside case and bundle."""
 TRAINED = ("gw_unet", "gw_flux_head")
 TITLES = {
     "ad99": "AD99", "other": "AD99, another start", "gw_column": "column network",
@@ -94,9 +99,14 @@ def timed(component: Any, spent: list[float]) -> None:
     component.compute = measured
 
 
+def of_now() -> list[Any]:
+    """What every run of the table is made of."""
+    return [fingerprint((*CODE, "tools/thirty_days.py")), CASE.read_text(encoding="utf-8"), CHANGES]
+
+
 def coupled(name: str, scheme: str | None, days: float, seed: int, work: Path) -> Online:
     """A run with a scheme in the place of AD99, unless that is done."""
-    made_of = [scheme and sha256(Path(scheme) / "bundle.yaml"), days, seed, CASE.read_text()]
+    made_of = [scheme and sha256(Path(scheme) / "bundle.yaml"), days, seed, of_now()]
     folder = work / "runs" / f"{name}_{ablation_results.digest(made_of)}"
     done = folder / "thirty_days.json"
     if not done.is_file():
@@ -120,7 +130,7 @@ def coupled(name: str, scheme: str | None, days: float, seed: int, work: Path) -
 
 def shadow(name: str, scheme: str, days: float, skip: float, seed: int, work: Path) -> float:
     """R2 of a scheme's flux along a run that AD99 drives, unless that is done."""
-    made_of = [sha256(Path(scheme) / "bundle.yaml"), days, skip, seed, CASE.read_text()]
+    made_of = [sha256(Path(scheme) / "bundle.yaml"), days, skip, seed, of_now()]
     done = work / "shadow" / f"{name}_{ablation_results.digest(made_of)}.json"
     if not done.is_file():
         simulation = Simulation.from_case(
@@ -175,6 +185,17 @@ def trained(name: str, preset: str, work: Path, console: Console) -> Path:
     return bundle
 
 
+def made_with(bundles: dict[str, Path], work: Path) -> str:
+    """With which commits bundles and the recordings in the folder of work were made."""
+    specs = {TITLES[n]: read_spec(b).provenance for n, b in bundles.items()}
+    used = {s.sha256 for made in specs.values() for s in made.sources}
+    there = [p for n in TRAINED for p in (work / "recipes" / n).rglob("record_*.nc")]
+    recordings = sorted({ablation_results.commit_of(p) for p in there if sha256(p) in used})
+    parts = [f"{title} `{made.commit[:12]}`" for title, made in specs.items()]
+    of_runs = ", ".join(f"`{c}`" for c in recordings)
+    return f"{', '.join(parts)}; recordings for the latter two {of_runs}"
+
+
 def number_of_weights(spec: BundleSpec) -> int:
     """Weights of a bundle's network."""
     from emulators.networks import build
@@ -225,8 +246,9 @@ Written by `{command}` with Isthmus {isthmus}, commit `{commit}`.
 `gravity_wave` exchanged for another by one line. The column network is the one that is shipped; the
 others were recorded, trained and bundled by `isthmus train emulators/recipes/gw_unet.yaml` and
 `gw_flux_head.yaml`, the latter on a backbone of [the ablation](ablation.md). *Offline* is another
-run than the training runs. *In shadow*: called along days {skip:g} to {shadow:g} of a run that AD99
-drives, guard included. Climate differences are of zonal means over days {skip:g} to {days:g},
+run than the training runs. Bundles are of commits: {commits}.
+*In shadow*: called along days {skip:g} to {shadow:g} of a run that AD99 drives, guard included.
+Climate differences are of zonal means over days {skip:g} to {days:g},
 against AD99 from the same start; between its own first and second half of these days AD99 differs
 by {own_u:.2f} m/s and {own_t:.2f} K, and the correlation of its drag is {own_c:.3f}. *Outside*:
 inputs beyond the training domain by more than the narrow margin of the guard, which only counts
@@ -279,6 +301,7 @@ def main(argv: list[str] | None = None) -> None:
     text = TEXT.format(
         command="python tools/thirty_days.py" + "".join(given), isthmus=made["isthmus"],
         commit=made.get("commit", "unknown"), days=args.days, skip=args.skip_days,
+        commits=made_with(bundles, args.work),
         changes=", ".join(f"{k}: {v}" for k, v in CHANGES.items()), shadow=args.shadow_days,
         own_u=own["Zonal wind, rms difference"], own_t=own["Temperature, rms difference"],
         own_c=own["Zonal drag, correlation by height"],

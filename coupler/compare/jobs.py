@@ -24,11 +24,11 @@ from typing import Any
 
 import yaml
 
+from coupler.cli import BLEW_UP
 from coupler.compare.candidates import fingerprint
 from coupler.config import with_changes
 from coupler.driver.clock import parse_date
 from coupler.interface.constants import SECONDS_PER_DAY
-from coupler.interface.errors import UnstableError
 from coupler.output.folder import write_json
 
 COMPLETE, FAILED, MISSING = "complete", "failed", "missing"
@@ -195,7 +195,7 @@ def _make(job: Job, children: list[subprocess.Popen[bytes]], retry: bool) -> Run
         why = _reason(lines) or f"exit status {code}"
         # Any other status is no result: stopped in order (0 and 130), a crash or a lost worker (1),
         # refused before the first step (2), without disk or memory (75), terminated (143).
-        killed = code != UnstableError.status
+        killed = code != BLEW_UP
         state = MISSING if killed else FAILED
         if killed and not lines:
             why = f"ended by signal {-code}" if code < 0 else "interrupted"

@@ -23,7 +23,7 @@ from coupler.compare.jobs import COMPLETE, FAILED, Job, Run, placed, run_all
 from coupler.compare.sample import times_of
 from coupler.config import read_yaml, with_changes
 from coupler.driver.assemble import check
-from coupler.driver.discovery import find_scheme
+from coupler.driver.discovery import discover, find_scheme
 from coupler.interface.errors import ConfigError, CouplerError, Problem
 from coupler.interface.units import parse_quantity
 
@@ -175,7 +175,7 @@ def plan(settings: Settings) -> Plan:
     jobs = _jobs(settings, raw, process, reference, candidates, days, changes, plugins)
     if settings.twins and runs_online:
         jobs += _twins(settings, jobs, words, changes)
-    problems = _no_climate(settings, str(words.get("scheme")), base)
+    problems = _no_climate(settings, with_plugins, str(words.get("scheme")), base)
     if settings.truth is not None:
         problems += _fits(raw, settings.truth, days - skip)
     problems += _wrong(jobs, with_plugins, base, dict(settings.changes))
@@ -194,10 +194,13 @@ def plan(settings: Settings) -> Plan:
     )
 
 
-def _no_climate(settings: Settings, atmosphere: str, base: Path) -> list[Problem]:
+def _no_climate(
+    settings: Settings, raw: Mapping[str, Any], atmosphere: str, base: Path
+) -> list[Problem]:
     """An atmosphere without what is compared: its runs would all be made and then be missing."""
     if settings.kind == "offline" and settings.recording is not None:
         return []
+    discover(raw.get("plugins") or (), base)
     try:
         provides = getattr(find_scheme("atmosphere", atmosphere, base), "provides", ())
     except CouplerError:  # which the check of the runs says

@@ -69,9 +69,6 @@ class ExchangeError(CouplerError):
 class UnstableError(CouplerError):
     """The model state left the range in which it means anything."""
 
-    status = 3
-    """Of a process that ends with it: a blow-up is a result, a crash (1, Python's own) is none."""
-
 
 class BadValue(ValueError):
     """What a validator of parameters raises: the parts of a `Problem` without its name.

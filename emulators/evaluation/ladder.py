@@ -24,12 +24,15 @@ from emulators.bundle import Bundle, load_bundle, same_levels
 from emulators.evaluation.metrics import (
     BINS,
     F64,
+    PERCENTILES,
     Array,
     Bins,
     by_band,
     correlation_in_time,
     hellinger_squared,
+    mean_by_variance,
     moments,
+    normalized,
     pooled_r2,
     quantile_ratios,
 )
@@ -44,6 +47,7 @@ from emulators.evaluation.responses import (
     roll_test,
     shift_of_roll,
 )
+from emulators.schema import Output
 from emulators.training.data import Columns, read_recording
 from emulators.training.describe import WINDS
 from emulators.training.skill import predict
@@ -62,9 +66,11 @@ class OutputScores:
     """Of the truth [Pa]."""
     mse: F64
     """[Pa2]."""
-    mse_normalized: F64
-    """Divided by the square of the bundle's scale; NaN where that is 0."""
     r2: F64
+    mse_normalized: F64
+    """Of what the network gives (`normalized`); NaN where the bundle's scale is 0."""
+    r2_normalized: F64
+    """Another one than `r2` for an output with ``transform: cbrt`` only."""
     correlation: F64
     variance_ratio: F64
     hellinger_squared: F64
@@ -72,6 +78,10 @@ class OutputScores:
     """Quantile ratios at 90, 99, 99.9 %, shape [3, interface]."""
     band_r2: F64
     """Shape [interface, band]."""
+    band_mse: F64
+    """[Pa2], shape [interface, band]."""
+    band_r2_normalized: F64
+    band_mse_normalized: F64
     drag_rmse: F64
     """[m s-2], shape [level]."""
     drag_r2: F64
@@ -100,6 +110,8 @@ class Evaluation:
     bins: Bins
     outputs: dict[str, OutputScores]
     overall: dict[str, float]
+    roll: dict[str, dict[str, tuple[float, float]]] = field(default_factory=dict)
+    """By output and score, its mean over interfaces as it is and with turned inputs."""
     responses: list[Response] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     """What was left out, and why."""
@@ -161,24 +173,32 @@ def evaluate(
     edges = np.linspace(-90.0, 90.0, round(180.0 / BAND) + 1)
     lat = fields["lat"].double().numpy()
     fixed = calls.size if own is not None and calls.size > 2 and (own == own[0]).all() else 0
-    scores, overall = {}, {}
+    turned, note = _turned(bundle, fields, estimate, calls.size, own, longitudes, weights)
+    scores, overall, roll = {}, {}, {}
+    spaces: list[tuple[F64, F64]] = []
     for output in spec.outputs:
         t, e = truths[output.name], estimates[output.name]
-        scale = np.asarray(output.scale)
-        scores[output.name] = _scores(t, e, weights, scale, half, lat, edges, bins, fixed)
+        tn, en = _normalized(t, output), _normalized(e, output)
+        spaces.append((tn, en))
+        s = _scores(t, e, tn, en, weights, half, lat, edges, bins, fixed)
+        scores[output.name] = s
+        back = turned[output.name]
+        other = _rungs(t, back, tn, _normalized(back, output), weights, bins)
+        roll[output.name] = {
+            n: (mean_by_variance(one, s.deviation), mean_by_variance(other[n], s.deviation))
+            for n, one in _rungs(t, e, tn, en, weights, bins).items()
+        }
     t_all, e_all = (np.concatenate([d[n] for n in outputs]) for d in (truths, estimates))
-    scales = np.concatenate([c.scale for c in spec.outputs])
+    t_normal, e_normal = (np.concatenate(x) for x in zip(*spaces, strict=True))
+    known = np.isfinite(t_normal[:, 0]).astype(float)
     t_drag, e_drag = (
         np.concatenate([drag(d[n], half) for n in outputs]) for d in (truths, estimates)
     )
     overall["R2 flux, in Pa"] = pooled_r2(t_all, e_all, weights)
-    overall["R2 flux, normalized"] = pooled_r2(t_all, e_all, weights, scales)
+    overall["R2 flux, normalized"] = pooled_r2(t_normal, e_normal, weights, known)
     overall["R2 drag, in m s-2"] = pooled_r2(t_drag, e_drag, weights)
-    responses, notes = [], []
-    overall["roll test, relative change"], note = _roll(
-        bundle, fields, estimate, given, calls.size, own, longitudes, weights
-    )
-    notes.append(note)
+    overall["roll test, relative change"] = relative_change(estimates, turned, weights)
+    responses, notes = [], [note]
     if truth is None:
         notes.append("grafts: left out, the scheme of the recording is not at hand")
     else:
@@ -196,6 +216,7 @@ def evaluate(
         bins=bins,
         outputs=scores,
         overall=overall,
+        roll=roll,
         responses=responses,
         notes=notes,
     )
@@ -244,20 +265,41 @@ def _half_pressure(fields: Mapping[str, Tensor], levels: HybridLevels) -> F64:
     return levels.half_pressure(np.array([1.0e5]))
 
 
+def _normalized(flux: Array, output: Output) -> F64:
+    mean = np.asarray(output.mean) if output.mean else None
+    return normalized(flux, np.asarray(output.scale), mean, cubic=output.transform == "cbrt")
+
+
+def _rungs(t: Array, e: Array, tn: F64, en: F64, weights: Array, bins: Bins) -> dict[str, F64]:
+    """What a turn of the inputs may change, by interface; the latter two normalized."""
+    found, normal = moments(t, e, weights), moments(tn, en, weights)
+    ladder = zip(PERCENTILES, quantile_ratios(t, e, weights), strict=True)
+    return {
+        "R²": found.r2,
+        "R² normalized": normal.r2,
+        "RMSE normalized": np.sqrt(normal.mse),
+        "H²": hellinger_squared(t, e, weights, bins),
+        **{f"P{p:g}": v for p, v in ladder},
+        "variance ratio": found.variance_ratio,
+    }
+
+
 def _scores(
     t: Array,
     e: Array,
+    tn: F64,
+    en: F64,
     weights: Array,
-    scale: Array,
     half: Array,
     lat: Array,
     edges: Array,
     bins: Bins,
     fixed: int,
 ) -> OutputScores:
-    found = moments(t, e, weights)
+    found, normal = moments(t, e, weights), moments(tn, en, weights)
     rates = moments(drag(t, half), drag(e, half), weights)
-    square = np.where(scale > 0.0, scale, np.nan) ** 2
+    band_r2, band_mse = by_band(t, e, weights, lat, edges)
+    band_r2_normalized, band_mse_normalized = by_band(tn, en, weights, lat, edges)
     in_time = None
     if fixed:
         by_column = correlation_in_time(t, e, fixed)
@@ -267,13 +309,17 @@ def _scores(
     return OutputScores(
         deviation=np.sqrt(found.truth),
         mse=found.mse,
-        mse_normalized=found.mse / square,
         r2=found.r2,
+        mse_normalized=normal.mse,
+        r2_normalized=normal.r2,
         correlation=found.correlation,
         variance_ratio=found.variance_ratio,
         hellinger_squared=hellinger_squared(t, e, weights, bins),
         ladder=quantile_ratios(t, e, weights),
-        band_r2=by_band(t, e, weights, lat, edges),
+        band_r2=band_r2,
+        band_mse=band_mse,
+        band_r2_normalized=band_r2_normalized,
+        band_mse_normalized=band_mse_normalized,
         drag_rmse=np.sqrt(rates.mse),
         drag_r2=rates.r2,
         momentum_residual=momentum_residual(e, half),
@@ -283,16 +329,16 @@ def _scores(
     )
 
 
-def _roll(
+def _turned(
     bundle: Bundle,
     fields: Mapping[str, Tensor],
     estimate: Callable[[Mapping[str, Tensor]], dict[str, Tensor]],
-    given: Mapping[str, Tensor],
     times: int,
     index: Array | None,
     longitudes: int | None,
     weights: Array,
-) -> tuple[float, str]:
+) -> tuple[dict[str, Array], str]:
+    """What it gives on turned inputs, turned back; and how they were turned."""
     per_call = weights.size // times
     inputs = {c.name: fields[c.name] for c in bundle.spec.inputs}
     shift = shift_of_roll(index, per_call, longitudes)
@@ -302,8 +348,7 @@ def _roll(
         length, shift = per_call, per_call // 2
         note = "roll test: a sample of columns, each call's turned by half their number"
     back = roll_test(estimate, inputs, times, length, shift)
-    one, other = ({k: v.numpy() for k, v in d.items()} for d in (given, back))
-    return relative_change(one, other, weights), note
+    return {k: v.numpy() for k, v in back.items()}, note
 
 
 def _grafted(

@@ -147,8 +147,10 @@ def quantile_ratios(
     return ratio(quantiles(e), quantiles(t))
 
 
-def by_band(truth: Array, estimate: Array, weights: Array, lat: Array, edges: Array) -> F64:
-    """R2 by level in bands of latitude, shape [level, band]; NaN where a band has no columns.
+def by_band(
+    truth: Array, estimate: Array, weights: Array, lat: Array, edges: Array
+) -> tuple[F64, F64]:
+    """R2 and MSE by level in bands of latitude, shape [level, band]; NaN without columns.
 
     Args:
         truth: shape [level, n].
@@ -157,13 +159,41 @@ def by_band(truth: Array, estimate: Array, weights: Array, lat: Array, edges: Ar
         lat: [degrees_north], shape [n].
         edges: of the bands [degrees_north], shape [band + 1], ascending.
     """
-    found = np.full((truth.shape[0], edges.size - 1), np.nan)
+    r2, mse = np.full((2, truth.shape[0], edges.size - 1), np.nan)
     band = np.clip(np.searchsorted(edges, lat, side="right") - 1, 0, edges.size - 2)
     for b in range(edges.size - 1):
         inside = band == b
         if inside.any():
-            found[:, b] = moments(truth[:, inside], estimate[:, inside], weights[inside]).r2
-    return found
+            found = moments(truth[:, inside], estimate[:, inside], weights[inside])
+            r2[:, b], mse[:, b] = found.r2, found.mse
+    return r2, mse
+
+
+def mean_by_variance(values: Array, deviation: Array) -> float:
+    """Mean over levels, weighted with the truth's variance; what is NaN is left out.
+
+    Of R2 and of the variance ratio it is what all levels give in one sum.
+    """
+    v, w = np.asarray(values, np.float64), np.asarray(deviation, np.float64) ** 2
+    some = np.isfinite(v) & (w > 0.0)
+    return float(ratio(v[some] @ w[some], w[some].sum()))
+
+
+def normalized(flux: Array, scale: Array, mean: Array | None = None, *, cubic: bool = False) -> F64:
+    """A flux as a network gives it: ``F / scale``, or the real cube root of ``(F - mean) / scale``
+    where `cubic`.
+
+    Args:
+        flux: shape [level, n].
+        scale: shape [level]; NaN results where it is 0.
+        mean: shape [level], of a cubic one.
+        cubic: the bundle's ``transform: cbrt``.
+    """
+    f = np.asarray(flux, np.float64)
+    if cubic and mean is not None:
+        f = f - np.asarray(mean, np.float64)[:, None]
+    y = ratio(f, np.asarray(scale, np.float64)[:, None])
+    return np.cbrt(y) if cubic else y
 
 
 def correlation_in_time(truth: Array, estimate: Array, times: int) -> F64:

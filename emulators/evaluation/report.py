@@ -23,13 +23,14 @@ def print_evaluation(console: Console, found: Evaluation) -> None:
     for name, s in found.outputs.items():
         console.print(_by_interface(found, name, s))
         console.print(_large_and_drag(found, name, s))
-        bands = Table(title=f"{name}: R² by latitude")
-        bands.add_column("hPa", justify="right")
-        for middle in 0.5 * (found.band_edges[1:] + found.band_edges[:-1]):
-            bands.add_column(f"{abs(middle):.0f}{'S' if middle < 0 else 'N'}", justify="right")
-        for k, p in enumerate(found.half_pressure):
-            bands.add_row(f"{p / 100.0:.4g}", *(number(v, 2) for v in s.band_r2[k]))
-        console.print(bands)
+        console.print(_by_latitude(found, f"{name}: R² by latitude", s.band_r2, 2))
+        rmse, normal = 1e3 * np.sqrt(s.band_mse), s.band_mse_normalized
+        console.print(_by_latitude(found, f"{name}: RMSE mPa, by latitude", rmse, 3))
+        console.print(_by_latitude(found, f"{name}: MSE normalized, by latitude", normal, 3))
+        known = np.isfinite(s.band_r2_normalized)
+        if not np.allclose(s.band_r2[known], s.band_r2_normalized[known], atol=1e-6):
+            title = f"{name}: R² normalized, by latitude"
+            console.print(_by_latitude(found, title, s.band_r2_normalized, 2))
     summary = Table(title="Over all levels and outputs", show_header=False)
     for label, value in found.overall.items():
         summary.add_row(label, f"{value:.3g}" if "roll" in label else number(value, 4))
@@ -40,6 +41,13 @@ def print_evaluation(console: Console, found: Evaluation) -> None:
             f"{s.net_truth:.4f} / {s.net_estimate:.4f}",
         )
     console.print(summary)
+    for name, changed in found.roll.items():
+        table = Table(title=f"{name}: roll test, means over interfaces by variance")
+        for head in ("", "as it is", "turned"):
+            table.add_column(head, justify="right" if head else "left")
+        for label, both in changed.items():
+            table.add_row(label, *(number(v) for v in both))
+        console.print(table)
     if found.responses:
         table = Table(title="Change of the flux when the wind is changed, against the scheme's")
         for head in ("graft", "R²", "amplitude", "r"):
@@ -51,9 +59,23 @@ def print_evaluation(console: Console, found: Evaluation) -> None:
         console.print(note)
 
 
+def _by_latitude(found: Evaluation, title: str, values: F64, digits: int) -> Table:
+    table = Table(title=title)
+    table.add_column("hPa", justify="right")
+    for middle in 0.5 * (found.band_edges[1:] + found.band_edges[:-1]):
+        table.add_column(f"{abs(middle):.0f}{'S' if middle < 0 else 'N'}", justify="right")
+    for k, p in enumerate(found.half_pressure):
+        table.add_row(f"{p / 100.0:.4g}", *(number(v, digits) for v in values[k]))
+    return table
+
+
 def _by_interface(found: Evaluation, name: str, s: OutputScores) -> Table:
     table = Table(title=f"{name}, by interface")
-    for head in ("hPa", "std mPa", "RMSE mPa", "MSE norm.", "R²", "r", "variance ratio"):
+    columns = {"R²": s.r2, "R² norm.": s.r2_normalized, "r": s.correlation}
+    if s.time_correlation is not None:
+        columns["r in time"] = s.time_correlation
+    columns["variance ratio"] = s.variance_ratio
+    for head in ("hPa", "std mPa", "RMSE mPa", "MSE norm.", *columns):
         table.add_column(head, justify="right")
     for k, p in enumerate(found.half_pressure):
         table.add_row(
@@ -61,7 +83,7 @@ def _by_interface(found: Evaluation, name: str, s: OutputScores) -> Table:
             f"{s.deviation[k] * 1e3:.4f}",
             f"{np.sqrt(s.mse[k]) * 1e3:.4f}",
             number(s.mse_normalized[k], 4),
-            *(number(v[k]) for v in (s.r2, s.correlation, s.variance_ratio)),
+            *(number(v[k]) for v in columns.values()),
         )
     return table
 
@@ -120,7 +142,10 @@ def draw(found: Evaluation, path: Path) -> Path:
     axes = figure.subplots(rows, 4, squeeze=False)
     p = found.half_pressure / 100.0
     for row, (name, s) in zip(axes, found.outputs.items(), strict=True):
-        _profile(row[0], p, {"flux": s.r2, "r": s.correlation}, f"{name}: R² and r")
+        scores = {"flux": s.r2, "r": s.correlation}
+        if s.time_correlation is not None:
+            scores["r in time"] = s.time_correlation
+        _profile(row[0], p, scores, f"{name}: R² and r")
         layers = 0.5 * (p[1:] + p[:-1])
         row[0].plot(s.drag_r2, layers, "--", color="tab:red", label="R² drag")
         row[0].set_xlim(-0.2, 1.02)

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import BaseModel, ValidationError
 from safetensors import SafetensorError
@@ -23,6 +23,7 @@ ARCHITECTURES = {
     "stencil": "emulators.networks.stencil:Stencil",
     "attention_unet": "emulators.networks.attention_unet:UNet",
     "flux_head": "emulators.networks.flux_head_v2:FluxHeadNetwork",
+    "flux_head_published": "emulators.networks.flux_head_published:PublishedHead",
     "plane_conv": "emulators.networks.plane_conv:PlaneConv",
     "ring": "emulators.networks.ring:Ring",
     "program": "emulators.networks.program:Program",
@@ -41,6 +42,9 @@ class Network(nn.Module, ABC):
     """How closely a reference must be reproduced, relative to each output's scale: some ten float32
     round-offs through the layers, so that another processor passes, and another unit, level order
     or normalizer does not."""
+    differentiable_in_inputs: ClassVar[bool] = False
+    """Whether gradients go through it to its inputs. Those of features that are filled in place, in
+    compiled loops or without gradients end there, silently or with an error of torch."""
 
     def __init__(self, spec: BundleSpec, config: Any) -> None:
         super().__init__()

@@ -56,6 +56,7 @@ class ColumnConv(Network):
     """See the module."""
 
     Config = ColumnConvConfig
+    differentiable_in_inputs = True
 
     def __init__(self, spec: BundleSpec, config: ColumnConvConfig) -> None:
         super().__init__(spec, config)

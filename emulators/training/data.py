@@ -206,13 +206,16 @@ def refuse_leaks(training: Sequence[Columns], test: Columns) -> None:
     """Two runs with different seeds may be the same run: each must have columns of its own.
 
     Raises:
-        DataError: when more than one column of a recording in a hundred is in another one.
+        DataError: when more than one column of a recording in a hundred is in another one, a
+            short one within a long one as well as the other way round.
     """
     keys = [_keys(r) for r in (*training, test)]
     everything = [*training, test]
     for j, one in enumerate(everything):
         for i, other in enumerate(everything[:j]):
-            share = float(np.isin(keys[j], keys[i]).mean())
+            share = max(
+                float(np.isin(a, b).mean()) for a, b in ((keys[j], keys[i]), (keys[i], keys[j]))
+            )
             if share > 0.01:
                 raise DataError.of(
                     "the test recording repeats a training recording"
@@ -220,7 +223,7 @@ def refuse_leaks(training: Sequence[Columns], test: Columns) -> None:
                     else "two training recordings overlap",
                     f"{one.source.file} and {other.source.file}",
                     expected="a run that differs",
-                    found=f"{100.0 * share:.0f} % of its columns",
+                    found=f"{100.0 * share:.0f} % of the columns of one are in the other",
                     remedy="give it another start, or skip the days before the runs part",
                 )
 

@@ -111,7 +111,8 @@ def fit(
         train: inputs and truth, shape [level|interface, n].
         validation: the same of later times.
         optimizer: how.
-        seed: of the order of columns; with the same weights at the start, the result is the same.
+        seed: of the order of columns and of dropout; with the same weights at the start, the result
+            is the same.
         checkpoint: file to resume from where it exists, written after every epoch.
         identity: says what is being fitted; a checkpoint of something else is refused.
         stop_after: epochs after which to return, as if interrupted.
@@ -141,16 +142,17 @@ def fit(
         history, kept = resumed(checkpoint, identity, network, adam)
     console = console or Console(quiet=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    network.train()
     with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as progress:
         start = len(history.train)
         task = progress.add_task("fit", total=(optimizer.epochs - start) * batches)
         for epoch in range(start, optimizer.epochs):
             if epoch - history.best_epoch > optimizer.patience or epoch == stop_after:
                 break
-            order = torch.randperm(
-                samples, generator=torch.Generator().manual_seed(seed * 100003 + epoch)
-            )
+            # All that is random in an epoch, dropout too, follows from its number: a fit that was
+            # resumed is the same.
+            torch.manual_seed(seed * 100003 + epoch)
+            order = torch.randperm(samples)
+            network.train()
             total = torch.zeros((), dtype=torch.float64)
             for i in range(batches):
                 chosen = order[i * each : (i + 1) * each]
@@ -293,17 +295,20 @@ def draw_losses(history: History, path: Path) -> None:
 def evaluate(
     network: Network, loss_of: Loss, inputs: list[str], fields: Mapping[str, Tensor]
 ) -> float:
-    """The loss over all columns of `fields`."""
+    """The loss over all columns of `fields`, as the network is used: nothing dropped, and running
+    statistics, if it has any, left as they are. `network` is then in the mode in which it was."""
     n = next(iter(fields.values())).shape[-1]
     together = getattr(network, "columns_together", 1)
     batch = max(1, 16384 // together) * together
-    total = 0.0
+    total, training = 0.0, network.training
+    network.eval()
     with torch.no_grad():
         for j in range(0, n, batch):
             part = {k: v[..., j : j + batch].to(loss_of.scale.device) for k, v in fields.items()}
             y = network.normalized({k: part[k] for k in inputs})
             size = next(iter(part.values())).shape[-1]
             total += float(loss_of(y, loss_of.target(part))) * size / n
+    network.train(training)
     return total
 
 

@@ -23,7 +23,7 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
-from coupler.interface.errors import UnstableError
+from coupler.interface.errors import ConfigError, UnstableError
 from emulators.networks import Network
 from emulators.schema import BundleSpec, Output
 from emulators.training.recipe import Online
@@ -136,6 +136,23 @@ class OnlineLoss:
             return math.sqrt(sum(float(self(force, w)) for w in windows) / len(windows))
 
 
+def refuse_cut_gradients(network: Network, spec: BundleSpec, online: Online) -> None:
+    """More than one step needs the gradient through the state that the network itself made.
+
+    Raises:
+        ConfigError: for a network whose inputs it does not reach.
+    """
+    if online.steps > 1 and not network.differentiable_in_inputs:
+        raise ConfigError.of(
+            "cannot train through steps of the flow with a network that is not differentiable in "
+            "its inputs",
+            f"{spec.name}: {spec.architecture.name}",
+            expected="an architecture whose every operation is, column_conv",
+            found=f"online.steps: {online.steps}",
+            remedy="use column_conv, or set online.steps to 1",
+        )
+
+
 def tune(
     network: Network,
     spec: BundleSpec,
@@ -148,24 +165,28 @@ def tune(
     """Tunes `network` in place; it ends with the weights that validated best.
 
     Args:
-        network: fitted offline, every operation differentiable in its inputs.
+        network: fitted offline; what of it is frozen stays so. Differentiable in its inputs, if
+            there is more than one step.
         spec: of its bundle.
         coupled: the flow.
         online: how.
-        seed: of the order of windows.
+        seed: of the order of windows and of dropout.
         console: where progress goes.
 
     Raises:
+        ConfigError: for a network whose inputs the gradient does not reach.
         UnstableError: when the loss is not finite.
     """
+    refuse_cut_gradients(network, spec, online)
     console = console or Console(quiet=True)
     made = coupled.windows(online, online.seed, online.windows)
     held_out = coupled.windows(online, online.test_seed, online.held_out)
     later = max(1, len(made) // 4)
     train, validation = made[:-later], made[-later:]
     loss_of, force = OnlineLoss(coupled, train), force_of(network, spec, coupled.gravity)
-    adam = torch.optim.Adam(network.parameters(), lr=online.learning_rate)
-    network.requires_grad_(True).train()
+    trained = [p for p in network.parameters() if p.requires_grad]
+    adam = torch.optim.Adam(trained, lr=online.learning_rate)
+    network.eval()
     best = loss_of.over(force, validation)
     weights = _copied(network)
     result = Tuned(before=loss_of.over(force, held_out), after=math.nan, history=[best])
@@ -173,14 +194,16 @@ def tune(
         f"online: {online.steps} steps, {len(train)} windows; error before {best:.4f} of that "
         "without the process"
     )
-    generator = torch.Generator().manual_seed(seed)
+    torch.manual_seed(seed)
     for epoch in range(online.epochs):
-        for i in torch.randperm(len(train), generator=generator).tolist():
+        network.train()
+        for i in torch.randperm(len(train)).tolist():
             adam.zero_grad()
             loss = loss_of(force, train[i])
             loss.backward()  # type: ignore[no-untyped-call]
-            torch.nn.utils.clip_grad_norm_(network.parameters(), online.clip)
+            torch.nn.utils.clip_grad_norm_(trained, online.clip)
             adam.step()
+        network.eval()
         value = loss_of.over(force, validation)
         if not math.isfinite(value):
             raise UnstableError.of(
@@ -193,7 +216,6 @@ def tune(
             best, weights = value, _copied(network)
         console.print(f"epoch {epoch + 1:3d}  online error {value:.4f}")
     network.load_state_dict(weights)
-    network.eval()
     result.after = loss_of.over(force, held_out)
     console.print(
         f"held-out starts: online error {result.before:.4f} before, {result.after:.4f} after"

@@ -342,6 +342,12 @@ def moved(task: Task, device: torch.device) -> Task:
     return Task(**{n: t.to(device) for n, t in vars(task).items()})
 
 
+def looked_at(states: Sequence[States], config: Pretraining, batches: int = 8) -> list[Task]:
+    """The tasks on which everything is scored: the same every time."""
+    generator = torch.Generator().manual_seed(1)
+    return [draw(states, config, config.batch, generator) for _ in range(batches)]
+
+
 @torch.no_grad()
 def validated(
     model: PrithviWxC,
@@ -350,26 +356,25 @@ def validated(
     normal: Normal,
     *,
     ratio: float | None = None,
-    batches: int = 8,
 ) -> float:
-    """The loss on tasks that are the same every time, half of them with whole windows hidden."""
-    generator = torch.Generator().manual_seed(1)
+    """The loss on the tasks of `looked_at`, half of them with whole windows hidden."""
+    generator = torch.Generator().manual_seed(2)
     device, before = model.mask_token.device, model.masking
     model.eval()
     total, area = 0.0, area_weights(states[0].grid)
-    for i in range(batches):
-        task = moved(draw(states, config, config.batch, generator), device)
+    tasks = looked_at(states, config)
+    for i, drawn in enumerate(tasks):
+        task = moved(drawn, device)
         model.masking = "local" if i % 2 == 0 else "global"
         hidden = config.mask_ratio if ratio is None else ratio
-        total += float(loss_of(model, task, normal, area, hidden, generator)) / batches
+        total += float(loss_of(model, task, normal, area, hidden, generator)) / len(tasks)
     model.masking = before
     return total
 
 
 def persistence(states: Sequence[States], config: Pretraining, normal: Normal) -> float:
-    """What `validated` gives for the later input in the place of the network's answer."""
-    generator = torch.Generator().manual_seed(2)
+    """What `validated` gives, on the same tasks, for the later input in the place of the answer."""
     area, scale = area_weights(states[0].grid), normal.departure[:, None, None]
-    task = draw(states, config, 8 * config.batch, generator)
-    error = ((task.x[:, 1] - task.target) / scale).square().mean(dim=(0, 1))
-    return float((error * area).sum())
+    tasks = looked_at(states, config)
+    errors = [((t.x[:, 1] - t.target) / scale).square().mean(dim=(0, 1)) for t in tasks]
+    return float((torch.stack(errors).mean(dim=0) * area).sum())

@@ -35,7 +35,7 @@ from emulators.training.data import (
 )
 from emulators.training.describe import describe
 from emulators.training.fit import fit
-from emulators.training.online import Coupled, tune
+from emulators.training.online import Coupled, refuse_cut_gradients, tune
 from emulators.training.recipe import Recipe, Recording, read_recipe
 from emulators.training.skill import predict, print_skill, skill
 
@@ -146,6 +146,8 @@ def train(
         spec = continued(before.spec, spec)
     torch.manual_seed(recipe.seed)
     network = build(spec)
+    if recipe.online is not None:
+        refuse_cut_gradients(network, spec, recipe.online)
     together = getattr(network, "columns_together", 1)
     if together > 1:
         _refuse_samples(recordings, together)

@@ -110,6 +110,7 @@ def test_the_page_of_the_qbo_is_made_and_says_what_it_misses(tmp_path, monkeypat
 
 
 def test_emulators_drive_the_qbo_and_a_short_sighted_one_is_expected_to_fail(tmp_path, monkeypatch):
+    monkeypatch.setattr(qbo_results, "CODE", ("coupler/driver/loop.py",))  # all takes seconds
     for name in ("RECIPE", "SHORT"):
         recipe = yaml.safe_load(getattr(qbo_results, name).read_text())
         for recording in (*recipe["train"], recipe["test"]):
@@ -129,4 +130,24 @@ def test_emulators_drive_the_qbo_and_a_short_sighted_one_is_expected_to_fail(tmp
     for section in (good, short):
         assert section.tables[0].body[0][0] == "1"
         assert "offline R2" in "\n".join(section.lines())
-    assert (tmp_path / "w" / "short" / "seed_1" / "gw_qbo_short" / "bundle.yaml").is_file()
+    assert short.tables[0].body[0][-1] == "0"  # nothing was handed over: it has no help
+    made = list((tmp_path / "w" / "short").glob("seed_1_*/gw_qbo_short/bundle.yaml"))
+    assert len(made) == 1
+    # Another recipe and other code are other emulators; the same are kept.
+    trained: list[Path] = []
+
+    def train_seeds(path: Path, *args: object, **more: object) -> None:
+        trained.append(path)
+        raise InterruptedError
+
+    monkeypatch.setattr(qbo_results, "train_seeds", train_seeds)
+    qbo_results.short_sighted(2, 1, tmp_path / "w")
+    assert not trained
+    recipe["optimizer"]["epochs"] = 2
+    small.write_text(yaml.safe_dump(recipe))
+    with pytest.raises(InterruptedError):
+        qbo_results.short_sighted(2, 1, tmp_path / "w")
+    monkeypatch.setattr(qbo_results, "fingerprint", lambda patterns: "of other code")
+    with pytest.raises(InterruptedError):
+        qbo_results.learned(2, 1, tmp_path / "w")
+    assert [p.parent.parent for p in trained] == [tmp_path / "w" / "short", tmp_path / "w"]

@@ -1,10 +1,12 @@
 """The ladder on a bundle whose network is known, and on the small one with its own scheme."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import netCDF4
 import numpy as np
 import pytest
 import torch
@@ -19,6 +21,7 @@ from coupler.interface.grid import HybridLevels
 from emulators.bundle import Bundle, load_bundle
 from emulators.evaluation import Evaluation, evaluate
 from emulators.evaluation.report import draw, number, print_evaluation, write_json
+from emulators.training.skill import predict
 from physics.columns.gravity_wave_ad99 import AlexanderDunkerton1999
 
 TIMES, N = 3, 3 * 67
@@ -129,6 +132,85 @@ def test_a_network_that_knows_the_place_in_the_batch_fails_the_roll_test(
     # Turned by 33 of 67 in a batch of 201: the place changes by a third, the factor by 0.1.
     assert one.overall[label] < 1e-3 < 0.05 < leaking.overall[label] < 0.15
     assert any("left out" in note for note in one.notes) and not one.responses
+    scores = {"R²", "R² normalized", "RMSE normalized", "H²", "P90", "P99", "P99.9"}
+    for name in FLUXES:
+        assert set(one.roll[name]) == scores | {"variance ratio"}
+        for before, after in one.roll[name].values():
+            assert after == pytest.approx(before, abs=1e-3)
+        before, after = leaking.roll[name]["R²"]
+        assert before == pytest.approx(
+            1.0 - leaking.outputs[name].mse.sum() / (leaking.outputs[name].deviation ** 2).sum()
+        )
+        assert abs(after - before) > 1e-3
+        before, after = leaking.roll[name]["variance ratio"]
+        assert abs(after - before) > 1e-3
+
+
+def test_a_cubic_output_is_scored_in_the_space_of_its_cube_root(
+    folder, levels, truth_columns, recording
+) -> None:
+    bundle = scheme_bundle(folder, levels, truth_columns, 0.6)
+    plain = evaluate(bundle, recording)
+    outputs = [
+        o.model_copy(update={"transform": "cbrt", "mean": [0.02 * s for s in o.scale]})
+        for o in bundle.spec.outputs
+    ]
+    cubic = replace(bundle, spec=bundle.spec.model_copy(update={"outputs": outputs}))
+    found = evaluate(cubic, recording)
+    for output in outputs:
+        one, other = plain.outputs[output.name], found.outputs[output.name]
+        np.testing.assert_array_equal(one.r2, other.r2)  # in Pa nothing changes
+        k = int(np.argmax(one.deviation))
+        t = truth_columns[output.name][k].astype(float)
+        w = np.cos(np.radians(truth_columns["lat"].astype(float)))
+        w /= w.sum()
+        z = [(f * t - output.mean[k]) / output.scale[k] for f in (1.0, 0.6)]
+        y, e = (np.sign(x) * np.abs(x) ** (1.0 / 3.0) for x in z)
+        mse = float(w @ (e - y) ** 2)
+        # float32 fluxes; the cube root is steep near 0
+        assert other.mse_normalized[k] == pytest.approx(mse, rel=1e-3)
+        r2 = 1.0 - mse / float(w @ (y - w @ y) ** 2)
+        assert other.r2_normalized[k] == pytest.approx(r2, abs=1e-3)
+        linear = one.mse[k] / output.scale[k] ** 2
+        assert one.mse_normalized[k] == pytest.approx(linear)
+        assert abs(mse / linear - 1.0) > 0.2
+        np.testing.assert_allclose(one.r2_normalized[k], one.r2[k])
+    label = "R2 flux, normalized"
+    assert abs(found.overall[label] - plain.overall[label]) > 1e-2
+
+
+def test_bands_of_latitude_sum_up_to_the_whole(folder, recording, truth_columns) -> None:
+    found = evaluate(folder, recording)
+    lat = truth_columns["lat"].astype(float)
+    w = np.cos(np.radians(lat))
+    share, _ = np.histogram(lat, found.band_edges, weights=w)
+    some = share > 0.0
+    for s in found.outputs.values():
+        for band, whole in ((s.band_mse, s.mse), (s.band_mse_normalized, s.mse_normalized)):
+            np.testing.assert_allclose(band[:, some] @ share[some] / share.sum(), whole, rtol=1e-5)
+
+
+def test_columns_that_stay_are_correlated_in_time(
+    folder, levels, truth_columns, recording, tmp_path
+) -> None:
+    assert evaluate(folder, recording).outputs["xgwdparam"].time_correlation is None
+    fixed = tmp_path / "fixed.nc"
+    shutil.copy(recording, fixed)
+    with netCDF4.Dataset(fixed, "a") as file:
+        file.createVariable("index", "i4", ("time", "column"))[:] = [np.arange(67)] * 3
+    found = evaluate(folder, fixed)
+    s = found.outputs["xgwdparam"]
+    k = int(np.argmax(s.deviation))
+    inputs = {c.name: truth_columns[c.name] for c in load_bundle(folder).spec.inputs}
+    e = predict(load_bundle(folder).network, {n: torch.from_numpy(v) for n, v in inputs.items()})
+    t, e = (v[k].reshape(3, 67).astype(float) for v in (truth_columns["xgwdparam"],
+                                                        e["xgwdparam"].numpy()))  # fmt: skip
+    each = [np.corrcoef(t[:, j], e[:, j])[0, 1] for j in range(67)]
+    assert s.time_correlation[k] == pytest.approx(np.nanmedian(each), abs=1e-3)
+    with (tmp_path / "text").open("w") as file:
+        print_evaluation(Console(file=file, width=150), found)
+    assert "r in time" in (tmp_path / "text").read_text()
+    assert draw(found, tmp_path / "p.png").stat().st_size > 20_000
 
 
 def test_the_numbers_are_printed_drawn_and_written(folder, recording, truth, tmp_path) -> None:
@@ -137,6 +219,9 @@ def test_the_numbers_are_printed_drawn_and_written(folder, recording, truth, tmp
         print_evaluation(Console(file=file, width=110), found)
     text = (tmp_path / "text").read_text()
     assert "xgwdparam: R² by latitude" in text and "critical level west" in text
+    assert "RMSE mPa, by latitude" in text and "MSE normalized, by latitude" in text
+    assert "R² normalized, by latitude" not in text  # no cubic output: it is the same
+    assert "xgwdparam: roll test" in text and "turned" in text and "r in time" not in text
     assert number(found.overall["R2 flux, in Pa"], 4) in text
     assert number(float("nan")) == "-"
     kept = json.loads(write_json(found, tmp_path / "a" / "evaluation.json").read_text())

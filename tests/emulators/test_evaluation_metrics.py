@@ -10,7 +10,9 @@ from emulators.evaluation.metrics import (
     by_band,
     correlation_in_time,
     hellinger_squared,
+    mean_by_variance,
     moments,
+    normalized,
     pooled_r2,
     quantile_ratios,
 )
@@ -136,12 +138,38 @@ def test_bands_are_scored_apart() -> None:
     lat, truth = rng.uniform(-90.0, 90.0, 501), rng.normal(size=(2, 501))
     estimate = np.where(lat < 0.0, truth, 0.0)
     edges = np.array([-90.0, -30.0, 0.0, 90.0])
-    found = by_band(truth, estimate, np.ones(501), lat, edges)
+    found, mse = by_band(truth, estimate, np.ones(501), lat, edges)
     np.testing.assert_allclose(found[:, :2], 1.0)
     assert (found[:, 2] < 0.02).all()
     north = lat > 0.0
-    empty = by_band(truth[:, north], truth[:, north], np.ones(north.sum()), lat[north], edges)
+    last = lat >= edges[2]
+    np.testing.assert_allclose(mse[:, 2], ((estimate - truth)[:, last] ** 2).mean(axis=1))
+    assert (mse[:, :2] == 0.0).all() and (mse[:, 2] > 0.0).all()
+    empty, none = by_band(truth[:, north], truth[:, north], np.ones(north.sum()), lat[north], edges)
+    assert np.isnan(none[:, :2]).all()
     assert np.isnan(empty[:, :2]).all() and (empty[:, 2] == 1.0).all()
+
+
+def test_a_mean_by_variance_is_what_all_levels_give_in_one_sum() -> None:
+    rng = np.random.default_rng(9)
+    truth = rng.normal(size=(4, 301)) * np.array([[1.0], [5.0], [0.2], [0.0]])
+    estimate, w = truth + rng.normal(size=truth.shape), rng.uniform(0.5, 1.0, 301)
+    found = moments(truth, estimate, w)
+    deviation = np.sqrt(found.truth)
+    want = 1.0 - found.mse[:3].sum() / found.truth.sum()
+    assert mean_by_variance(found.r2, deviation) == pytest.approx(want)
+    want = found.estimate[:3].sum() / found.truth.sum()
+    assert mean_by_variance(found.variance_ratio, deviation) == pytest.approx(want)
+    assert np.isnan(mean_by_variance(np.full(4, np.nan), deviation))
+
+
+def test_a_flux_is_normalized_as_the_network_gives_it() -> None:
+    y = np.random.default_rng(10).normal(size=(3, 41))
+    scale, mean = np.array([0.2, 3.0, 0.0]), np.array([0.1, -2.0, 0.5])
+    got = normalized(scale[:, None] * y**3 + mean[:, None], scale, mean, cubic=True)
+    np.testing.assert_allclose(got[:2], y[:2], atol=1e-5)  # a cube root near 0 loses digits
+    assert np.isnan(got[2]).all()
+    np.testing.assert_allclose(normalized(scale[:, None] * y, scale)[:2], y[:2])
 
 
 def test_correlation_in_time_is_that_of_each_column() -> None:

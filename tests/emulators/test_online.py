@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from map_bundles import map_spec, some_inputs
 from tiny import DRY
 
 from coupler.driver.flux import flux_tendency
@@ -18,7 +19,7 @@ from coupler.interface.grid import HybridLevels
 from emulators.bundle import load_bundle
 from emulators.networks import build
 from emulators.schema import Architecture, BundleSpec, Channel, Levels, Output, Provenance
-from emulators.training.online import OnlineLoss, drag, force_of, none
+from emulators.training.online import OnlineLoss, drag, force_of, none, refuse_cut_gradients, tune
 from emulators.training.recipe import Online
 
 K = 7
@@ -149,6 +150,42 @@ def test_no_force_has_an_error_of_one_by_definition(flow) -> None:
     assert 0.5 < loss_of.over(none, windows) <= 1.0 + 1e-6
 
 
+def test_tuning_leaves_frozen_weights_frozen(flow) -> None:
+    spec = small_spec()
+    torch.manual_seed(3)
+    network = build(spec)
+    network.body.requires_grad_(False)
+    before = {k: v.clone() for k, v in network.state_dict().items()}
+    short = SHORT.model_copy(update={"epochs": 1, "learning_rate": 1e-3, "spin_up": 0.1})
+    tuned = tune(network, spec, flow, short, seed=1)
+    assert tuned.history[1] < tuned.history[0]  # otherwise the weights of before are kept
+    after = network.state_dict()
+    assert all(torch.equal(after[k], v) for k, v in before.items() if k.startswith("body"))
+    assert not torch.equal(after["out.weight"], before["out.weight"])
+    assert [p.requires_grad for p in network.body.parameters()] == [False] * 4
+
+
+def test_a_network_through_which_no_gradient_goes_is_refused_before_anything_is_trained(
+    flow, levels
+) -> None:
+    spec = map_spec(levels, "attention_unet", {"width": 3, "depth": 2})
+    network = build(spec)
+    with pytest.raises(
+        ConfigError,
+        match=r"not differentiable in its inputs: map: attention_unet; expected .*column_conv; "
+        r"found online\.steps: 4; use column_conv, or set online\.steps to 1",
+    ):
+        tune(network, spec, flow, SHORT, seed=1)
+    # One step needs no gradient through the state.
+    refuse_cut_gradients(network, spec, SHORT.model_copy(update={"steps": 1}))
+    refuse_cut_gradients(build(small_spec()), small_spec(), SHORT)
+    # Why: what it gives has a gradient, its input has none, and nothing says so.
+    inputs = {n: x.requires_grad_() for n, x in some_inputs(levels, 1).items()}
+    network(inputs)["xgwdparam"].sum().backward()
+    assert network.core.out.weight.grad is not None
+    assert all(x.grad is None for x in inputs.values())
+
+
 def test_a_recipe_is_fitted_and_then_tuned_and_says_what_that_brought(case, tmp_path) -> None:
     recipe = {
         "name": "small",
@@ -180,6 +217,13 @@ def test_a_recipe_is_fitted_and_then_tuned_and_says_what_that_brought(case, tmp_
     assert len(tuned["history"]) == 3
     assert tuned["after"] < tuned["before"]
     assert load_bundle(made).spec.provenance.recipe["online"]["windows"] == 4
+    # The same with features that are filled without gradients: refused before it is fitted.
+    recipe |= {"inputs": ["ua", "va", "ta", "pfull", "lat"], "architecture": {"name": "column_mlp"}}
+    path.write_text(yaml.safe_dump(recipe))
+    (tmp_path / "work" / "checkpoint.safetensors").unlink()
+    with pytest.raises(ConfigError, match="not differentiable in its inputs: small: column_mlp"):
+        train(path, out=tmp_path / "other", work=tmp_path / "work")
+    assert not (tmp_path / "work" / "checkpoint.safetensors").exists()
 
 
 @pytest.mark.parametrize(

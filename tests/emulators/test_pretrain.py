@@ -25,6 +25,7 @@ from emulators.training.pretrain import (
     States,
     area_weights,
     draw,
+    looked_at,
     persistence,
     pretrain,
     states_of,
@@ -68,6 +69,33 @@ def test_it_beats_the_climatology_with_half_of_the_tokens_hidden(pretrained: Any
     assert validated(model, [waves(40, 1.0)], CONFIG, normal, ratio=0.0) < 0.9
     # Waves that turn by up to half a circle within a day: what is there now is no forecast.
     assert persistence([waves(40, 1.0)], CONFIG, normal) > 0.5
+
+
+def test_persistence_is_scored_on_the_tasks_that_validate() -> None:
+    noise = torch.randn(40, 2, 8, 16, generator=torch.Generator().manual_seed(4))
+    runs = [States(values=noise, step=3.0, start=0.0, grid=GRID)]
+    normal = Normal.of(runs[0])
+
+    class Still(torch.nn.Module):
+        """Gives the later input, and keeps what it is asked."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.mask_token, self.masking = torch.zeros(1), "global"
+            self.seen: list[Any] = []
+
+        def forward(self, x: Any, static: Any, **more: Any) -> Any:
+            self.seen.append((x, more["lead_time"]))
+            return x[:, 1]
+
+    still: Any = Still()
+    want = validated(still, runs, CONFIG, normal)
+    # float32 means over the same numbers in another order
+    assert persistence(runs, CONFIG, normal) == pytest.approx(want, rel=1e-5)
+    tasks = looked_at(runs, CONFIG)
+    assert len(tasks) == len(still.seen)
+    for task, (x, lead) in zip(tasks, still.seen, strict=True):
+        assert torch.equal(task.x, x) and torch.equal(task.lead_time, lead)
 
 
 def test_without_learning_it_is_the_climatology_at_best() -> None:

@@ -192,6 +192,21 @@ def test_training_recordings_that_overlap_are_refused(recordings, tmp_path, leve
         refuse_leaks([one, part_], test)
 
 
+def test_a_short_recording_within_a_long_one_is_refused_whichever_comes_first(
+    tmp_path, levels
+) -> None:
+    c = with_truth(columns(400 * 3, levels, 81), levels)
+    write_recording(tmp_path / "long.nc", c, levels, times=400, seed=7)
+    part = {k: v[..., 300:309] for k, v in c.items()}  # less than a hundredth of the long one
+    write_recording(tmp_path / "short.nc", part, levels, times=3, seed=8, title="another")
+    long, short = (read_recording(tmp_path / f"{n}.nc", ALL) for n in ("long", "short"))
+    for training, test in ((short, long), (long, short)):
+        with pytest.raises(
+            DataError, match=r"repeats a training.*found 100 % of the columns of one are in the"
+        ):
+            refuse_leaks([training], test)
+
+
 def test_several_seeds_give_several_bundles_on_the_same_recordings(recordings, tmp_path) -> None:
     with (tmp_path / "log").open("w") as file:
         console = Console(file=file, width=100)

@@ -3,8 +3,8 @@
     rmse(t) = sqrt(sum e^2 dp A / sum dp A)       weighted by mass and area, in the field's unit
 
 as ClimSim-Online prints it by month, together with the numbers of short forecasts: at days 3 and 5,
-the mean of days 3 to 7, and the drift (mean at day 3 - mean at day 0) / 3. Where the first record is
-later, as the mean of the first day is, the drift is over the days that are between.
+the mean of days 3 to 7, and the drift (mean at day 3 - mean at day 0) / 3. Where the first record
+is later, as the mean of the first day is, the drift is over the days that are between.
 """
 
 from __future__ import annotations
