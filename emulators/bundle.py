@@ -31,6 +31,7 @@ from coupler.interface.grid import HybridLevels
 from coupler.interface.units import convertible
 from emulators.networks import Network, build
 from emulators.schema import (
+    FLUX_OF,
     MIGRATIONS,
     SCHEMA_VERSION,
     BundleSpec,
@@ -192,7 +193,8 @@ def read_spec(path: Path | str) -> BundleSpec:
             expected=f"channels and levels with the hash {spec.normalizer or 'in its normalizer'}",
             found=found,
             remedy="get the bundle again: names, units, order, means, scales and levels of its "
-            "channels belong to its weights",
+            "channels belong to its weights, and so do what its outputs change, their policy at "
+            "the top and their bounds",
         )
     return spec
 
@@ -264,7 +266,6 @@ def declared_bundle(path: Path | str) -> Bundle:
 def replayed(bundle: Bundle) -> dict[str, float]:
     """Largest difference from the reference by output, relative to its scale; or inf.
 
-
     Raises:
         DataError: for a reference without a channel.
     """
@@ -308,7 +309,7 @@ def _replay(bundle: Bundle) -> None:
 
 
 def channel_problems(spec: BundleSpec) -> list[Problem]:
-    """Where the channels differ from the fields table: name, unit, dimensions; all of them."""
+    """Where channels differ from the tables: name, unit, dimensions, state that a flux changes."""
     problems = []
     for channel in spec.channels:
         name = f"{spec.name}: {channel.name}"
@@ -334,6 +335,16 @@ def channel_problems(spec: BundleSpec) -> list[Problem]:
                     name=name,
                     expected=field.units,
                     found=channel.units,
+                )
+            )
+        if isinstance(channel, Output) and channel.of != FLUX_OF.get(channel.name):
+            of = FLUX_OF.get(channel.name)
+            problems.append(
+                Problem(
+                    what="wrong state variable of a bundle's flux",
+                    name=name,
+                    expected=f"of {of}" if of else "a flux, one of " + ", ".join(FLUX_OF),
+                    found=f"of {channel.of}",
                 )
             )
         dims = field.dims[0]

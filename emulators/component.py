@@ -32,7 +32,7 @@ from coupler.interface.component import (
     reads,
 )
 from coupler.interface.errors import ContractError, Problem
-from coupler.interface.fields import COLUMN, FIELDS, STATE, Field
+from coupler.interface.fields import COLUMN, FIELDS, Field
 from coupler.interface.grid import Grid, HybridLevels
 from emulators.bundle import (
     Bundle,
@@ -232,19 +232,6 @@ def emulator_class(
         )
     if any(o.dims == "level" for o in spec.outputs):
         return tendency_class_of(bundle)
-    wrong = [o for o in spec.outputs if o.of not in STATE]
-    if wrong:
-        raise ContractError(
-            *(
-                Problem(
-                    what="flux of something that is not state",
-                    name=f"{spec.name}: {o.name}",
-                    expected="one of " + ", ".join(STATE),
-                    found=o.of,
-                )
-                for o in wrong
-            )
-        )
     return class_of(bundle)
 
 

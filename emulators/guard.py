@@ -4,8 +4,9 @@ A column is not believed when its flux is not finite or larger than the bundle's
 input is not finite, or when it is far outside the training domain. How far is said in up to three
 ways, each with a narrow and a wide margin of the bundle's (`emulators.schema.GuardRule`):
 
-- the range of each level [lo, hi]: ``max(x - hi, lo - x) / (hi - lo)``;
-- the z-score of each level: ``|t(x) - mean| / scale``;
+- the range of each level [lo, hi], and of fields without levels but for angles:
+  ``max(x - hi, lo - x) / (hi - lo)``;
+- the z-score of the same: ``|t(x) - mean| / scale``;
 - the Mahalanobis distance of the whole column (`emulators.domain`).
 
 Beyond a narrow margin a column is counted as outside; beyond a wide one it is handed over, and
@@ -29,6 +30,7 @@ from torch import Tensor
 from coupler.interface.component import Array, Arrays, Host, Now, Tendency
 from coupler.interface.errors import ContractError, Problem, UnstableError
 from emulators.domain import Domain
+from emulators.networks.maps import is_angle
 from emulators.normalization import transformed
 from emulators.schema import BundleSpec, Channel
 from emulators.watching import largest, widen_distance
@@ -83,7 +85,7 @@ class Guard:
         self._gravity = host.planet.gravity
         dtype = torch.from_numpy(np.zeros(0, host.dtype)).dtype
         # An angle has no domain to leave; the globe is its range.
-        self._watched = [c for c in spec.inputs if c.dims != "column"]
+        self._watched = [c for c in spec.inputs if not is_angle(c)]
         self._domain = {c.name: _domain(c, host.dtype) for c in self._watched}
         self._normal = {c.name: _normal(c, dtype) for c in self._watched}
         self._cloud: Domain | None = None
@@ -107,7 +109,7 @@ class Guard:
         """Largest distance of each column from the domain, in training ranges, shape [column]."""
         worst = self._worst.fill_(-torch.inf)
         for name, (low, high, per_range) in self._domain.items():
-            widen_distance(inputs[name].numpy(), low, high, per_range, worst.numpy())
+            widen_distance(_rows(inputs[name]).numpy(), low, high, per_range, worst.numpy())
         return worst
 
     def watch(
@@ -183,7 +185,7 @@ class Guard:
         for c in self._watched:
             mean, scale = self._normal[c.name]
             z = (
-                transformed(inputs[c.name], "log" if c.transform == "log" else "none")
+                transformed(_rows(inputs[c.name]), "log" if c.transform == "log" else "none")
                 .sub(mean)
                 .mul_(scale)
             )
@@ -258,6 +260,11 @@ class Guard:
         if self.fallback is not None:
             own |= {f"fallback_{k}": v for k, v in self.fallback.memory().items()}
         return own
+
+
+def _rows(x: Tensor) -> Tensor:
+    """Shape [level, column], also of a field without levels."""
+    return x if x.dim() == 2 else x[None]
 
 
 def _domain(channel: Channel, dtype: np.dtype[Any]) -> tuple[Array, Array, Array]:

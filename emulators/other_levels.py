@@ -61,18 +61,18 @@ class Regrid:
 
 
 @njit(parallel=True)
-def continue_above(top: float, phalf: Array, physical: Array, flux: Array) -> None:
-    """Replaces `flux` above `top` by the physical scheme's, continuous at `top`.
+def continue_above(a: float, b: float, phalf: Array, physical: Array, flux: Array) -> None:
+    """Replaces `flux` above the bundle's top by the physical scheme's, continuous there.
 
     Args:
-        top: pressure of the bundle's uppermost interface [Pa].
+        a, b: the bundle's uppermost interface is at the pressure ``a + b ps`` [Pa].
         phalf: pressure of the host's interfaces [Pa], shape [interface, column].
         physical: the physical scheme's flux, shape [interface, column].
-        flux: the network's, constant above `top`; changed there, shape [interface, column].
+        flux: the network's, constant above its top; changed there, shape [interface, column].
     """
     nhost, ncol = phalf.shape
     for i in numba.prange(ncol):
-        n = 0
+        n, top = 0, a + b * phalf[-1, i]
         while n < nhost and phalf[n, i] < top:
             n += 1
         if 0 < n < nhost:
@@ -88,7 +88,7 @@ class Above:
     """Continues a bundle's fluxes above its top with those of a physical scheme."""
 
     def __init__(self, spec: BundleSpec, scheme: Tendency, host: Host) -> None:
-        self._scheme, self._top = scheme, spec.levels.a[0]
+        self._scheme, self._top = scheme, (spec.levels.a[0], spec.levels.b[0])
         self._names = [o.name for o in spec.outputs]
         self._flux = Arrays(**{f.name: host.empty(*f.field.dims) for f in scheme.fluxes})
         self._diag = Arrays(**{f.name: host.empty(*f.dims) for f in scheme.diagnostics})
@@ -119,4 +119,4 @@ class Above:
             array.fill(0.0)
         self._scheme.compute(x, Arrays(), self._flux, self._diag, now)
         for name in self._names:
-            continue_above(self._top, x.phalf, getattr(self._flux, name), getattr(flux, name))
+            continue_above(*self._top, x.phalf, getattr(self._flux, name), getattr(flux, name))

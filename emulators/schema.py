@@ -19,8 +19,16 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from coupler.interface.grid import HybridLevels
 
-SCHEMA_VERSION: Literal[2] = 2
+SCHEMA_VERSION: Literal[3] = 3
 Dims = Literal["level", "interface", "column"]
+
+
+FLUX_OF = {
+    **dict.fromkeys(("xgwdparam", "xogwd"), "ua"),
+    **dict.fromkeys(("ygwdparam", "yogwd"), "va"),
+    **dict.fromkeys(("rnl", "rns"), "ta"),
+}
+"""Which state variable the divergence of an interface flux changes."""
 
 
 class Data(BaseModel):
@@ -87,7 +95,7 @@ class Output(_Named):
     """
 
     of: str
-    """State variable that its divergence changes, or whose tendency it is."""
+    """State variable that its divergence changes (`FLUX_OF`), or whose tendency it is."""
     dims: Literal["interface", "level"] = "interface"
     transform: Literal["none", "cbrt"] = "none"
     mean: list[float] = Field(default=[])
@@ -205,7 +213,7 @@ class Provenance(Data):
 class BundleSpec(Data):
     """All of `bundle.yaml`."""
 
-    schema_version: Literal[2] = SCHEMA_VERSION
+    schema_version: Literal[3] = SCHEMA_VERSION
     process: str
     name: str
     architecture: Architecture
@@ -272,17 +280,19 @@ def nominal_pressure(levels: HybridLevels) -> NDArray[np.float64]:
     return levels.half_pressure(np.array([1.0e5, 0.7e5]))
 
 
-def normalizer_hash(spec: BundleSpec) -> str:
+def normalizer_hash(spec: BundleSpec, version: int = SCHEMA_VERSION) -> str:
     """SHA-256 of what stands between the host's fields and the network's numbers.
 
-    Names, units, dimensions, transforms, means and scales of all channels in their order, and the
-    levels. Whoever fits on data normalized otherwise, or runs with other numbers than were fitted
-    with, gets another hash.
+    Names, units, dimensions, transforms, means and scales of all channels in their order, the
+    levels, and what becomes of the outputs: the state they change, their policy at the top and the
+    bound that is believed (not before version 3). Whoever fits on data normalized otherwise, or
+    runs with other numbers than were fitted with, gets another hash.
     """
     keys = {"name", "units", "dims", "transform", "mean", "scale"}
+    ends = {"of", "top", "dump_above", "bound"} if version >= 3 else set()
     what = [
         [c.model_dump(include=keys) for c in spec.inputs],
-        [c.model_dump(include=keys) for c in spec.outputs],
+        [c.model_dump(include=keys | ends) for c in spec.outputs],
         [spec.levels.a, spec.levels.b],
     ]
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
@@ -290,13 +300,29 @@ def normalizer_hash(spec: BundleSpec) -> str:
 
 def _from_1(content: dict[str, Any]) -> dict[str, Any]:
     """Version 2 names the format of the weights and hashes the normalizer."""
-    content = {**content, "schema_version": 2}
     # There is no hash to compare with; the reference still holds the bundle to what was fitted.
-    content["normalizer"] = normalizer_hash(BundleSpec.model_validate(content))
+    normalizer = normalizer_hash(_as_it_would_be(content), 2)
+    return {**content, "schema_version": 2, "normalizer": normalizer}
+
+
+def _from_2(content: dict[str, Any]) -> dict[str, Any]:
+    """Version 3 hashes what becomes of the outputs, too."""
+    spec = _as_it_would_be(content)
+    content = {**content, "schema_version": 3}
+    # A hash that is wrong stays so, and is refused by whoever compares it.
+    if spec.normalizer == normalizer_hash(spec, 2):
+        content["normalizer"] = normalizer_hash(spec)
     return content
 
 
-MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _from_1}
+def _as_it_would_be(content: dict[str, Any]) -> BundleSpec:
+    return BundleSpec.model_validate({**content, "schema_version": SCHEMA_VERSION})
+
+
+MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    1: _from_1,
+    2: _from_2,
+}
 """What brings a description of a version to the next one."""
 
 

@@ -432,8 +432,9 @@ def test_a_model_provides_what_it_says_in_fixed_memory(cls: type[Model], dtype: 
     fields = dict(model.fields())
     carried = [n for n in getattr(model, "tracers", ()) if n in fields]  # as the case says
     assert sorted(fields) == sorted([*(f.name for f in cls.provides), *carried])
-    # those that account for what they keep, and give to each other, do so in float64
-    precision = "float64" if model.stores() else dtype
+    # those that give water and heat to each other, or share cells, do so in float64
+    shares = any(f.carries or f.part for f in cls.provides)
+    precision = "float64" if shares else dtype
     for f in cls.provides:
         assert fields[f.name].dtype == precision, f.name
         assert fields[f.name].shape[-2:] == model.grid.shape, f.name

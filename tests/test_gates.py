@@ -1,6 +1,8 @@
 """The page of test cases: what is stored, what is stale, and what the page says about it."""
 
+import ast
 import json
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,11 +10,12 @@ import numpy as np
 import pytest
 from gates import held_suarez, peer, store
 from gates.catalogue import GATES
-from gates.endurance import _blocks
+from gates.endurance import SOURCES, _blocks, carried_out, endurance, finished
 from gates.longrun import Work, about, carry_out
 from gates.page import PAGE, _anchor, assemble, render
 from gates.pictures import Panel, section_panels, sphere_panels
 from gates.rows import Data, Picture, Row, Table, at_least, at_most, below, factor, near
+from gates.sources import REGISTRY, changed_since, reached
 from gates.spectrum import kinetic_energy, sampled, slope, upturn
 from gates.store import FOLDER, Result, bare, collect, fingerprint
 from gates.zonal import Climate, Sampler
@@ -219,6 +222,14 @@ def test_the_climate_of_the_reference_meets_its_gates_and_another_does_not():
     assert len(named) == 2 and all(rows[w].ours < 0.4 and rows[w].good for w in named)
     off = {row.what: row for row in held_suarez.gates(climate_like_the_reference(1.5))}
     assert not next(r for w, r in off.items() if "zonal mean from the reference, u" in w).good
+    # Warmer jets in one hemisphere alone: half the difference is 1 m/s in the rms.
+    even = climate_like_the_reference()
+    lopsided = {**even.blocks, "ua": even.blocks["ua"] + 2.0 * (even.lat > 0.0)}
+    found = {r.what: r for r in held_suarez.gates(replace(even, blocks=lopsided))}
+    assert not next(r for w, r in found.items() if "hemispheres" in w).good
+    assert next(r for w, r in rows.items() if "hemispheres" in w).good
+    turned = {**even.blocks, "ua": even.blocks["ua"] + np.array([0, 0, 3, 3])[:, None, None]}
+    assert held_suarez.halves(replace(even, blocks=turned)) == pytest.approx(3.0)
     assert "32.3" in " ".join(held_suarez.table(climate_like_the_reference()).lines())
 
 
@@ -266,3 +277,148 @@ def test_slope_and_upturn_of_a_power_law():
     piled = n**-3.0
     piled[-1] *= 5.0
     assert upturn(piled) > 4.0
+
+
+def test_what_a_file_imports_is_followed_through_physics():
+    core = reached("physics/dynamics/core.py")
+    named = ("fused_step", "hydrostatic", "dissipation", "means", "legendre_products", "initial")
+    assert {f"physics/dynamics/{name}.py" for name in named} <= set(core)
+    assert "physics/elementary.py" in core and "physics/dynamics/initial_ullrich.py" not in core
+    model = reached("physics/dynamics/atmosphere.py")
+    assert set(core) < set(model) and REGISTRY not in model
+    assert reached("physics/elementary.py", but=("physics/elementary.py",)) == ()
+
+
+def imported(path):
+    """Files of physics/dynamics that a file imports, by a second reading."""
+    names = set()
+    for node in ast.walk(ast.parse((ROOT / path).read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("physics."):
+            names.add(node.module.replace(".", "/") + ".py")
+    return {n for n in names if (ROOT / n).is_file()}
+
+
+def test_every_gate_lists_all_that_its_code_imports():
+    free = {REGISTRY, "physics/dynamics/core.py"}  # states by name; of the core a grid's size
+    for name, gate in GATES.items():
+        for source in set(gate.sources) - free:
+            if source.endswith(".py") and source.startswith("physics/"):
+                assert imported(source) <= {*gate.sources, *free}, f"{name}: {source}"
+        if "physics/dynamics/core.py" in gate.sources:
+            assert set(reached("physics/dynamics/core.py")) <= set(gate.sources), name
+
+
+def test_gates_list_the_file_of_the_start_that_they_name():
+    users = {
+        n for n, gate in GATES.items() if "physics/dynamics/initial_ullrich.py" in gate.sources
+    }
+    assert users == {"wave_2014", "moist_wave", "conservation", "torque", "spectrum"}
+
+
+def repository(folder, **files):
+    """A repository with one commit of these files; its id."""
+
+    def git(*words):
+        who = ["-c", "user.name=a", "-c", "user.email=a@b"]
+        done = subprocess.run(["git", *who, *words], cwd=folder, check=True, capture_output=True)
+        return done.stdout.decode().strip()
+
+    for name, text in files.items():
+        (folder / f"{name}.py").write_text(text)
+    git("init", "-q")
+    git("add", ".")
+    git("commit", "-qm", "all")
+    return git("rev-parse", "HEAD")
+
+
+def test_code_is_the_same_as_in_a_commit_when_only_words_or_unused_functions_went(tmp_path):
+    text = "import os\nfrom math import pi, tau\n\n\ndef f():\n    return pi\n\n\n"
+    commit = repository(
+        tmp_path, words=text, less=text + "def g():\n    return f() + tau\n",
+        used=text + "def g():\n    return 1\n\n\ndef h():\n    return g()\n", other=text,
+        more=text, gone=text, effect=text + "print(f())\n",
+    )  # fmt: skip
+    assert changed_since(commit, ["*.py"], tmp_path) == []
+    (tmp_path / "words.py").write_text("# why\n" + text.replace("f():", 'f():\n    "Doc."'))
+    (tmp_path / "less.py").write_text(text.replace(", tau", ""))
+    assert changed_since(commit, ["*.py"], tmp_path) == []
+    (tmp_path / "used.py").write_text(text + "def h():\n    return g()\n")
+    (tmp_path / "other.py").write_text(text.replace("pi\n\n\n", "2 * pi\n\n\n"))
+    (tmp_path / "more.py").write_text(text + "def g():\n    return 1\n")
+    (tmp_path / "effect.py").write_text(text)
+    (tmp_path / "new.py").write_text(text)
+    (tmp_path / "gone.py").unlink()
+    changed = ["effect.py", "gone.py", "more.py", "new.py", "other.py", "used.py"]
+    assert changed_since(commit, ["*.py"], tmp_path) == changed
+    for unknown in ("", f"{commit[:12]}-dirty", "0123456789ab"):
+        with pytest.raises(ValueError, match="no clean commit"):
+            changed_since(unknown, ["*.py"], tmp_path)
+
+
+def test_a_run_of_many_days_is_begun_gone_on_with_and_taken_as_it_is(tmp_path):
+    case = tmp_path / "small.yaml"
+    case.write_text(json.dumps(SMALL))
+    folder = tmp_path / "run"
+    assert finished(folder) == 0.0
+    assert carried_out(folder, case, 1.0, {"precision": "float64"}) == folder
+    assert finished(folder) == 1.0
+    carried_out(folder, case, 2.0, {"precision": "float64"})
+    report = json.loads((folder / "run.json").read_text())
+    assert finished(folder) == 2.0 and report["days_run"] == 1.0  # since it went on
+    before = (folder / "atmosphere.nc").stat().st_mtime_ns
+    carried_out(folder, case, 2.0, {})
+    assert (folder / "atmosphere.nc").stat().st_mtime_ns == before
+    (folder / "run.json").write_text(json.dumps({**report, "outcome": "failed"}))
+    assert finished(folder) == 0.0
+    with pytest.raises(RuntimeError, match=r"no run in .*status [1-9].*no_such_key"):
+        carried_out(tmp_path / "bad", case, 1.0, {"no_such_key": "1"})
+
+
+def test_the_gate_of_a_thousand_days_reads_finished_runs(tmp_path, monkeypatch):
+    from gates import endurance as gate
+
+    case = tmp_path / "small.yaml"
+    case.write_text(json.dumps(SMALL))
+    monkeypatch.setattr(gate, "CASE", case)
+    monkeypatch.setattr(gate, "DAYS", 2.0)
+    items = list(endurance(False, Work(folder=tmp_path, sources="now")))
+    assert [i.good for i in items if isinstance(i, Row)] == [True] * 6
+    told = next(i for i in items if isinstance(i, Data)).numbers
+    assert told["seconds"] > 0.0 and told["made"]["isthmus"]
+    assert told["sources"] == "now" or told["sources"].startswith("older: ")
+    assert "physics/columns/grey_radiation.py" in SOURCES
+
+
+def test_a_gate_that_fails_takes_no_page_from_the_others(tmp_path, monkeypatch, capsys):
+    import dynamical_core_results as tool
+
+    def breaks(quick, work):
+        raise FileNotFoundError("planted")
+        yield
+
+    good = replace(GATES["transform"], call=lambda quick, work: iter([below("x", 0.0, "0", 1.0)]))
+    gates = {"transform": good, "rest": replace(good, call=breaks)}
+    monkeypatch.setattr(tool, "GATES", gates)
+    for name, value in (("FOLDER", tmp_path), ("PAGE", tmp_path / "page.md")):
+        monkeypatch.setattr(tool, name, value)
+    monkeypatch.setattr(tool, "state_of", lambda name: "missing")
+    monkeypatch.setattr("sys.argv", ["tool", "--work", str(tmp_path / "work")])
+    assert tool.main() == 1
+    heard = capsys.readouterr()
+    assert "ended with an error: rest" in heard.out and "planted" in heard.err
+    assert "1 of 1" in (tmp_path / "page.md").read_text()
+
+
+def test_a_result_of_the_same_code_is_kept_and_another_is_not(tmp_path, monkeypatch):
+    import dynamical_core_results as tool
+
+    made = {"commit": "abc"}
+    Result(name="rest", text="", rows=[], sources="old", made=made).save(tmp_path)
+    monkeypatch.setattr(tool, "changed_since", lambda commit, patterns: ["a.py"])
+    assert tool.restamped("rest", tmp_path) == "stale, changed since abc: a.py"
+    assert Result.load(tmp_path, "rest").sources == "old"
+    monkeypatch.setattr(tool, "changed_since", lambda commit, patterns: [])
+    assert tool.restamped("rest", tmp_path) == "same code as abc: kept"
+    assert Result.load(tmp_path, "rest").sources == fingerprint(GATES["rest"].sources)
+    assert tool.restamped("rest", tmp_path) == "stored"
+    assert tool.restamped("steady", tmp_path) == "missing"

@@ -82,6 +82,14 @@ def write(path: Path, q: np.ndarray, where: dict[str, np.ndarray], calendar: str
         variable[:] = q
 
 
+def sea_mean(path: Path, q: np.ndarray) -> float:
+    """Annual mean per area of sea, which ``hfcorr`` is, of the cells of ``ocean.nc`` [W m-2]."""
+    with netCDF4.Dataset(path) as file:
+        share = np.asarray(file["sftof"][:], np.float64)
+        weights = np.asarray(file["areacello"][:], np.float64) * share.reshape(-1, *q.shape[1:])[-1]
+    return float(np.average(q.mean(axis=0), weights=weights))
+
+
 def main() -> None:
     """Reads a run, writes the climatology, says its mean."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -91,9 +99,8 @@ def main() -> None:
     args = parser.parse_args()
     q, where, calendar = monthly(args.run / "ocean.nc", args.skip)
     write(args.out, q, where, calendar)
-    weights = np.cos(np.radians(where["lat"]))
-    mean = float(np.average(q.mean(axis=(0, 2)), weights=weights))
-    print(f"{args.out}: mean over the globe {mean:.2f} W m-2, from {q.min():.0f} to {q.max():.0f}")
+    mean = sea_mean(args.run / "ocean.nc", q)
+    print(f"{args.out}: mean over the sea {mean:.2f} W m-2, from {q.min():.0f} to {q.max():.0f}")
 
 
 if __name__ == "__main__":

@@ -122,11 +122,12 @@ def budget_rows(run: Path, air: Records, skip: float) -> list[tuple[str, str]]:
     report = json.loads((run / "run.json").read_text())
     budgets = report["budgets"]
     with netCDF4.Dataset(run / "budgets.nc") as file:
-        keep = np.asarray(file["time"][:]) >= skip
+        keep = np.asarray(file["time"][:]) > skip + 1e-9  # ends of intervals
         numbers = {n: np.asarray(v[:], np.float64)[keep] for n, v in file.variables.items()}
     stores = [n for n in numbers if n.startswith("water_of_")]
     top = air.mean(air["rsdt"] - air["rsut"] - air["rlut"]).mean()
-    down = air["rsds"] - air["rsus"] + air["rlds"] - air["rlus"] - air["hfss"]
+    down = air["rsds"] - air["rsus"] + air["rlds"] - air["rlus"]
+    down = down - air["hfss"] - air["hfls"]
     rows = [
         ("days of the run", f"{report['days_run']:.0f} ({report['outcome']})"),
         ("largest residual of all water in one exchange", f"{budgets['water_residual_worst']:.1e}"),
@@ -136,7 +137,7 @@ def budget_rows(run: Path, air: Records, skip: float) -> list[tuple[str, str]]:
         ),
         ("energy that the dynamics lost", f"{np.nanmean(numbers['energy_residual']):.2f} W m-2"),
         ("net at the top", f"{top:.2f} W m-2"),
-        ("net at the surface without latent heat", f"{air.mean(down).mean():.2f} W m-2"),
+        ("net at the surface", f"{air.mean(down).mean():.2f} W m-2"),
     ]
     rows += [(n.replace("_", " ") + " at the end", f"{numbers[n][-1]:.3f} kg m-2") for n in stores]
     return rows

@@ -11,7 +11,7 @@ from coupler.driver.clock import steps_of
 from coupler.driver.links import Coupling
 from coupler.driver.spent import Spent
 from coupler.interface.component import Array, Component, Host, Model
-from coupler.interface.errors import ConfigError, DataError
+from coupler.interface.errors import ConfigError, DataError, Problem
 from coupler.interface.parallel import Rows
 from coupler.where import MODELS
 
@@ -91,6 +91,32 @@ def _refuse_other_ice(models: Mapping[str, Model]) -> None:
             found=f"{ice.grid}, {ice.dt:g} s",
             remedy="give ocean and ice the same nlat, nlon and dt",
         )
+
+
+def differing(models: Mapping[str, Model]) -> list[Problem]:
+    """Parameters that two models have of one thing, where they are not the same.
+
+    A model names them as ``alike``: another model's parameter, ``ocean.albedo``, by its own.
+    """
+    found = []
+    for name, model in models.items():
+        alike: Mapping[str, str] = getattr(model, "alike", {})
+        for own, theirs in alike.items():
+            other, _, parameter = theirs.partition(".")
+            if other not in models:
+                continue
+            here, there = getattr(model.p, own), getattr(models[other].p, parameter, None)
+            if there is not None and here != there:
+                found.append(
+                    Problem(
+                        what="two numbers for one thing",
+                        name=f"{name}.{own}",
+                        expected=f"{there:g}, that of {theirs}",
+                        found=f"{here:g}",
+                        remedy="give both models the same",
+                    )
+                )
+    return found
 
 
 def links_to(receiver: Model, models: Mapping[str, Model]) -> list[Between]:

@@ -21,6 +21,7 @@ masses, dt the time that the rates are applied for:
        P \leftarrow r P, \qquad r = \max\left(0, \frac{\langle E\rangle - \langle\dot W\rangle}
        {\langle P\rangle}\right), \qquad W = \frac{1}{g} \sum_k q_k\, \Delta p_k
 
+    Its parts, prl and prc, are scaled alike, unless one of them is held between calls.
     What rain cannot bear, because there is none or it would be negative, the humidity bears
     in proportion to itself.
 
@@ -136,6 +137,7 @@ class Correctors:
         for name in self.asked:
             names += [f"clamp_{of}" for of in self._clamped] if name == "clamp" else [name]
             names += ["moisture_of_air"] if name == "moisture" else []
+        self._rain = _rain(suite)
         self._place = {name: i for i, name in enumerate(names)}
         self._did = np.zeros((3, len(names)))
         """Effort times time since the last record and since the start, and the largest."""
@@ -176,7 +178,8 @@ class Correctors:
         rain, gain = self._mean(pool["pr"]), self._mean(self._gains[0])
         wanted = self._mean(pool["evspsbl"]) - gain
         bears = wanted >= 0.0 and rain > 0.0
-        pool["pr"] *= wanted / rain if bears else 0.0
+        for part in self._rain:
+            part *= wanted / rain if bears else 0.0
         water = self._mean(self._gains[2])
         # Air without water gives none, and no air more than it has.
         left = 0.0 if bears or water <= 0.0 else max(wanted, -water / dt)
@@ -259,6 +262,15 @@ class Correctors:
         """Takes back what `memory` gave."""
         for name, array in self.memory().items():
             array[...] = memory[name]
+
+
+def _rain(suite: Suite) -> list[Array]:
+    """Rain and its parts, those that are new at every step: what is held would be scaled again."""
+    found = {n: suite.pool[n] for n in ("pr", "prl", "prc") if n in suite.pool}
+    schemes = [b for p in suite.processes for b in p.schemes]
+    if any(b.every > 1 and n in b.diag for b in schemes for n in ("prl", "prc")):
+        found = {n: a for n, a in found.items() if n == "pr"}
+    return list(found.values())
 
 
 def _units(name: str) -> str:

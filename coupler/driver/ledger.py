@@ -3,7 +3,7 @@ r"""The books of an exchange: every joule and kilogram between air, sea, ice, la
 At each exchange, of water [kg m-2] and energy [J m-2], global means:
 
 .. math::
-   r_{surface} &= \textstyle\sum_m (\text{offered}_m) + \Delta(\text{on its way}) - \text{given} \\
+   r_{sharing} &= \textstyle\sum_m (\text{offered}_m) + \Delta(\text{on its way}) - \text{given} \\
    r_{m, exchange} &= \text{received}_m - \text{offered}_m \\
    r_m &= \Delta(\text{stored}_m) - \text{received}_m + \text{passed on}_m - \text{sources}_m \\
    r_{air} &= \Delta W + \text{given} - \text{made}
@@ -12,7 +12,12 @@ At each exchange, of water [kg m-2] and energy [J m-2], global means:
 model's part of the cells, before remapping, with what other models passed on to it; *received* what
 arrived. The residuals are the gaps between neighbours in that chain, so that one which is not zero
 names the scheme, the exchange or the model that lost something. Their sum is the residual of the
-whole. The energy of the air is in `coupler.diagnostics.budgets`: its dynamics lose some.
+whole. In files and messages of a run with several types of surface, the sharing is ``surface``.
+
+Where no model takes water (``surface: slab``, which receives heat alone), the ground is a boundless
+sea: what the air gave it is its account, ``water_of_the_sea``, and the air's residual is held.
+
+The energy of the air is in `coupler.diagnostics.budgets`: its dynamics lose some.
 
 A contract (`coupler.contracts`) says how large a residual may be and what happens then.
 """
@@ -28,7 +33,7 @@ import numpy as np
 from coupler.contracts import BudgetChoice
 from coupler.driver.links import Coupling
 from coupler.interface.component import Array, ColumnModel, Now
-from coupler.interface.errors import UnstableError
+from coupler.interface.errors import Problem, UnstableError
 from coupler.interface.fields import FIELDS
 from coupler.interface.parallel import Rows, Spread
 
@@ -48,11 +53,23 @@ GIVEN = {
 """What the air gives to the ground, with the sign of each of its terms."""
 UNITS = {"water": "kg m-2", "energy": "J m-2"}
 _RATES = {"water": "kg m-2 s-1", "energy": "W m-2"}
+_NONE = np.zeros(1)
 
 
-def sign(name: str) -> float:
-    """1 for a flux into the receiver, -1 for one out of it."""
-    return -1.0 if FIELDS[name].positive == "up" else 1.0
+def carried(coupling: Coupling, q: str) -> dict[str, float]:
+    """What a model receives of a quantity, with 1 for a flux into it and -1 for one out of it.
+
+    A model without types of surface beside it takes the air's fluxes as they are in `GIVEN`.
+    """
+    between = {link.name for link in coupling.between}
+    whole = {} if coupling.model.parts(coupling.received) else dict(GIVEN[q])
+    found = {}
+    for f, _ in coupling.received.items():
+        if FIELDS[f].carries == q:
+            found[f] = -1.0 if FIELDS[f].positive == "up" and f not in between else 1.0
+        elif f in whole:
+            found[f] = whole[f]
+    return found
 
 
 class Ledger:
@@ -75,6 +92,7 @@ class Ledger:
             rows: latitudes at hand.
             choice: tolerances and policies.
         """
+        self._others, self._pool = tuple(couplings), frozenset(pool)
         self._couplings = {n: c for n, c in couplings.items() if c.model.stores()}
         self._atmosphere, self._rows, self._choice = atmosphere, rows, choice
         self.terms = {
@@ -84,7 +102,17 @@ class Ledger:
         }
         columns = rows.own.size * atmosphere.grid.lon.size
         self._given = {q: np.zeros(columns) for q in self.terms}
-        names = ["air", "surface"]
+        self._flows = {
+            n: {q: carried(c, q) for q in self.terms} for n, c in self._couplings.items()
+        }
+        self._takers = {
+            q: [n for n in self._couplings if self._flows[n][q] or q in self._stores(n)]
+            for q in self.terms
+        }
+        self._boundless = {q: np.zeros(1) for q, takers in self._takers.items() if not takers}
+        """What went to a ground that no model keeps account of, since the start."""
+        self._sharing = "sharing" if "surface" in self._couplings else "surface"
+        names = ["air", self._sharing]
         for n in self._couplings:
             names += [n, f"{n}_exchange"]
         self._names = names
@@ -94,7 +122,7 @@ class Ledger:
         """Time since the last record, time since the last exchange [s]; water made in the air."""
         self._worst = np.zeros(2)
         """Largest relative residual of all water, largest of energy [W m-2], since the start."""
-        self._fixed = {f"{q}.{n}": np.zeros(2) for q in self.terms for n in self._couplings}
+        self._fixed = {f"{q}.{n}": np.zeros(2) for q in self.terms for n in self._takers[q]}
         """What is owed, and what was handed over since the last record."""
         self._parts: dict[str, dict[str, Array]] = {}
         self._way = {q: np.zeros(1) for q in self.terms}
@@ -110,7 +138,7 @@ class Ledger:
             self._measure(name)
             self._stored[name] = self._stores(name)
         for q, way in self._way.items():
-            way[0] = sum(self._transit(n, q) for n in self._couplings)
+            way[0] = sum(self._transit(n, q) for n in self._takers[q])
         self._air[0] = self._atmosphere.water() or 0.0 if self.terms else 0.0
 
     # -- measuring ----------------------------------------------------------------------------
@@ -134,14 +162,13 @@ class Ledger:
 
     def _transit(self, name: str, q: str) -> float:
         """What was collected for a model and did not arrive yet."""
-        c, total = self._couplings[name], 0.0
+        c, flows = self._couplings[name], self._flows[name][q]
         plane = np.zeros((self._rows.own.size, self._atmosphere.grid.lon.size))
         sums = c.sums.memory()
         for f in c.sums.names:
-            if FIELDS[f].carries == q:
-                plane += sign(f) * self._parts[name].get(f, 1.0) * sums[f"{f}.sum"]
-        total += self._mean(plane)
-        return total + sum(
+            if f in flows:
+                plane += flows[f] * self._parts[name].get(f, 1.0) * sums[f"{f}.sum"]
+        return self._mean(plane) + sum(
             link.giver.grid.mean(link.total) for link in c.between if link.field.carries == q
         )
 
@@ -150,9 +177,9 @@ class Ledger:
         parts = c.model.parts(c.received)
         between = {link.name for link in c.between}
         total = np.zeros(c.model.grid.shape)
-        for f, array in c.received.items():
-            if FIELDS[f].carries == q:
-                total += (1.0 if f in between else sign(f) * parts.get(f, 1.0)) * array
+        for f, s in self._flows[name][q].items():
+            share = 1.0 if f in between else parts.get(f, 1.0)
+            total += s * share * getattr(c.received, f)
         return c.model.dt * c.model.grid.mean(total)
 
     def _passed_on(self, name: str, q: str) -> float:
@@ -177,7 +204,7 @@ class Ledger:
         if name not in self._couplings:
             yield
             return
-        offered = {q: self._transit(name, q) for q in self.terms}
+        offered = {q: self._transit(name, q) for q in self.terms if name in self._takers[q]}
         yield
         book = {}
         for q, amount in offered.items():
@@ -199,12 +226,12 @@ class Ledger:
         """Adds an amount, a global mean, to the first flux that the model receives, evenly."""
         c = self._couplings[name]
         parts, grid = c.model.parts(c.received), c.model.grid
-        for f, array in c.received.items():
-            if FIELDS[f].carries == q:
-                share = grid.mean(np.broadcast_to(parts.get(f, 1.0), grid.shape))
-                if share > 0.0:
-                    array += sign(f) * amount / (share * c.model.dt)
-                    return
+        for f, s in self._flows[name][q].items():
+            share = grid.mean(np.broadcast_to(parts.get(f, 1.0), grid.shape))
+            if share > 0.0:
+                array = getattr(c.received, f)
+                array += s * amount / (share * c.model.dt)
+                return
 
     def close(self, due: Mapping[str, Coupling], now: Now) -> None:
         """Draws the balance after the models that were due have stepped."""
@@ -218,13 +245,17 @@ class Ledger:
         for q in self.terms:
             given = self._mean(self._given[q])
             found = np.zeros(len(self._names))
-            way = sum(self._transit(n, q) for n in self._couplings)
-            passed = {n: self._passed_on(n, q) for n in ours}
-            offered = sum(self._book[n][q][0] for n in ours)
-            found[place["surface"]] = (
-                offered + way - float(self._way[q][0]) - given - sum(passed.values())
-            )
-            for n in ours:
+            way = sum(self._transit(n, q) for n in self._takers[q])
+            takers = [n for n in ours if n in self._takers[q]]
+            passed = {n: self._passed_on(n, q) for n in takers}
+            offered = sum(self._book[n][q][0] for n in takers)
+            if q in self._boundless:
+                self._boundless[q] += given
+            else:
+                found[place[self._sharing]] = (
+                    offered + way - float(self._way[q][0]) - given - sum(passed.values())
+                )
+            for n in takers:
                 stored, (gave, got) = self._stores(n), self._book[n][q]
                 m = self._couplings[n].model
                 sources = m.sources()
@@ -248,20 +279,18 @@ class Ledger:
     def _judge(self, q: str, found: Array, seconds: float, way: float, now: Now) -> None:
         """Holds the residuals of an exchange against their contract."""
         contract = getattr(self._choice, q)
-        if q == "water":
-            scale = self.total(way)
-            self._worst[0] = max(self._worst[0], abs(found.sum()) / scale)
-            unit = ""
-        else:
-            scale = seconds
-            self._worst[1] = max(self._worst[1], abs(found.sum()) / scale)
-            unit = " W m-2"
-        index = int(np.argmax(np.abs(found)))
-        worst = abs(found[index]) / scale
-        if worst <= contract.tolerance or contract.policy == "fix":
+        scale, unit = (self.total(way), "") if q == "water" else (seconds, " W m-2")
+        # gaps of opposite sign are gaps: the sum alone would let them cancel
+        gaps, slot = np.abs(found) / scale, 0 if q == "water" else 1
+        self._worst[slot] = max(self._worst[slot], gaps.max(), abs(found.sum()) / scale)
+        if contract.policy == "fix":
+            gaps[2:] = 0.0  # those of models and exchanges are handed over; nobody mends the others
+        index = int(np.argmax(gaps))
+        worst = float(gaps[index])
+        if worst <= contract.tolerance:
             return
         text = (
-            f"{q} is not conserved in {_spoken(self._names[index])}",
+            f"{q} is not conserved in {self._spoken(self._names[index])}",
             f"budgets.{q}",
             f"at most {contract.tolerance:g}{unit}" + (" of all water" if q == "water" else ""),
             f"{worst:.3g}{unit} at {now.date}",
@@ -272,7 +301,8 @@ class Ledger:
                 text[1],
                 expected=text[2],
                 found=text[3],
-                remedy="look at the named component, or set policy to 'warn' or 'fix'",
+                remedy="look at the named component, or set policy to 'warn'"
+                + (" or 'fix'" if index > 1 else ""),
             )
         if text[0] not in self._said and self._rows.parallel.rank == 0:
             self._said.add(text[0])
@@ -284,7 +314,32 @@ class Ledger:
             (self._atmosphere.water() or 0.0)
             + abs(way)
             + sum(abs(s.get("water", 0.0)) for s in self._stored.values())
+            + abs(float(self._boundless.get("water", _NONE)[0]))
         )
+
+    def advice(self) -> list[Problem]:
+        """Contracts of the case that hold nothing, or not all of its models."""
+        found = []
+        for q in sorted(self._choice.model_fields_set & GIVEN.keys()):
+            silent = [n for n in self._others if n not in self._couplings]
+            if q not in self.terms:
+                lacks = [n for n, _ in GIVEN[q] if n not in self._pool]
+                why = f"no {', '.join(lacks)}" if lacks else "no model that keeps account"
+            elif q == "energy" and silent:
+                why = f"no account of {', '.join(silent)}"
+            else:
+                continue
+            found.append(
+                Problem(
+                    what="a contract without all that it is to hold",
+                    name=f"budgets.{q}",
+                    expected=f"{', '.join(n for n, _ in GIVEN[q])} and models that keep account",
+                    found=why,
+                    remedy="add what is missing (precipitation: total gives pr; models without "
+                    "lag keep account), or leave the contract out",
+                )
+            )
+        return found
 
     # -- telling ------------------------------------------------------------------------------
 
@@ -298,17 +353,21 @@ class Ledger:
             for n, stored in self._stored.items():
                 if q in stored:
                     found[f"{q}_of_{n}"] = stored[q], UNITS[q], f"{q} stored in {n}, global mean"
+            if q in self._boundless:
+                what = f"{q} that the air gave to the sea since the start, global mean"
+                found[f"{q}_of_the_sea"] = float(self._boundless[q][0]), UNITS[q], what
             found[f"{q}_on_its_way"] = (
                 float(self._way[q][0]),
                 UNITS[q],
                 f"{q} between models at the last exchange, global mean",
             )
             for n, value in zip(self._names, self._residual[q], strict=True):
-                if n != "air" or q == "water":
-                    what = f"{q} that {_spoken(n)} made of nothing, global mean"
+                ours = n == "air" if q in self._boundless else n != "air" or q == "water"
+                if ours:
+                    what = f"{q} that {self._spoken(n)} made of nothing, global mean"
                     found[f"{q}_residual_{n}"] = float(value) / seconds, _RATES[q], what
             if self._policy(q) == "fix":
-                for n in self._couplings:
+                for n in self._takers[q]:
                     fix = self._fixed[f"{q}.{n}"]
                     what = f"{q} handed to {n} to close its budget, global mean"
                     found[f"{q}_fix_{n}"] = float(fix[1]) / seconds, _RATES[q], what
@@ -349,6 +408,7 @@ class Ledger:
         own |= {f"way.{q}": a for q, a in self._way.items()}
         own |= {f"given.{q}": a for q, a in self._given.items()}
         own |= {f"fixed.{n}": a for n, a in self._fixed.items()}
+        own |= {f"boundless.{q}": a for q, a in self._boundless.items()}
         return own | {f"residual.{q}": a for q, a in self._residual.items()}
 
     def spread(self) -> dict[str, Spread]:
@@ -358,19 +418,26 @@ class Ledger:
         columns = self._rows.columns(self._atmosphere.grid.lon.size)
         return {f"given.{q}": Along(columns, -1) for q in self._given}
 
+    def may_lack(self) -> tuple[str, ...]:
+        """All of it: restarts of runs that kept no books before are gone on with."""
+        return tuple(self.memory())
+
     def restore(self, memory: Mapping[str, Array]) -> None:
-        """Takes back what `memory` gave; the models have been restored before."""
-        for name, array in self.memory().items():
+        """Takes back what `memory` gave, or begins anew; the models have been restored before."""
+        own = self.memory()
+        if not own.keys() <= memory.keys():
+            self.open()
+            return
+        for name, array in own.items():
             array[...] = memory[name]
         for name in self._couplings:
             self._measure(name)
             self._stored[name] = self._stores(name)
 
-
-def _spoken(name: str) -> str:
-    if name == "surface":
-        return "the sharing of the air's fluxes among types of surface"
-    if name == "air":
-        return "the air"
-    head, _, tail = name.partition("_exchange")
-    return f"the exchange between air and {head}" if name.endswith("_exchange") else head + tail
+    def _spoken(self, name: str) -> str:
+        if name == self._sharing:
+            return "the sharing of the air's fluxes among types of surface"
+        if name == "air":
+            return "the air"
+        head, _, tail = name.partition("_exchange")
+        return f"the exchange between air and {head}" if name.endswith("_exchange") else head + tail

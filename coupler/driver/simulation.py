@@ -27,6 +27,7 @@ from coupler.driver import loop
 from coupler.driver.assemble import Assembly, assemble
 from coupler.driver.branch import begin_from, halves, read_branch
 from coupler.driver.compiling import compiling
+from coupler.driver.connect import differing
 from coupler.driver.files import Files, unknown_fields
 from coupler.driver.info import machine, versions
 from coupler.driver.keeping import Keeping
@@ -165,6 +166,8 @@ class Simulation:
                 if other is not None:
                     begin_from(simulation._memory, other, parallel)
                     model.advice = [*model.advice, *halves(model, other)]
+            others = {name: c.model for name, c in model.couplings.items()}
+            model.advice = [*model.advice, *model.ledger.advice(), *differing(others)]
             for advice in model.advice if simulation._first else ():
                 _log.warning("isthmus: warning: %s", advice)
             wrong = [*unknown_fields(model), *unrecordable(model, record)]
@@ -219,7 +222,18 @@ class Simulation:
         with listening() as asked, compiling(self.model.spent, note):  # before the files are made
             return self._run(days, quiet, asked)
 
+    def _refuse_beyond_files(self, days: float) -> None:
+        """Refuses to run for longer than what is prescribed in time, naming the files."""
+        clock, found = self.model.clock, None if self._begun else self._found
+        begin = clock.now.seconds if found is None else found.moment.seconds
+        start, end = (clock.start + timedelta(seconds=begin + d * 86400.0) for d in (0.0, days))
+        missing = [p for s in self.model.forcings.values() for p in s.problems(start, end)]
+        if missing:
+            raise ConfigError(*missing)
+
     def _run(self, days: float | None, quiet: bool, asked: Asked) -> Simulation:
+        if days is not None:
+            self._refuse_beyond_files(days)
         self._begin()
         self._outcome = "failed"
         clock = self.model.clock

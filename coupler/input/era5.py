@@ -19,7 +19,8 @@ a top layer that reaches zero pressure. Negative humidity is set to zero.
 So a ground that is not the analysis' own changes the surface pressure hydrostatically. Where the
 two differ as those of two planets do, by more than `REFUSED` on average, the start is refused
 unless the case says ``ground: adjust``; where they differ by more than `SAID` somewhere, as smooth
-and rough mountains do, it is said by how much and what it did to the surface pressure.
+and rough mountains do, it is said by how much and what it did to the surface pressure. Where the
+file has no ground, nothing is compared, and that is said.
 """
 
 from __future__ import annotations
@@ -108,6 +109,8 @@ def initial_state(
         own = remap.apply(analysis.ground)
         before = surface_pressure(p, columns["phi"], virtual, planet.gravity * own, planet)
         _compare(start, grid, np.asarray(orog, np.float64) - own, ps - before, say)
+    elif say is not None:
+        say.append(_not_compared(start, flat=not np.ptp(np.asarray(orog))))
     target = full_pressure(levels, ps)
     state = {name: interpolate(p, columns[name], target) for name in ("ua", "va", "hus")}
     state["ta"] = interpolate(p, columns["ta"], target)
@@ -149,6 +152,27 @@ def _compare(start: Start, grid: Grid, rise: F64, pressure: F64, say: list[Probl
         )
     if say is not None and abs(rise[j, i]) > SAID:
         say.append(Problem(what=what, name=str(start.path), found=found))
+
+
+def _not_compared(start: Start, *, flat: bool) -> Problem:
+    """What to say when the file has no ground; `flat`: the model has no mountains either."""
+    file = "the file has no ground to compare with, by any name of `orog`"
+    if flat:
+        return Problem(
+            what="a start from data over flat ground, not checked",
+            name=str(start.path),
+            expected="the mountains over which the analysis was made",
+            found=file,
+            remedy="give the case the orography with boundary.orog",
+        )
+    return Problem(
+        what="the model's ground was not compared with that of the initial state",
+        name=str(start.path),
+        expected="its orography or surface geopotential",
+        found=file,
+        remedy="add it to the file and name it with initial.variables.orog, or see that "
+        "boundary.orog is of the same planet",
+    )
 
 
 def full_pressure(levels: HybridLevels, ps: F64) -> F64:

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from coupler.interface.errors import CouplerError, DataError, Problem, nearest
+from coupler.interface.errors import ConfigError, CouplerError, DataError, Problem, nearest
 from coupler.interface.fields import FIELDS
 from coupler.interface.units import conversion, convertible
 
@@ -63,10 +63,51 @@ class Series:
     """In the unit of the table of fields, shape [time]."""
     labels: tuple[str, ...]
     """The dates as the file has them."""
+    name: str
+    """Of the forcing."""
+    choice: Forcing
+    """What to do beyond the ends."""
 
     def at(self, date: cftime.datetime) -> float:
-        """The value at a date; beyond either end that end's."""
-        return float(np.interp(decimal_year(date), self.years, self.values))
+        """The value at a date; beyond either end that end's, where it may be held.
+
+        Raises:
+            ConfigError: for a date beyond an end that may not be held.
+        """
+        year = decimal_year(date)
+        if not self.years[0] <= year <= self.years[-1]:
+            missing = self.problems(date, date)
+            if missing:
+                raise ConfigError(*missing)
+        return float(np.interp(year, self.years, self.values))
+
+    def problems(self, start: cftime.datetime, end: cftime.datetime) -> list[Problem]:
+        """What the file lacks for a run from `start` to `end`."""
+        choice, where = self.choice, f"forcing.{self.name}={self.choice.file}"
+        found = []
+        if choice.after == "refuse" and decimal_year(end) > self.years[-1]:
+            found.append(
+                Problem(
+                    what="a file that ends before the run",
+                    name=where,
+                    expected=f"values up to {end.strftime('%Y-%m-%d')}, the end of the run",
+                    found=f"a last date of {self.labels[-1]}",
+                    remedy=f"run for a shorter time, or set forcing.{self.name}.after to hold, "
+                    "which keeps the last value",
+                )
+            )
+        if choice.before == "refuse" and decimal_year(start) < self.years[0]:
+            found.append(
+                Problem(
+                    what="a file that begins after the run",
+                    name=where,
+                    expected=f"values from {start.strftime('%Y-%m-%d')} on, the start of the run",
+                    found=f"a first date of {self.labels[0]}",
+                    remedy=f"start later, or set forcing.{self.name}.before to hold, which takes "
+                    "the first value",
+                )
+            )
+        return found
 
 
 def decimal_year(date: cftime.datetime) -> float:
@@ -102,38 +143,9 @@ def read_forcings(
             problems += error.problems
             continue
         if start is not None:
-            problems += _too_short(series, choice, name, start, end)
+            problems += series.problems(start, end)
         found[name] = series
     return found, problems
-
-
-def _too_short(
-    series: Series, choice: Forcing, name: str, start: cftime.datetime, end: cftime.datetime
-) -> list[Problem]:
-    problems = []
-    if choice.after == "refuse" and decimal_year(end) > series.years[-1]:
-        problems.append(
-            Problem(
-                what="a file that ends before the run",
-                name=f"forcing.{name}={choice.file}",
-                expected=f"values up to {end.strftime('%Y-%m-%d')}, the end of the run",
-                found=f"a last date of {series.labels[-1]}",
-                remedy=f"run for a shorter time, or set forcing.{name}.after to hold, which keeps "
-                "the last value",
-            )
-        )
-    if choice.before == "refuse" and decimal_year(start) < series.years[0]:
-        problems.append(
-            Problem(
-                what="a file that begins after the run",
-                name=f"forcing.{name}={choice.file}",
-                expected=f"values from {start.strftime('%Y-%m-%d')} on, the start of the run",
-                found=f"a first date of {series.labels[0]}",
-                remedy=f"start later, or set forcing.{name}.before to hold, which takes the first "
-                "value",
-            )
-        )
-    return problems
 
 
 def read_series(path: Path, name: str, choice: Forcing) -> Series:
@@ -162,7 +174,7 @@ def read_series(path: Path, name: str, choice: Forcing) -> Series:
     factor, offset = conversion(units, wanted)
     values = factor * values + offset
     _check(path, variable, labels, years, values)
-    return Series(years=years, values=values, labels=tuple(labels))
+    return Series(years=years, values=values, labels=tuple(labels), name=name, choice=choice)
 
 
 def _check(path: Path, variable: str, labels: list[str], years: F64, values: F64) -> None:

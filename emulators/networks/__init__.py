@@ -23,6 +23,7 @@ ARCHITECTURES = {
     "stencil": "emulators.networks.stencil:Stencil",
     "attention_unet": "emulators.networks.attention_unet:UNet",
     "flux_head": "emulators.networks.flux_head_v2:FluxHeadNetwork",
+    "flux_head_published": "emulators.networks.flux_head_published:PublishedHead",
     "plane_conv": "emulators.networks.plane_conv:PlaneConv",
     "ring": "emulators.networks.ring:Ring",
     "program": "emulators.networks.program:Program",

@@ -18,7 +18,8 @@ keeps what is exchanged within a layer's own mass m_k.
 per area [W m-2, kg m-2 s-1] are held and divided by the layers' present masses, so that they
 keep c_p T + L q of the column and take as much water as it rains, whatever the surface pressure
 does meanwhile. They are all reduced together where they would take more vapour than a layer has,
-and convection ends there. Then the column is tried again.
+and convection ends there. Then the column is tried again. What is remembered is the time that is
+left, not a date: a run that branches off, whose clock begins anew, goes on with it.
 
 There are no downdraughts, rain does not evaporate, momentum is not carried.
 
@@ -117,7 +118,7 @@ def convect(
     phalf: Array,
     zg: Array,
     zghalf: Array,
-    seconds: float,
+    elapsed: float,
     dt: float,
     settings: tuple[float, float, float, float, float, float, float],
     source_depth: float,
@@ -127,7 +128,7 @@ def convect(
     rd: float,
     rv: float,
     work: Array,
-    until: Array,
+    left: Array,
     heat: Array,
     water: Array,
     rain: Array,
@@ -138,7 +139,10 @@ def convect(
     mcb: Array,
     cntime: Array,
 ) -> None:
-    """Fills tendencies [K s-1, s-1] and diagnostics; `until` to `base` are the memory."""
+    """Fills tendencies [K s-1, s-1] and diagnostics; `left` to `base` are the memory.
+
+    `elapsed` [s] is the time since the call before, `left` [s] that for which rates are still held.
+    """
     nlev, ncol = ta.shape
     lifetime = settings[6]
     t, q, p, z, mass, zhalf = work[0], work[1], work[2], work[3], work[4], work[5]
@@ -147,7 +151,8 @@ def convect(
         for k in range(nlev):
             dta[k, c], dhus[k, c] = 0.0, 0.0
             mass[k] = (np.float64(phalf[k + 1, c]) - np.float64(phalf[k, c])) / gravity
-        if seconds >= until[c] - 1.0e-3:  # what was held has had its time
+        left[c] -= elapsed
+        if left[c] <= 1.0e-3:  # what was held has had its time
             source = nlev - 1
             for k in range(nlev):
                 t[k], q[k], p[k], z[k] = ta[k, c], hus[k, c], pfull[k, c], zg[k, c]
@@ -159,7 +164,7 @@ def convect(
             flux, fallen = begin(
                 work, source, settings, max(lifetime, dt), gravity, cp, latent, rd, rv
             )
-            until[c] = seconds + lifetime if flux > 0.0 else seconds
+            left[c] = lifetime if flux > 0.0 else 0.0
             base[c], rain[c] = flux, flux * fallen
             for k in range(nlev):
                 heat[k, c] = flux * work[11, k] if flux > 0.0 else 0.0
@@ -172,12 +177,12 @@ def convect(
             if taken > there:
                 share = min(share, there / taken)
         if share < 1.0:
-            until[c] = seconds
+            left[c] = 0.0
         for k in range(nlev):
             dta[k, c] = share * heat[k, c] / (cp * mass[k])
             dhus[k, c] = share * water[k, c] / mass[k]
         prc[c], mcb[c] = share * rain[c], share * base[c]
-        cntime[c] = until[c] - seconds
+        cntime[c] = left[c]
 
 
 @scheme("convection", "mass_flux")
@@ -231,7 +236,9 @@ class MassFlux(Tendency):
         p, shape = self.p, (host.nlev, host.ncol)
         self._planet = host.planet
         self._work = np.zeros((FIELDS, host.nlev + 1))
-        self._until = np.zeros(host.ncol)
+        self._left = np.zeros(host.ncol)
+        self._calls = np.array([np.nan, 0.0])
+        """Time of the last call since the start, and from the one before to it [s]."""
         self._heat, self._water = np.zeros(shape), np.zeros(shape)
         self._rain, self._base = np.zeros(host.ncol), np.zeros(host.ncol)
         self._settings = (
@@ -246,12 +253,25 @@ class MassFlux(Tendency):
 
     def memory(self) -> dict[str, Array]:
         return {
-            "until": self._until,
+            "left": self._left,
+            "calls": self._calls,
             "heat": self._heat,
             "water": self._water,
             "rain": self._rain,
             "base": self._base,
         }
+
+    def _elapsed(self, now: Now) -> float:
+        """Time since the last call [s]; where the clock was put back, that between calls."""
+        last, between = self._calls.tolist()
+        if np.isnan(last):
+            elapsed = 0.0
+        elif now.seconds > last:
+            elapsed = now.seconds - last
+        else:
+            elapsed = between or now.dt
+        self._calls[:] = now.seconds, elapsed
+        return elapsed
 
     def compute(self, x: Arrays, tend: Arrays, flux: Arrays, diag: Arrays, now: Now) -> None:
         planet = self._planet
@@ -262,7 +282,7 @@ class MassFlux(Tendency):
             x.phalf,
             x.zg,
             x.zghalf,
-            now.seconds,
+            self._elapsed(now),
             now.dt,
             self._settings,
             self.p.source_depth,
@@ -272,7 +292,7 @@ class MassFlux(Tendency):
             planet.gas_constant_dry,
             planet.gas_constant_vapour,
             self._work,
-            self._until,
+            self._left,
             self._heat,
             self._water,
             self._rain,

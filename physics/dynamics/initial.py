@@ -4,8 +4,7 @@ Orography is truncated and tapered first; surface pressure and temperature are b
 surface that the model really has.
 
 Sources: Jablonowski, C. and D. L. Williamson (2006), Q. J. R. Meteorol. Soc. 132, 2943-2975,
-doi:10.1256/qj.06.12; Held, I. M. and M. J. Suarez (1994), Bull. Amer. Meteor. Soc. 75, 1825-1830;
-Ullrich, P. A. et al. (2014), Q. J. R. Meteorol. Soc. 140, 1590-1602, doi:10.1002/qj.2241.
+doi:10.1256/qj.06.12; Held, I. M. and M. J. Suarez (1994), Bull. Amer. Meteor. Soc. 75, 1825-1830.
 """
 
 from __future__ import annotations
@@ -262,75 +261,6 @@ def with_noise(state: GridState, frame: Frame, *, seed: int, amplitude: float) -
 def held_suarez_start(frame: Frame, *, seed: int = 0) -> GridState:
     """Isothermal 280 K at rest with 0.1 K of noise."""
     return with_noise(isothermal_rest(frame, temperature=280.0), frame, seed=seed, amplitude=0.1)
-
-
-def baroclinic_wave(frame: Frame, *, perturbed: bool = True, moist: bool = False) -> GridState:
-    """The balanced jets of Ullrich et al. (2014) over a flat surface, doi:10.1002/qj.2241.
-
-    Args:
-        frame: grid, levels, planet; its surface geopotential must be 0.
-        perturbed: add the Gaussian wind perturbation at 20E, 40N.
-        moist: with the humidity of DCMIP-2016, else dry.
-    """
-    planet, p0 = frame.planet, 1.0e5
-    a, omega, gas, g = planet.radius, planet.rotation_rate, planet.gas_constant_dry, planet.gravity
-    t_equator, t_pole, b, power, lapse = 310.0, 240.0, 2.0, 3.0, 0.005
-    t0 = 0.5 * (t_equator + t_pole)
-    c_a, c_b = 1.0 / lapse, (t0 - t_pole) / (t0 * t_pole)
-    c_c = 0.5 * (power + 2.0) * (t_equator - t_pole) / (t_equator * t_pole)
-    scale = b * gas * t0 / g
-    phi, lam = frame.latitude, frame.longitude
-    cos = np.cos(phi)
-    form = cos**power - power / (power + 2.0) * cos ** (power + 2.0)
-    ps = np.full(frame.shape[1:], p0)
-    pressure = frame.full_pressure(ps)
-
-    def shapes(z: Float64) -> tuple[Float64, Float64]:
-        s = (z / scale) ** 2
-        tau1 = c_a * lapse / t0 * np.exp(lapse * z / t0) + c_b * (1.0 - 2.0 * s) * np.exp(-s)
-        return tau1, c_c * (1.0 - 2.0 * s) * np.exp(-s)
-
-    z = -gas * t0 / g * np.log(pressure / p0)
-    for _ in range(100):  # Newton: d ln p / dz = -(g / R) (tau1 - tau2 F)
-        bell = z * np.exp(-((z / scale) ** 2))
-        integral = c_a * (np.exp(lapse * z / t0) - 1.0) + c_b * bell - c_c * bell * form
-        tau1, tau2 = shapes(z)
-        step = (integral + gas / g * np.log(pressure / p0)) / (tau1 - tau2 * form)
-        z = z - step
-        if float(np.abs(step).max()) < 1e-8:
-            break
-    tau1, tau2 = shapes(z)
-    virtual = 1.0 / (tau1 - tau2 * form)
-    wind = g / a * power * c_c * z * np.exp(-((z / scale) ** 2))
-    wind = wind * (cos ** (power - 1.0) - cos ** (power + 1.0)) * virtual
-    ua = -omega * a * cos + np.sqrt((omega * a * cos) ** 2 + a * cos * wind)
-    if perturbed:
-        centre_lon, centre_lat = np.pi / 9.0, 2.0 * np.pi / 9.0
-        cosine = np.sin(centre_lat) * np.sin(phi) + np.cos(centre_lat) * cos * np.cos(
-            lam - centre_lon
-        )
-        distance = np.arccos(np.clip(cosine, -1.0, 1.0))
-        height = np.minimum(z / 15000.0, 1.0)
-        taper = 1.0 - 3.0 * height**2 + 2.0 * height**3
-        ua = ua + taper * np.exp(-((10.0 * distance) ** 2))
-    hus = np.zeros(frame.shape)
-    if moist:
-        bell = np.exp(-((phi / (2.0 * np.pi / 9.0)) ** 4))
-        hus = 0.018 * bell * np.exp(-(((pressure - p0) / 34000.0) ** 2))
-        hus = np.where(pressure > 0.1 * p0, hus, 1e-12)
-    return GridState(
-        ua=ua,
-        va=np.zeros(frame.shape),
-        ta=virtual / (1.0 + planet.virtual_factor * hus),
-        hus=hus,
-        ps=ps,
-        surface_geopotential=np.zeros(frame.shape[1:]),
-    )
-
-
-def moist_baroclinic_wave(frame: Frame) -> GridState:
-    """:func:`baroclinic_wave` with humidity."""
-    return baroclinic_wave(frame, moist=True)
 
 
 def to_spectral(equations: PrimitiveEquations, state: GridState) -> torch.Tensor:

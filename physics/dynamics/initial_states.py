@@ -15,12 +15,10 @@ import numpy.typing as npt
 from physics.dynamics.initial import (
     Frame,
     GridState,
-    baroclinic_wave,
     held_suarez_start,
     isothermal_rest,
     jablonowski_williamson,
     jablonowski_williamson_ground,
-    moist_baroclinic_wave,
     standard_rest,
 )
 from physics.dynamics.initial_published import (
@@ -30,6 +28,7 @@ from physics.dynamics.initial_published import (
     narrow_mountains,
     rossby_haurwitz,
 )
+from physics.dynamics.initial_ullrich import baroclinic_wave, moist_baroclinic_wave
 
 INITIAL_STATES: dict[str, Callable[[Frame], GridState]] = {
     "isothermal_rest": isothermal_rest,

@@ -27,9 +27,12 @@ from physics.dynamics.core import quadratic_grid
 from physics.dynamics.leapfrog import TimeFilter
 from physics.dynamics.shallow_water import LayerCore, LayerDiffusion
 from physics.dynamics.shallow_water_initial import LAYER_STATES, TILTED, LayerFrame
+from physics.dynamics.step_limit import courant_numbers
 
 _WIND = 100.0
 """Wind that the advice on the time step allows for [m s-1]."""
+_RK4 = 2.83
+"""The Runge-Kutta scheme is stable for frequencies up to this / dt on the imaginary axis."""
 
 
 class LayerParameters(Params):
@@ -170,15 +173,33 @@ class _Layer(ColumnModel):
             )
         ]
 
+    def strain(self, memory: Mapping[str, Array]) -> tuple[float, Problem] | None:
+        """The largest Courant number of a state; Runge-Kutta follows the gravity waves too."""
+        ua, va = memory["grid"][:2, None]
+        if not (np.isfinite(ua).all() and np.isfinite(va).all()):
+            return None
+        p, explicit = self.p, self.p.stepping == "rk4"
+        waves = float(np.sqrt(memory["reference"])) if explicit and self.divergent else 0.0
+        per_speed = self.dt * p.truncation / self.planet.radius
+        wind = float(courant_numbers(ua, va, self.dt, p.truncation, self.planet.radius)[0])
+        number = wind + per_speed * waves
+        carried = f"{wind / per_speed:.0f} m/s" + (f" and waves of {waves:.0f} m/s" * (waves > 0.0))
+        problem = Problem(
+            what="Courant number of the last state that was finite",
+            name="atmosphere",
+            expected=f"dt T |V| / a below {_RK4 if explicit else 1.0:.3g}",
+            found=f"{number:.2f}: {carried}, atmosphere.dt = {self.dt:g} s, T{p.truncation}",
+        )
+        return number, problem
+
     def _longest_step(self) -> tuple[float, str]:
         """Longest step [s], from the shortest wave's frequency, and what it follows from."""
         p, wavenumber = self.p, self.p.truncation / self.planet.radius
         if p.stepping == "leapfrog":
             return 1.0 / (wavenumber * _WIND), f"winds up to {_WIND:g} m/s"
-        # The scheme is stable for frequencies up to 2.83/dt on the imaginary axis.
         waves = np.sqrt(self.core.reference) if self.divergent else 0.0
         speed = waves + _WIND
-        return 2.83 / (wavenumber * speed), f"stepping rk4 and speeds up to {speed:.0f} m/s"
+        return _RK4 / (wavenumber * speed), f"stepping rk4 and speeds up to {speed:.0f} m/s"
 
     def memory(self) -> dict[str, Any]:
         """Both spectral time levels, the grid fields physics starts from, counters."""

@@ -30,6 +30,7 @@ Sources: Semtner (1976), doi:10.1175/1520-0485(1976)006<0379:AMFTTG>2.0.CO;2, ap
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Annotated, Self
 
 import numpy as np
@@ -199,6 +200,10 @@ class SemtnerIce(Model):
     receives = reads("hfds_ice evspsbl_ice pr tas hfsi")
     provides = gives("sft_ice ts_ice albs_ice siconc sithick simass sisnmass hfsio fsitherm")
     boundary = reads("", optional="sftlf")
+    alike = MappingProxyType(
+        {"freezing_point": "ocean.freezing_point", "albedo_water": "ocean.albedo"}
+    )
+    """Parameters that are those of another model; the driver says where they differ."""
 
     def __init__(self, parameters: Params | None = None) -> None:
         super().__init__(parameters)

@@ -13,7 +13,9 @@ The correction with lambda [W m-2 K-1], the linear feedback of surface fluxes on
 brings the tiles towards each other and sums to nothing over the cell: the energy of the cell
 changes by F dt exactly. A cell that is all sea or all land has one temperature, and the
 correction vanishes. With ``sea="prescribed"`` the sea tile follows a monthly climatology of sea
-surface temperature and only the land tile obeys its budget; what the sea takes is not stored.
+surface temperature and only the land tile obeys its budget; what the sea takes, (1 - f) F_sea, is
+not stored but leaves the model (`Slab.sources`). Water is not received: what evaporates comes from
+a sea without bounds, whose account the driver keeps.
 
 Time stepping is explicit: T_i += dt F_i/C_i. Surface fluxes react to T_s with up to 100 W m-2 K-1
 (6 by radiation, the rest by turbulence in a gale over warm wet ground), so a tile answers with a
@@ -138,7 +140,7 @@ class Slab(Model):
             else:
                 interpolate(self._tos, site.date, self._sea)
         self._soil = self._sea.copy()
-        self._flux = np.zeros(shape)
+        self._flux, self._taken = np.zeros(shape), np.zeros(shape)
         self._mean = np.zeros(shape)
         self._scratch = np.zeros(shape)
         self._fields = {
@@ -213,9 +215,11 @@ class Slab(Model):
         np.subtract(self._sea, self._mean, out=part)
         part *= -p.tile_coupling
         part += f
-        part *= self.dt / (p.depth * p.sea_heat_capacity)
         if p.sea == "slab":
+            part *= self.dt / (p.depth * p.sea_heat_capacity)
             self._sea += part
+        else:
+            np.multiply(part, 1.0 - self._land, out=self._taken)
         np.subtract(self._soil, self._mean, out=part)
         part *= -p.tile_coupling
         part += f
@@ -238,6 +242,17 @@ class Slab(Model):
         sea = p.depth * p.sea_heat_capacity * (1.0 - self._land) * self._sea
         soil = p.land_depth * p.land_heat_capacity * self._land * self._soil
         return np.asarray(sea + soil)
+
+    def stores(self) -> Mapping[str, Array]:
+        """Heat above 0 K per area of the cell [J m-2]; a prescribed sea stores none."""
+        if self.p.sea == "slab":
+            return {"energy": self.heat()}
+        capacity = self.p.land_depth * self.p.land_heat_capacity
+        return {"energy": capacity * self._land * self._soil}
+
+    def sources(self) -> Mapping[str, Array]:
+        """Heat that a prescribed sea took out of the model, per area of the cell [W m-2]."""
+        return {"energy": -self._taken}
 
     def memory(self) -> dict[str, Array]:
         return {"sea": self._sea, "soil": self._soil, "flux": self._flux}

@@ -16,6 +16,7 @@ ice as a negative heat flux.
 the q-flux with which the slab keeps that climatology (tools/qflux.py makes its twelve months). The
 climatology at or below `at_freezing` is taken as frozen sea: there water freezes freely, and what
 would warm it goes to the ice, as long as there is some; Q is 0 but where open water has none.
+In a run without a model of ice nothing freezes, and T follows the climatology everywhere.
 
 Fresh water that arrives is added up in an account and changes nothing else.
 
@@ -59,7 +60,8 @@ class SlabOcean(Model):
         sea: Literal["slab", "prescribed"] = "slab"
         """Whether the sea obeys its heat budget or follows the boundary field ``tos``."""
         depth: Annotated[float, Unit("m"), Field(gt=0, le=1000)] = 30.0
-        """Depth of the mixed layer where no field ``mlotst`` gives it [m]."""
+        """Depth of the mixed layer where no field ``mlotst`` gives it, of whose months the annual
+        mean is taken [m]."""
         heat_capacity: Annotated[float, Unit("J m-3 K-1"), Field(gt=0)] = 4.0e6
         """rho c of sea water [J m-3 K-1]."""
         albedo: Annotated[float, Unit("1"), Field(ge=0, le=1)] = 0.26
@@ -112,9 +114,22 @@ class SlabOcean(Model):
         self._fields["ts_ocean"][...] = self._t
 
     def _depth(self, site: Site) -> Array:
+        """Annual mean of ``mlotst`` [m]: a depth that changed would have to move heat."""
         depth = months(site, "mlotst", self.grid.shape)
         if depth is None:
             return np.full(self.grid.shape, float(self.p.depth))
+        least_of_all = np.where(self._wet & ~np.isnan(depth), depth, np.inf)
+        where = np.unravel_index(np.argmin(least_of_all), depth.shape)
+        month, row, column = (int(i) for i in where)
+        if least_of_all[month, row, column] <= 0.0:
+            raise DataError.of(
+                "mixed layer of impossible depth",
+                "mlotst",
+                expected="more than 0 m in all months wherever there is sea",
+                found=f"{depth[month, row, column]:g} m in month {month + 1} at "
+                f"{self.grid.lat[row]:g} N, {self.grid.lon[column]:g} E",
+                remedy="depths are positive downward; fill the file under the coast",
+            )
         mean = depth.mean(axis=0)
         least = self.dt * FASTEST / self.p.heat_capacity
         bad = self._wet & ~(mean >= least)
@@ -190,7 +205,9 @@ class SlabOcean(Model):
             clim = np.empty(self.grid.shape)
             interpolate(self._tos, now.date, clim)
             free = clim <= p.freezing_point
-            if "sft_ice" in received:
+            if "sft_ice" not in received:  # nobody freezes: all of it follows the climatology
+                free.fill(False)
+            else:
                 warms = free & (self._next > p.freezing_point) & (received.sft_ice > 0.0)
                 base += np.where(warms, (self._next - p.freezing_point) / per, 0.0)
                 np.copyto(self._next, p.freezing_point, where=warms)

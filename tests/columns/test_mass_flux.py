@@ -188,6 +188,24 @@ def test_what_a_restart_gives_back_is_what_goes_on() -> None:
     assert not np.array_equal(Bound(MassFlux(), x, LEVELS)(at(600.0))["ta"], want["ta"])
 
 
+def test_a_clock_that_begins_anew_does_not_hold_what_was_triggered_for_ever() -> None:
+    x = moist()
+    runs = [Bound(MassFlux(MassFlux.Parameters(lifetime=3600.0)), x, LEVELS) for _ in range(2)]
+    for b in runs:
+        for n in range(100, 102):
+            b(at(1200.0 * n))
+    active = runs[0].diag["cntime"] > 0.0
+    assert active.any()
+    # one goes on, the other is a branch: its clock is put back, or behind the first call
+    for n, seconds in enumerate((0.0, 1200.0, 2400.0, 3600.0)):
+        x["ta"][-3:] += 0.2
+        want = runs[0](at(1200.0 * (102 + n)))
+        got = runs[1](at(seconds))
+        np.testing.assert_array_equal(got["ta"], want["ta"])
+        np.testing.assert_array_equal(runs[1].diag["cntime"], runs[0].diag["cntime"])
+        assert (runs[1].diag["cntime"][active] == (1200.0, 3600.0, 2400.0, 1200.0)[n]).any()
+
+
 def test_clouds_that_would_eat_themselves_are_refused() -> None:
     with pytest.raises(ValidationError, match="greater than or equal to 0"):
         MassFlux.Parameters(entrainment=-1e-4)

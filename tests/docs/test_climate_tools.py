@@ -10,6 +10,7 @@ import pytest
 from tiny import COUPLED
 
 from coupler import Simulation
+from coupler.config import read_yaml
 from coupler.interface.errors import DataError
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
@@ -41,6 +42,22 @@ def test_forcing_and_feedback_are_those_that_made_the_points():
     assert hits >= 46
     exact = co2.gregory(warming, 4.5 - 1.5 * warming, draws=20)
     assert exact["equilibrium"] == pytest.approx((3.0, 0.0), abs=1e-9)
+
+
+def test_the_control_is_as_long_as_its_case_says():
+    case = read_yaml(co2.ROOT / "cases" / f"{co2.CONTROL}.yaml")
+    assert co2.DAYS[0] == case["days"] == 1080
+    assert "Its second half" in case["description"]
+
+
+def test_the_grey_aquaplanets_have_no_gusts_and_say_how_they_differ():
+    for name in ("frierson_t21", "aquaplanet_t42"):
+        case = read_yaml(co2.ROOT / "cases" / f"{name}.yaml")
+        layer = case["physics"]["boundary_layer"]
+        assert layer["gust_factor"] == 0.0
+        assert layer["gustiness"] == "0.01 m/s"
+        for words in ("stability functions", "depth of the boundary layer", "shear"):
+            assert words in case["description"]
 
 
 def test_amplification_compares_caps_with_the_tropics():
@@ -94,6 +111,8 @@ def test_the_page_of_the_aquaplanet_says_what_does_not_hold(folder, tmp_path):
     status = aquaplanet.main([str(folder), "--skip-days", "0.25", "--out", str(out)])
     text = out.read_text()
     assert status == 1 and "**no**" in text, "half a day is no climate"
+    assert "| climate | ours (south, north) | expected |" in text
+    assert "no numbers of the paper" in text and "stability functions" in text
     assert "Hadley cells" in text and "--skip-days 0.25" in text
     for name in ("sections", "profiles"):
         assert (out.parent / f"aquaplanet-{name}.png").stat().st_size > 5_000

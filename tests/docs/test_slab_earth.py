@@ -52,5 +52,14 @@ def test_the_page_is_made_from_the_files_of_a_run(tmp_path: Path) -> None:
     air = slab_earth_results.Records(tmp_path / "run" / "atmosphere.nc", 0.0)
     with netCDF4.Dataset(tmp_path / "run" / "budgets.nc") as file:  # areas are those of the grid
         np.testing.assert_allclose(air.mean(air["rsdt"]), file["rsdt"][:], rtol=1e-6)
+    rows = dict(slab_earth_results.budget_rows(tmp_path / "run", air, 0.0))
+    with netCDF4.Dataset(tmp_path / "run" / "budgets.nc") as file:
+        times = np.asarray(file["time"][:])
+        into = {"rsds": 1, "rsus": -1, "rlds": 1, "rlus": -1, "hfss": -1, "hfls": -1}
+        net = sum(s * np.asarray(file[n][:]).mean() for n, s in into.items())
+        last = np.asarray(file["energy_residual"][:])[times > times[0] + 1e-6].mean()
+    assert rows["net at the surface"] == f"{net:.2f} W m-2"
+    rows = dict(slab_earth_results.budget_rows(tmp_path / "run", air, float(times[0])))
+    assert rows["energy that the dynamics lost"] == f"{last:.2f} W m-2"
     with pytest.raises(SystemExit, match="no record after day 9"):
         slab_earth_results.page(tmp_path / "run", tmp_path / "page", 9.0)

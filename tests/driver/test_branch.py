@@ -64,6 +64,37 @@ def test_without_a_change_a_branch_is_the_other_run_going_on(control: Path, tmp_
     assert np.abs(a["ta"] - newest_temperature(control)).max() > 1.0, "a step must be seen"
 
 
+def test_convection_that_is_held_goes_on_in_a_branch_as_in_the_run(tmp_path: Path) -> None:
+    raw = case(days=0.0)
+    raw["precision"] = "float64"
+    raw["atmosphere"] |= {"initial": "standard_rest", "relative_humidity": 0.9, "noise": "1 K"}
+    easy = {"lifetime": "2 h", "inhibition": 1e5, "threshold": 0.0}
+    raw["physics"] = {
+        "radiation": "grey",
+        "boundary_layer": "bulk_diffusion",
+        "convection": {"scheme": "mass_flux", "parameters": easy},
+    }
+    raw["surface"]["dt"] = "20 min"
+    raw["output"]["interval"] = "20 min"
+    # a clock that is far on: what it held until then would never end in a branch
+    steps = 1.0 / 72.0
+    Simulation.from_case({**raw, "days": 28 * steps}, out=tmp_path / "run").run(quiet=True)
+    branch = Simulation.from_case(
+        {**raw, "days": 10 * steps, "branch": str(tmp_path / "run")}, out=tmp_path / "branch"
+    )
+    going_on = Simulation.from_case({**raw, "days": 38 * steps}, out=tmp_path / "run", resume=True)
+    times = []
+    for _ in range(10):
+        for sim in (branch, going_on):
+            sim.run(days=steps, quiet=True)
+        held = [sim.model.suite.pool["cntime"] for sim in (branch, going_on)]
+        np.testing.assert_array_equal(*held)
+        times.append(held[0].copy())
+    a, b = (s.model.atmosphere.columns()["ta"] for s in (branch, going_on))
+    np.testing.assert_array_equal(a, b)
+    assert (np.diff(times, axis=0) > 0.0).any(), "something must have been tried anew"
+
+
 def test_where_the_other_run_computed_its_schemes_does_not_matter(
     control: Path, tmp_path: Path
 ) -> None:

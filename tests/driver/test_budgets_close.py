@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import logging
 from collections.abc import Callable
@@ -12,6 +13,7 @@ import netCDF4
 import numpy as np
 import pytest
 from small_earth import small_earth
+from tiny import COUPLED
 
 from coupler import Simulation
 from coupler.driver.assemble import Assembly, assemble
@@ -173,6 +175,107 @@ def test_one_flux_with_a_wrong_sign_is_found_and_named(
     with pytest.raises(UnstableError, match=named):
         for _ in range(24):
             step(model)
+
+
+def test_what_fix_does_not_mend_is_still_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    budgets = {"water": {"tolerance": 1e-12, "policy": "fix"}}
+    for tampered in (False, True):
+        model = assemble(small_earth(tmp_path, budgets=budgets), tmp_path)
+        if tampered:
+            flip_tile("ice", "evspsbl_ice")(model)
+        caplog.clear()
+        with caplog.at_level(logging.WARNING):
+            for _ in range(8):
+                step(model)
+        said = [r for r in caplog.records if "in the sharing of the air's fluxes" in r.message]
+        assert len(said) == tampered
+
+
+def aquaplanet(**changes: Any) -> dict[str, Any]:
+    """A slab that receives the heat of whole cells, stepped with the air's second step."""
+    raw = copy.deepcopy(COUPLED)
+    raw["physics"]["precipitation"] = "total"
+    del raw["physics"]["gravity_wave"]
+    raw["surface"]["dt"] = "40 min"
+    return raw | {"precision": "float64", "budgets": RAISE} | changes
+
+
+def test_a_slab_under_the_whole_sky_is_in_the_books(tmp_path: Path) -> None:
+    model = assemble(aquaplanet(), tmp_path)
+    for _ in range(6):  # a breach would raise
+        step(model)
+    worst = model.ledger.worst()
+    assert worst["water_residual_worst"] < 1e-12
+    assert worst["energy_residual_worst"] < 1e-6
+    found = {n: v for n, (v, _, _) in model.ledger.take().items()}
+    residuals = {f"energy_residual_{n}" for n in ("sharing", "surface", "surface_exchange")}
+    assert residuals | {"water_residual_air", "water_of_the_sea", "energy_of_surface"} <= set(found)
+    assert abs(found["water_residual_air"]) < 1e-15
+    assert abs(found["water_of_the_sea"]) > 1e-3
+    # What an older restart does not hold is begun anew.
+    model.ledger.restore({})
+    for _ in range(2):
+        step(model)
+
+
+@pytest.mark.parametrize(
+    ("tamper", "named"),
+    [
+        (flip_inside("surface", "rlds"), "energy is not conserved in surface"),
+        (flip_received("surface", "hfls"), "energy is not conserved in the exchange between air"),
+        (flip_tile("surface", "rlus"), "energy is not conserved in the sharing"),
+    ],
+)
+def test_a_wrong_sign_under_a_slab_is_named(
+    tmp_path: Path, tamper: Callable[[Assembly], None], named: str
+) -> None:
+    model = assemble(aquaplanet(), tmp_path)
+    tamper(model)
+    with pytest.raises(UnstableError, match=named):
+        for _ in range(4):
+            step(model)
+
+
+def test_gaps_that_cancel_are_gaps(tmp_path: Path) -> None:
+    budgets = {"energy": {"tolerance": 1e3, "policy": "warn"}}
+    model = assemble(aquaplanet(budgets=budgets), tmp_path)
+    coupling = model.couplings["surface"]
+    slab: Any = coupling.model
+    right, receive, leaked = slab.step, coupling.receive, 5.0
+
+    def wrong(received: Any, now: Any) -> None:  # loses what has come too much
+        right(received, now)
+        slab._sea -= leaked * slab.dt / (slab.p.depth * slab.p.sea_heat_capacity)
+
+    def tampered() -> None:
+        receive()
+        coupling.received.rlds[...] += leaked
+
+    slab.step = wrong
+    coupling.receive = tampered  # type: ignore[method-assign]
+    for _ in range(2):
+        step(model)
+    found = {n: v for n, (v, _, _) in model.ledger.take().items()}
+    parts = found["energy_residual_surface"], found["energy_residual_surface_exchange"]
+    assert min(map(abs, parts)) > 4.0
+    assert abs(sum(parts)) < 1.0
+    assert model.ledger.worst()["energy_residual_worst"] == pytest.approx(max(map(abs, parts)))
+
+
+def test_a_contract_without_anything_to_hold_is_said(tmp_path: Path) -> None:
+    assert not assemble(aquaplanet(), tmp_path).ledger.advice()
+    dry = aquaplanet()
+    del dry["physics"]["precipitation"]
+    (said,) = assemble(dry, tmp_path).ledger.advice()
+    assert "budgets.water" in str(said)
+    assert "found no pr" in str(said)
+    behind = aquaplanet(surface={**aquaplanet()["surface"], "lag": 1})
+    said = "\n".join(map(str, assemble(behind, tmp_path).ledger.advice()))
+    assert "budgets.energy" in said
+    assert "no model that keeps account" in said
+    assert not assemble({**dry, "budgets": {}}, tmp_path).ledger.advice(), "nobody asked"
 
 
 def leaky(model: Assembly) -> None:

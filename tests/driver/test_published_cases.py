@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from gates.dry import dcmip_levels
+from gates.mountain import dcmip_levels
 
 from coupler import Simulation
 from coupler.cli import main

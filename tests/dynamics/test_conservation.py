@@ -8,7 +8,8 @@ from cases import begin, wave_2006
 from coupler.interface.constants import Planet
 from coupler.interface.grid import HybridLevels
 from physics.dynamics.core import DynamicalCore
-from physics.dynamics.initial import baroclinic_wave, held_suarez_start
+from physics.dynamics.initial import held_suarez_start
+from physics.dynamics.initial_ullrich import baroclinic_wave
 from physics.dynamics.leapfrog import Diffusion, TimeFilter
 
 

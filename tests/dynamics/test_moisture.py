@@ -9,7 +9,8 @@ from coupler.interface.constants import Planet
 from coupler.interface.grid import HybridLevels
 from physics.dynamics.atmosphere import SpectralParameters
 from physics.dynamics.core import DynamicalCore
-from physics.dynamics.initial import baroclinic_wave, to_spectral
+from physics.dynamics.initial import to_spectral
+from physics.dynamics.initial_ullrich import baroclinic_wave
 from physics.dynamics.moisture import GridMoisture
 
 DT = 2400.0

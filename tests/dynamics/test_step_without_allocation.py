@@ -8,7 +8,8 @@ import torch
 from coupler.interface.constants import Planet
 from coupler.interface.grid import HybridLevels
 from physics.dynamics.core import DynamicalCore
-from physics.dynamics.initial import baroclinic_wave, to_spectral
+from physics.dynamics.initial import to_spectral
+from physics.dynamics.initial_ullrich import baroclinic_wave
 
 
 def core_of(levels: int, moisture: str | None) -> DynamicalCore:

@@ -11,7 +11,7 @@ from coupler.interface.constants import Planet
 from coupler.interface.grid import HybridLevels
 from physics.dynamics.atmosphere import SpectralAtmosphere, SpectralParameters
 from physics.dynamics.core import DynamicalCore
-from physics.dynamics.initial import baroclinic_wave
+from physics.dynamics.initial_ullrich import baroclinic_wave
 from physics.dynamics.leapfrog import Diffusion
 from physics.dynamics.sil3 import STABLE, Sil3
 

@@ -5,6 +5,7 @@ Numbers to compare with are those of an independent spectral model at the same t
 beside each assertion; its errors are against its own run at T213 (case 5) and T170 (case 6).
 """
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -301,3 +302,33 @@ def test_a_step_too_long_is_warned_of_and_a_blow_up_is_named(changes, why):
     ):
         for _ in range(2000):
             model.atmosphere.advance({})
+
+
+@pytest.mark.parametrize(
+    ("scheme", "stepping", "limit"),
+    [
+        ("shallow_water", "leapfrog", "1"),
+        ("shallow_water", "rk4", "2.83"),
+        ("barotropic_vorticity", "rk4", "2.83"),
+    ],
+)
+def test_a_layer_that_blows_up_names_the_courant_number(scheme, stepping, limit, tmp_path):
+    case = {
+        "title": "fast", "days": 400,
+        "atmosphere": {
+            "scheme": scheme, "truncation": 10, "dt": 86400 / 3, "stepping": stepping,
+            "diffusion": 0.0,
+        },
+        "output": {"interval": 1.0},
+    }  # fmt: skip
+    with pytest.raises(UnstableError) as caught:
+        Simulation.from_case(case, out=tmp_path / "run").run(quiet=True)
+    (said,) = (str(p) for p in caught.value.problems if p.what.startswith("Courant number"))
+    found = re.search(
+        r"below (\S+); found (\d+\.\d\d): (\d+) m/s(?: and waves of (\d+) m/s)?", said
+    )
+    assert found is not None and found[1] == limit, said
+    assert (found[4] is not None) == (scheme == "shallow_water" and stepping == "rk4")
+    speed = float(found[3]) + float(found[4] or 0.0)
+    assert float(found[2]) == pytest.approx(speed * 28800.0 * 10.0 / 6.371e6, rel=0.03)
+    assert float(found[2]) > float(limit)

@@ -17,7 +17,14 @@ from emulators.schema import Architecture, BundleSpec, Channel, Levels, Output, 
 
 NLAT, NLON = 10, 18
 GRID = {"kind": "gaussian", "nlat": NLAT, "nlon": NLON}
-FIELD_UNITS = {"ua": "m s-1", "va": "m s-1", "ta": "K", "lat": "degrees_north", "orog": "m"}
+FIELD_UNITS = {
+    "ua": "m s-1",
+    "va": "m s-1",
+    "ta": "K",
+    "pfull": "Pa",
+    "lat": "degrees_north",
+    "orog": "m",
+}
 
 
 def globe(levels: HybridLevels, seed: int, grid: Grid | None = None) -> dict[str, NDArray[Any]]:

@@ -16,6 +16,7 @@ from synthetic_columns import columns, tensors
 
 import emulators.bundle as module
 from coupler.interface.errors import ContractError, DataError
+from coupler.interface.fields import FIELDS, INTERFACE, STATE
 from coupler.interface.grid import HybridLevels
 from emulators.bundle import (
     channel_problems,
@@ -26,8 +27,12 @@ from emulators.bundle import (
     sha256,
     write_bundle,
 )
+from emulators.component import emulator_class
 from emulators.networks import build
-from emulators.schema import BundleSpec, normalizer_hash
+from emulators.schema import FLUX_OF, BundleSpec, normalizer_hash
+from physics.columns.gravity_wave_ad99 import AlexanderDunkerton1999
+from physics.columns.grey_layers import GreyLayers
+from physics.columns.orographic_drag import MountainDrag
 
 
 @pytest.fixture
@@ -122,11 +127,11 @@ def test_a_missing_folder_and_missing_files_are_named(copy: Path) -> None:
         load_bundle(copy)
 
 
-@pytest.mark.parametrize("version", [None, 0, 3, "one"])
+@pytest.mark.parametrize("version", [None, 0, 4, "one"])
 def test_an_unknown_schema_version_is_refused(copy: Path, version: object) -> None:
     edit(copy, lambda c: c.update(schema_version=version))
     with pytest.raises(
-        DataError, match=f"unknown schema version .*expected 1 to 2; found {version}"
+        DataError, match=f"unknown schema version .*expected 1 to 3; found {version}"
     ):
         load_bundle(copy)
 
@@ -243,7 +248,23 @@ OTHER = {
 }
 
 
-@pytest.mark.parametrize("change", [*OTHER.values(), swap_winds], ids=[*OTHER, "swapped channels"])
+def swap_targets(c: dict[str, Any]) -> None:
+    c["outputs"][0]["of"], c["outputs"][1]["of"] = "va", "ua"
+
+
+ENDS = {
+    "swapped targets": swap_targets,
+    "policy at the top": lambda c: c["outputs"][1].update(top="zero"),
+    "place of the dump": lambda c: c["outputs"][0].update(dump_above=8500.0),
+    "bound": lambda c: c["outputs"][0].update(bound=1e9),
+}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [*OTHER.values(), swap_winds, *ENDS.values()],
+    ids=[*OTHER, "swapped channels", *ENDS],
+)
 def test_another_normalizer_than_was_fitted_with_is_refused(
     copy: Path, change: Callable[[dict[str, Any]], None]
 ) -> None:
@@ -312,6 +333,47 @@ def test_a_bundle_of_the_first_schema_version_is_brought_up_to_date(copy: Path) 
         load_bundle(copy)
 
 
+def test_a_bundle_of_the_second_schema_version_is_held_to_its_hash_of_then(copy: Path) -> None:
+    now = load_bundle(copy)
+
+    def as_it_was(c: dict[str, Any]) -> None:
+        c["normalizer"] = normalizer_hash(now.spec, 2)
+        c["schema_version"] = 2
+
+    edit(copy, as_it_was)
+    assert normalizer_hash(now.spec, 2) != now.spec.normalizer
+    assert load_bundle(copy).spec == now.spec
+    edit(copy, swap_winds)
+    with pytest.raises(DataError, match="another normalizer than the weights were fitted with"):
+        load_bundle(copy)
+
+
+def test_a_flux_that_would_push_another_wind_is_refused_even_under_the_right_hash(
+    copy: Path,
+) -> None:
+    edit(copy, swap_targets, forged=True)
+    load_bundle(copy)  # the network gives what it gave
+    with pytest.raises(ContractError) as caught:
+        emulator_class(copy)
+    text = str(caught.value)
+    what = "wrong state variable of a bundle's flux: small"
+    assert f"{what}: xgwdparam; expected of ua; found of va" in text
+    assert f"{what}: ygwdparam; expected of va; found of ua" in text
+
+
+def test_every_interface_flux_of_the_table_has_its_state_variable() -> None:
+    fluxes = [f for f in FIELDS.values() if f.dims == INTERFACE and f.positive]
+    assert {f.name for f in fluxes} == FLUX_OF.keys()
+    momentum = {n: of for n, of in FLUX_OF.items() if FIELDS[n].units == "Pa"}
+    for name, of in momentum.items():
+        assert ("eastward" if of == "ua" else "northward") in str(FIELDS[name].standard_name)
+    assert {FLUX_OF[n] for n in FLUX_OF.keys() - momentum.keys()} == {"ta"}
+    assert set(FLUX_OF.values()) <= set(STATE)
+    schemes = (AlexanderDunkerton1999, MountainDrag, GreyLayers)
+    for flux in (f for scheme in schemes for f in scheme.fluxes):
+        assert FLUX_OF[flux.name] == flux.of
+
+
 def test_truncated_weights_are_refused_with_and_without_the_right_hash(copy: Path) -> None:
     file = copy / "weights.safetensors"
     file.write_bytes(file.read_bytes()[:-40])
@@ -348,7 +410,10 @@ def test_every_channel_that_differs_from_the_fields_table_is_listed(spec: Bundle
         c["inputs"][4].update(dims="column", name="zghalf")
         c["outputs"][0]["units"] = "hPa"
 
+        c["outputs"][1]["name"] = "phalf"
+
     text = "\n".join(map(str, channel_problems(edited(spec, change))))
+    assert "bundle's flux: small: phalf; expected a flux, one of xgwdparam" in text
     assert "unknown channel of a bundle: small: uaa; did you mean 'ua'" in text
     assert "wrong unit of a bundle's channel: small: ta; expected K; found m s-1" in text
     assert "wrong dimension of a bundle's channel: small: zghalf; expected interface" in text

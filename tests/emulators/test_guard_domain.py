@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from map_bundles import map_host, map_spec, some_inputs
 from scipy.spatial import distance as scipy_distance
 from synthetic_columns import NAMES, call, columns, host, tensors
 
@@ -17,7 +18,7 @@ from coupler.interface.grid import HybridLevels
 from emulators.bundle import load_bundle
 from emulators.component import EmulatorParameters, EmulatorTendency, emulator_class
 from emulators.domain import Domain, fit_domain, level_channels
-from emulators.guard import COUNTS, limited
+from emulators.guard import COUNTS, Guard, limited
 from emulators.schema import BundleSpec, GuardRule
 from physics.columns.gravity_wave_ad99 import AlexanderDunkerton1999
 
@@ -218,3 +219,29 @@ def test_margins_that_make_no_sense_or_cannot_be_measured_are_refused(
 def test_a_bundle_keeps_its_training_columns(folder) -> None:
     domain = load_bundle(folder).domain
     assert set(domain) == {"mean", "axes", "deviation", "rest", "unit"}
+
+
+def test_fields_without_levels_are_watched_but_for_angles(levels: HybridLevels) -> None:
+    names = ("ua", "va", "ta", "lat", "orog")
+    spec = map_spec(levels, "stencil", {}, inputs=names)
+    guard = Guard(spec, AlexanderDunkerton1999(), map_host(levels))
+    inputs = some_inputs(levels, 1, names)  # those that the ranges were taken from
+    high, low = spec.input("orog").maximum[0], spec.input("orog").minimum[0]
+    assert float(guard.distance(inputs).max()) <= 1e-5
+    inputs["orog"][7] = high + 0.3 * (high - low)
+    inputs["orog"][9] = low - 0.7 * (high - low)
+    inputs["orog"][11] = np.nan
+    inputs["lat"][13] = 91.0  # the globe is the range of an angle
+    distance = guard.distance(inputs).numpy()
+    np.testing.assert_allclose(distance[[7, 9]], [0.3, 0.7], rtol=1e-4)
+    assert np.isnan(distance[11])
+    assert distance[13] <= 1e-5
+    outside, far = guard._left(inputs)
+    assert outside.nonzero()[:, 0].tolist() == [7, 9]
+    assert far.nonzero()[:, 0].tolist() == [9]
+    assert guard._not_finite.nonzero()[0].tolist() == [11]
+    z = guard.z_score(inputs)
+    orog = spec.input("orog")
+    want = (inputs["orog"][7] - orog.mean[0]) / orog.scale[0]
+    assert float(z[7]) >= float(want) - 1e-5
+    assert torch.isnan(z[11])

@@ -221,7 +221,7 @@ def test_the_joint_is_continuous_between_interfaces_of_the_host() -> None:
     phalf = np.linspace(0.0, 1000.0, 11)[:, None]
     physical = np.linspace(1.0, 5.0, 11)[:, None] ** 2
     net = np.full((11, 1), 7.0)
-    continue_above(330.0, phalf, physical, net)
+    continue_above(330.0, 0.0, phalf, physical, net)
     at_joint = np.interp(330.0, phalf[:, 0], physical[:, 0])
     want = physical[:4, 0] + (7.0 - at_joint) * phalf[:4, 0] / 330.0
     np.testing.assert_allclose(net[:4, 0], want, rtol=1e-12)
@@ -230,6 +230,20 @@ def test_the_joint_is_continuous_between_interfaces_of_the_host() -> None:
     fine = np.linspace(0.0, 330.0, 3301)
     s = np.interp(fine, phalf[:, 0], physical[:, 0])
     assert s[-1] + (7.0 - at_joint) == pytest.approx(7.0)
+
+
+def test_the_top_of_a_bundle_that_moves_with_the_ground_is_that_of_each_column() -> None:
+    # a_0 = 100 Pa and b_0 = 0.002: at ps = 1000 and 600 hPa the bundle ends at 300 and 220 Pa
+    phalf = np.concatenate([np.linspace(0.0, 900.0, 10), [1.0e5]])[:, None].repeat(2, axis=1)
+    phalf[-1, 1] = 0.6e5
+    physical = np.linspace(1.0, 5.0, 11)[:, None].repeat(2, axis=1) ** 2
+    net = np.full((11, 2), 7.0)
+    continue_above(100.0, 0.002, phalf, physical, net)
+    for i, top in enumerate((300.0, 220.0)):
+        one = np.full((11, 1), 7.0)
+        continue_above(top, 0.0, phalf[:, i : i + 1], physical[:, i : i + 1], one)
+        np.testing.assert_allclose(net[:, i], one[:, 0], rtol=1e-12)
+    assert (net[:3, 0] != net[:3, 1]).any()
 
 
 class Remembers(Tendency):

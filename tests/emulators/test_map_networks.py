@@ -1,5 +1,6 @@
 """Networks on maps: published sizes, a sphere without an edge, channels in their places."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from emulators.networks.attention_unet import AttentionUNet
 from emulators.networks.maps import MapGrid, MapNetwork, cube_root
 from emulators.networks.sphere import SphereConv2d, sphere_pad
 from emulators.networks.stencil import StencilNet
+from emulators.programs import read_program, write_program
 
 
 def size(module: nn.Module) -> int:
@@ -226,16 +228,71 @@ def test_cube_root_channels_and_fluxes_on_levels_go_there_and_back(levels: Hybri
     assert torch.allclose(flux[3], want, atol=1e-7)
 
 
+HEAD = {
+    "widths": [6, 8],
+    "backbone": "random",
+    "size": {
+        "embed_dim": 12,
+        "n_heads": 2,
+        "n_blocks_encoder": 1,
+        "n_blocks_decoder": 1,
+        "mask_unit": [2, 6],
+    },
+}
+SCRIPTED = {
+    "1x1": ("stencil", {"stencil": 1, "width": 11, "last": 7, "depth": 2}),
+    "3x3": NETWORKS[1],
+    "5x5": NETWORKS[2],
+    "unet": NETWORKS[0],
+    "flux head": ("flux_head", HEAD),
+}
+
+
+class Core(nn.Module):
+    """A network between its stacked channels."""
+
+    def __init__(self, net: MapNetwork) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.net.through_core(x)
+
+
 @pytest.mark.filterwarnings("ignore:.*torch.jit.trace:DeprecationWarning")
-def test_a_scripted_stencil_network_is_the_eager_one() -> None:
-    # The published scripted networks leave their convolution out.
-    torch.manual_seed(1)
-    net = StencilNet(7, 5, stencil=3, poles="rotate").eval()
-    x = torch.randn(1, 7, 6, 8)
-    traced = torch.jit.trace(net, x)  # type: ignore[no-untyped-call]
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
+@pytest.mark.parametrize(("name", "config"), SCRIPTED.values(), ids=SCRIPTED)
+def test_a_scripted_network_is_the_eager_one(
+    levels: HybridLevels, name: str, config: dict[str, Any]
+) -> None:
+    net = network(levels, name, config)
+
+    core = Core(net).eval()
+    one, other = torch.randn(2, 1, net.stack.size, NLAT, NLON)
+    with torch.no_grad():
+        traced = torch.jit.trace(core, one)  # type: ignore[no-untyped-call]
     with torch.inference_mode():
-        assert torch.equal(traced(x), net(x))
-        assert not torch.allclose(traced(x), net.column(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2))
+        want = core(other)
+        assert torch.equal(traced(other), want)  # nothing of the traced sample is in it
+        scale = want.abs().max()
+        assert (core(one) - want).abs().max() > 1e-3 * scale
+        # The published scripted networks leave their convolution out; here neighbours are seen.
+        there = other.clone()
+        there[..., 5, 7] += 1.0
+        reached = ((traced(there) - want).abs().amax(dim=(0, 1)) > 0.0).nonzero().tolist()
+    assert ([5, 8] in reached) == (name != "stencil" or config["stencil"] > 1)
+    assert [5, 7] in reached
+
+
+@pytest.mark.parametrize("which", ["unet", "flux head"])
+def test_nothing_in_an_exported_network_is_refused(
+    tmp_path: Path, levels: HybridLevels, which: str
+) -> None:
+    core = Core(network(levels, *SCRIPTED[which])).eval()
+    x = torch.randn(1, core.net.stack.size, NLAT, NLON)
+    write_program(core, torch.zeros_like(x), tmp_path / "net.pt2", "export")
+    with torch.inference_mode():
+        assert torch.equal(read_program(tmp_path / "net.pt2", "export")(x), core(x))
 
 
 @pytest.mark.parametrize(

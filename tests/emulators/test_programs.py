@@ -219,7 +219,7 @@ def test_show_and_verify_tell_what_a_bundle_is(
     text = capsys.readouterr().out
     assert text.strip() == describe(source)
     for part in (
-        "gravity_wave=map, schema version 2",
+        "gravity_wave=map, schema version 3",
         "a whole map, 180 columns at once",
         "in   ta           [K] on levels",
         "out  ygwdparam    [Pa] of va",
@@ -242,7 +242,7 @@ def test_an_older_bundle_is_rewritten_in_the_present_schema(tmp_path: Path, sour
     (old / "bundle.yaml").write_text(yaml.safe_dump(content))
     assert "schema version 1" in describe(old)
     assert main(["bundle", "convert", str(old), "--out", str(tmp_path / "new")]) == 0
-    assert "schema version 2" in describe(tmp_path / "new")
+    assert "schema version 3" in describe(tmp_path / "new")
     assert load_bundle(tmp_path / "new").spec == load_bundle(source).spec
 
 

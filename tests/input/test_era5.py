@@ -205,6 +205,30 @@ def test_bad_files_are_refused_in_clear_sentences(tmp_path, target):
         initial_state(path, grid, levels, orog * 100.0)
 
 
+def test_a_ground_that_could_not_be_compared_is_said(tmp_path, target):
+    grid, levels, orog = target
+    path = standard_file(tmp_path / "a.nc")
+    said = []
+    initial_state(path, grid, levels, orog, say=said)
+    (problem,) = said
+    assert problem.what == "the model's ground was not compared with that of the initial state"
+    assert "initial.variables.orog" in problem.remedy and "no ground" in problem.found
+    said.clear()
+    initial_state(path, grid, levels, np.zeros_like(orog), say=said)
+    (problem,) = said
+    assert problem.what == "a start from data over flat ground, not checked"
+    assert "boundary.orog" in problem.remedy
+
+    def with_ground(nc):
+        nc.createVariable("orog", "f4", ("longitude", "latitude"))[:] = 200.0
+        nc["orog"].units = "m"
+
+    said.clear()
+    standard_file(path, change=with_ground)
+    initial_state(path, grid, levels, np.full_like(orog, 200.0), say=said)
+    assert said == []  # the control: compared, and the same
+
+
 def test_the_real_analysis_gives_a_plausible_atmosphere(data):
     from coupler.input.boundary import read_boundary
     from coupler.interface.fields import FIELDS

@@ -1,6 +1,7 @@
 """Numbers that a case prescribes in time: carbon dioxide from tables and netCDF files."""
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,11 @@ import numpy as np
 import pytest
 from tiny import COUPLED
 
+from coupler import Simulation
 from coupler.driver.assemble import assemble, check
 from coupler.driver.loop import step
 from coupler.input.forcing import Forcing, decimal_year, read_series
-from coupler.interface.errors import DataError
+from coupler.interface.errors import ConfigError, DataError
 
 TABLE = "# measured\ndate,co2 [ppm],other\n2000-01-01,360,1\n2000-03-01,720,2\n2001,400,3\n"
 
@@ -44,8 +46,15 @@ def test_between_two_dates_the_value_is_interpolated_on_any_calendar(make, tmp_p
     for calendar in ("noleap", "standard", "360_day"):
         middle = series.at(cftime.datetime(2000, 1, 30, calendar=calendar))
         assert middle == pytest.approx(540e-6, rel=0.03)  # a day is a sixtieth of the way
-        late = series.at(cftime.datetime(2030, 1, 1, calendar=calendar))
-        assert late == pytest.approx(400e-6), "beyond the end the last value, never NaN"
+        late = cftime.datetime(2030, 1, 1, calendar=calendar)
+        with pytest.raises(ConfigError, match=r"ends before the run: forcing\.co2=x; .* a last"):
+            series.at(late)
+        early = cftime.datetime(1950, 1, 1, calendar=calendar)
+        with pytest.raises(ConfigError, match=r"begins after the run: forcing\.co2=x"):
+            series.at(early)
+        held = replace(series, choice=Forcing(file="x", before="hold", after="hold"))
+        assert held.at(late) == pytest.approx(400e-6), "beyond the end the last value, never NaN"
+        assert held.at(early) == pytest.approx(360e-6)
 
 
 def test_dates_are_read_as_years_months_days_and_decimal_years(tmp_path):
@@ -113,6 +122,17 @@ def test_a_file_that_ends_before_the_run_is_refused_unless_its_last_value_may_st
     table(tmp_path, "date,co2 [ppm]\n2000-01-15,350\n2010,360\n", "late.csv")
     assert "a first date of 2000-01-15" in problems(case(file="late.csv"), tmp_path)
     assert problems(case(file="late.csv", before="hold"), tmp_path) == ""
+
+
+def test_a_run_that_is_asked_to_go_on_beyond_its_file_is_refused_before_it_begins(tmp_path):
+    table(tmp_path, "date,co2 [ppm]\n1990,350\n2000-01-03,360\n", "short.csv")
+    raw = case(file=str(tmp_path / "short.csv")) | {"days": 1.0}
+    sim = Simulation.from_case(raw, out=tmp_path / "run")
+    with pytest.raises(ConfigError, match=r"ends before the run: .*up to 2000-01-04, the end"):
+        sim.run(days=3.0, quiet=True)
+    assert not (tmp_path / "run").exists()
+    held = case(file=str(tmp_path / "short.csv"), after="hold") | {"days": 1.0}
+    Simulation.from_case(held, out=tmp_path / "x")._refuse_beyond_files(3.0)
 
 
 def test_what_nobody_reads_or_cannot_be_prescribed_is_said(tmp_path):

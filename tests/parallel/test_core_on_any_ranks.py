@@ -13,7 +13,8 @@ from team import on_ranks
 from coupler.interface.constants import Planet
 from coupler.interface.grid import HybridLevels
 from physics.dynamics.core import DynamicalCore
-from physics.dynamics.initial import GridState, baroclinic_wave, to_spectral
+from physics.dynamics.initial import GridState, to_spectral
+from physics.dynamics.initial_ullrich import baroclinic_wave
 
 
 def end(ranks, levels, dtype, tracers, moisture, steps=5):

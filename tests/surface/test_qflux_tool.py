@@ -49,6 +49,24 @@ def test_each_month_is_its_mean_and_the_model_reads_it(tmp_path: Path) -> None:
     np.testing.assert_allclose(read, q, rtol=1e-6, atol=1e-6)
 
 
+def test_the_mean_that_is_said_is_per_area_of_sea(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = ocean_file(tmp_path / "ocean.nc", 365)
+    with netCDF4.Dataset(path, "a") as file:
+        area = np.arange(1.0, 41.0).reshape(5, 8)
+        file.createVariable("areacello", "f8", ("lat", "lon"))[:] = area
+        share = np.zeros((file["time"].size, 5, 8))
+        share[:, 1, 2], share[:, 3, 4] = 0.25, 1.0
+        file.createVariable("sftof", "f4", ("time", "lat", "lon"))[:] = share
+        file["hfcorr"][:] = 0.0
+        file["hfcorr"][:, 1, 2], file["hfcorr"][:, 3, 4] = 40.0, -10.0
+    monkeypatch.setattr("sys.argv", ["qflux.py", str(tmp_path), str(tmp_path / "q.nc")])
+    qflux.main()
+    mean = (40.0 * 0.25 * area[1, 2] - 10.0 * area[3, 4]) / (0.25 * area[1, 2] + area[3, 4])
+    assert f"mean over the sea {mean:.2f} W m-2, from -10 to 40" in capsys.readouterr().out
+
+
 def test_a_run_that_does_not_cover_the_year_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"a month without a record.*none in month 5"):
         qflux.monthly(ocean_file(tmp_path / "ocean.nc", 100))

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from coupler.driver.connect import differing
 from coupler.interface.component import Site
 from coupler.interface.constants import Planet
 from physics.surface.parts import FREEZING, FUSION, MELTING
 from physics.surface.sea_ice import RHO_ICE, RHO_SNOW, SemtnerIce, freeze_and_melt
+from physics.surface.slab_ocean import SlabOcean
 
 Array = np.ndarray[Any, Any]
 CONDUCTIVITY = 2.04
@@ -219,3 +221,15 @@ def test_albedo_is_that_of_bare_ice_snow_and_the_water_that_shows_through(
     ice._ice[:], ice._snow[:] = 0.8 * RHO_ICE * thickness, 0.8 * RHO_SNOW * depth
     ice._show()
     np.testing.assert_allclose(ice.fields()["albs_ice"], expected, atol=1e-4)
+
+
+def test_water_that_is_not_that_of_the_ocean_is_said() -> None:
+    sea = SlabOcean(SlabOcean.Parameters(albedo=0.1))
+    (said,) = differing({"ocean": sea, "ice": SemtnerIce()})
+    assert "two numbers for one thing: ice.albedo_water; expected 0.1" in str(said)
+    ice = SemtnerIce(SemtnerIce.Parameters(freezing_point=271.0, albedo_water=0.1))
+    (said,) = differing({"ocean": sea, "ice": ice})
+    assert "ice.freezing_point" in str(said)
+    assert "found 271" in str(said)
+    assert not differing({"ocean": SlabOcean(), "ice": SemtnerIce()})
+    assert not differing({"ice": ice})

@@ -161,6 +161,20 @@ def test_prescribed_sea_follows_the_climatology_and_land_its_budget() -> None:
     np.testing.assert_allclose(model.fields()["ts"][:, 3], soil, rtol=1e-13)
 
 
+@pytest.mark.parametrize("sea", ["slab", "prescribed"])
+def test_what_is_stored_is_what_was_received_and_came_from_elsewhere(sea: str) -> None:
+    start = cftime.datetime(2001, 7, 16, 12)
+    model = slab({"sftlf": some_land(), "tos": climatology()}, sea=sea, date=start)
+    for seed in range(3):
+        x, before = fluxes(seed), model.stores()["energy"].copy()
+        model.step(x, at(cftime.datetime(2001, 7, 17 + seed)))
+        gain = model.stores()["energy"] - before
+        given = model.dt * (net(x) + model.sources()["energy"])
+        np.testing.assert_allclose(gain, given, atol=30 * 2.3e-16 * 3e9)
+        # control: what a prescribed sea takes is not nothing
+        assert (np.abs(gain - model.dt * net(x)).max() > 1e5) == (sea == "prescribed")
+
+
 def test_slab_sea_may_start_from_a_climatology() -> None:
     tos = climatology()
     date = cftime.datetime(2001, 2, 15)

@@ -113,6 +113,29 @@ def test_where_the_climatology_is_frozen_what_would_warm_the_water_melts_its_ice
         np.testing.assert_allclose(f["hfcorr"][bare], want, atol=1e-6)
 
 
+def test_without_ice_a_prescribed_sea_follows_its_climatology_where_that_is_frozen() -> None:
+    tos = climatology()
+    sea = ocean({"tos": tos}, sea="prescribed", dt=21600.0)
+    part = sea.fields()["sftof"]
+    frozen = (tos.max(axis=0) <= FREEZING) & (part > 0)
+    assert frozen.any()
+    given = Arrays(**{m: np.zeros(SHAPE) for m in ("evspsbl_ocean", "pr")}, hfds_ocean=-80.0)
+    for n in range(1, 40):
+        sea.step(given, Now(date=START, step=n, seconds=n * sea.dt, dt=sea.dt))
+    np.testing.assert_allclose(sea.fields()["ts_ocean"][frozen], FREEZING, rtol=1e-12)
+    np.testing.assert_allclose(sea.fields()["hfcorr"][frozen], 80.0)
+
+
+def test_a_month_of_impossible_depth_is_refused_and_the_mean_is_taken() -> None:
+    depth = np.full((12, *SHAPE), 40.0)
+    depth[3:6] = 10.0
+    np.testing.assert_allclose(ocean({"mlotst": depth}).fields()["mlotst"][0], 32.5)
+    for wrong in (-5.0, 0.0):
+        depth[7, 1, 4] = wrong
+        with pytest.raises(DataError, match=rf"impossible.*all months.*{wrong:g} m in month 8"):
+            ocean({"mlotst": depth})
+
+
 def test_fresh_water_is_kept_in_an_account() -> None:
     sea = ocean()
     part = sea.fields()["sftof"]

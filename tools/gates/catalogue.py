@@ -8,38 +8,38 @@ from pathlib import Path
 from typing import Any
 
 from gates import (
+    conservation,
     dry,
     endurance,
     held_suarez,
     layer,
+    mountain,
     polvani_kushner,
     published,
     spectrum,
     transform,
     transport,
     wave,
+    wave_2014,
 )
 from gates.longrun import Work
+from gates.sources import REGISTRY, reached
 from gates.store import FOLDER, Result, fingerprint
 
-_TRANSFORM = ("physics/dynamics/transform.py", "physics/dynamics/legendre.py",
-              "physics/dynamics/fused_spectral.py")  # fmt: skip
-_LAYER = (*_TRANSFORM, "physics/dynamics/shallow_water*.py", "physics/dynamics/leapfrog.py",
-          "tools/gates/layer.py")  # fmt: skip
-_DRY = (
-    *_TRANSFORM, "physics/dynamics/core.py", "physics/dynamics/primitive.py",
-    "physics/dynamics/vertical.py", "physics/dynamics/semi_implicit.py",
-    "physics/dynamics/leapfrog.py", "physics/dynamics/sil3.py", "physics/dynamics/fused.py",
-    "physics/dynamics/initial.py",
-)  # fmt: skip
-_STATES = ("physics/dynamics/initial_states.py", "physics/dynamics/initial_published.py")
-_CASES = (*_DRY, *_STATES, "physics/dynamics/atmosphere.py", "coupler/driver/loop.py",
-          "tools/gates/published.py")  # fmt: skip
-_FORCED = (*_DRY, "physics/dynamics/atmosphere.py", "physics/columns/held_suarez.py",
-           "physics/columns/rayleigh.py", "coupler/driver/loop.py", "tools/gates/zonal.py",
-           "tools/gates/longrun.py")  # fmt: skip
-_TRANSPORT = ("physics/dynamics/prescribed.py", "physics/dynamics/transport*.py",
-              "physics/columns/terminator.py", "tools/gates/transport.py")  # fmt: skip
+_TRANSFORM = reached("physics/dynamics/transform.py")
+_CORE = "physics/dynamics/core.py"
+# Of the core one layer of fluid takes only the size of a grid.
+_LAYER = (*reached("physics/dynamics/shallow_water.py", but=(_CORE,)),
+          "physics/dynamics/shallow_water_initial.py", "tools/gates/layer.py")  # fmt: skip
+_DRY = reached(_CORE)
+_PUBLISHED = (REGISTRY, *reached("physics/dynamics/initial_published.py"))
+_ULLRICH = "physics/dynamics/initial_ullrich.py"
+_MODEL = (*reached("physics/dynamics/atmosphere.py"), "coupler/driver/loop.py")
+_CASES = (*_MODEL, *_PUBLISHED, "tools/gates/published.py")
+_FORCED = (*_MODEL, *reached("physics/columns/held_suarez.py", "physics/columns/rayleigh.py"),
+           "tools/gates/zonal.py", "tools/gates/longrun.py")  # fmt: skip
+_WAVE = (*_DRY, "tools/gates/dry.py", "tools/gates/wave.py")
+_TRANSPORT = (*reached("physics/dynamics/prescribed.py"), "tools/gates/transport.py")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,17 +83,18 @@ GATES: dict[str, Gate] = {
     "galewsky": _short("Barotropic instability", layer.galewsky, _LAYER),
     "rest": _short("State at rest", dry.rest, (*_DRY, "tools/gates/dry.py")),
     "mountain_rest": _short(
-        "Rest over narrow mountains", dry.mountain_rest, (*_DRY, *_STATES, "tools/gates/dry.py")
+        "Rest over narrow mountains", mountain.mountain_rest,
+        (*_DRY, *_PUBLISHED, "tools/gates/dry.py", "tools/gates/mountain.py"),
     ),
     "steady": _short("Steady baroclinic flow", dry.steady, (*_DRY, "tools/gates/dry.py")),
     **{
-        f"wave_t{t}": _short(f"Baroclinic wave, T{t}", wave.wave(t), (*_DRY, "tools/gates/wave.py"))
+        f"wave_t{t}": _short(f"Baroclinic wave, T{t}", wave.wave(t), _WAVE)
         for t in wave.SETTINGS
     },
     "wave_convergence": Gate(
         title="Baroclinic wave, convergence", call=_convergence,
         text=wave.convergence.__doc__ or "",
-        sources=(*_DRY, "tools/gates/wave.py"), needs=tuple(f"wave_t{t}" for t in wave.SETTINGS),
+        sources=_WAVE, needs=tuple(f"wave_t{t}" for t in wave.SETTINGS),
     ),
     "rossby_haurwitz": _short(
         "Rossby-Haurwitz wave in three dimensions", published.rossby_haurwitz,
@@ -103,16 +104,23 @@ GATES: dict[str, Gate] = {
         "Waves behind a mountain", published.mountain_wave,
         (*_CASES, "cases/tests/asp_2008_5_0_0_t42.yaml"),
     ),
+    "wave_2014": _short(
+        "Dry wave of 2014", wave_2014.wave_2014,
+        (*_DRY, _ULLRICH, "tools/gates/dry.py", "tools/gates/wave_2014.py",
+         "tools/gates/peer_wave.py"),
+    ),
     "moist_wave": _short(
         "Dry and moist wave", published.moist_wave,
-        (*_CASES, "physics/columns/condensation.py", "physics/dynamics/moisture.py",
-         "physics/dynamics/transport*.py", "cases/tests/ullrich_2014_dry_t42.yaml",
-         "cases/tests/dcmip_2016_1_1_t42.yaml"),
+        (*_CASES, _ULLRICH, *reached("physics/columns/condensation.py"),
+         "cases/tests/ullrich_2014_dry_t42.yaml", "cases/tests/dcmip_2016_1_1_t42.yaml"),
     ),
-    "conservation": _short("Conservation", dry.conservation, (*_DRY, "tools/gates/dry.py")),
+    "conservation": _short(
+        "Conservation", conservation.conservation,
+        (*_DRY, _ULLRICH, "tools/gates/dry.py", "tools/gates/conservation.py"),
+    ),
     "torque": _short(
         "Angular momentum", dry.torque,
-        (*_FORCED, "physics/dynamics/angular_momentum.py", "tools/gates/dry.py"),
+        (*_FORCED, _ULLRICH, "tools/gates/dry.py"),
     ),
     "transport_2d": _short("Transport in two dimensions", transport.two_dimensions, _TRANSPORT),
     "transport_3d": _short("Transport in three dimensions", transport.three_dimensions, _TRANSPORT),
@@ -125,18 +133,19 @@ GATES: dict[str, Gate] = {
     "spectrum": Gate(
         title="Spectrum of kinetic energy", call=spectrum.spectrum,
         text=spectrum.spectrum.__doc__ or "",
-        sources=(*_FORCED, held_suarez.CASE, "tools/gates/spectrum.py"),
+        sources=(*_FORCED, _ULLRICH, held_suarez.CASE, "tools/gates/spectrum.py"),
     ),
     "polvani_kushner": Gate(
         title="Polar vortex", call=polvani_kushner.polvani_kushner,
         text=polvani_kushner.polvani_kushner.__doc__ or "",
-        sources=(*_FORCED, "physics/columns/polvani_kushner.py", "physics/columns/sponge.py",
-                 polvani_kushner.CASE, "tools/gates/polvani_kushner.py"),
+        sources=(*_FORCED, *reached("physics/columns/polvani_kushner.py",
+                 "physics/columns/sponge.py"), polvani_kushner.CASE,
+                 "tools/gates/polvani_kushner.py"),
     ),
     "endurance": Gate(
         title="A thousand days of earth_t31", call=endurance.endurance,
         text=endurance.endurance.__doc__ or "",
-        sources=("cases/earth_t31.yaml", "tools/gates/endurance.py"),
+        sources=endurance.SOURCES,
     ),
 }  # fmt: skip
 

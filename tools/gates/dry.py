@@ -1,8 +1,8 @@
-"""Gates of the dry primitive equations: rest, the zonal flow and the wave of 2006, conservation."""
+"""Gates of the dry primitive equations: rest, the steady flow of 2006, spurious torque."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import torch
 
 from coupler.interface.constants import Planet
 from coupler.interface.grid import HybridLevels
-from gates.rows import Row, Table, at_most, below
+from gates.rows import Row, Table, below
 from physics.dynamics.core import DynamicalCore
 from physics.dynamics.initial import (
     filtered_orography,
@@ -19,7 +19,6 @@ from physics.dynamics.initial import (
     jablonowski_williamson,
     to_spectral,
 )
-from physics.dynamics.initial_states import GROUNDS, INITIAL_STATES
 
 EARTH_2006 = Planet(
     radius=6.371229e6, rotation_rate=7.29212e-5, gravity=9.80616,
@@ -77,75 +76,6 @@ def _over_mountain(truncation: int, levels: str, dt: float, temperature: float) 
     return _begin(core, isothermal_rest(core.frame, temperature=temperature))
 
 
-def dcmip_levels(count: int) -> HybridLevels:
-    """Levels of DCMIP 2012 test 2-0-0: equal steps of height up to 12 km, where p is 205.44 hPa.
-
-    In its atmosphere over the sea, eta = (1 - Gamma z / T0)^(g / (R Gamma)); B = (eta - eta_top) /
-    (1 - eta_top), A = (eta - B) 1000 hPa. ``cases/tests/dcmip_2012_2_0_0_t85.yaml`` has the 30.
-    """
-    z = np.linspace(12000.0, 0.0, count + 1)
-    eta = (1.0 - 0.0065 * z / 300.0) ** (9.80616 / (287.0 * 0.0065))
-    b = (eta - eta[0]) / (1.0 - eta[0])
-    return HybridLevels(a=1.0e5 * (eta - b), b=b, name=f"dcmip{count}")
-
-
-def _at_rest_over_mountains(truncation: int, levels: HybridLevels, dt: float) -> DynamicalCore:
-    """The start of DCMIP 2012 test 2-0-0, ready to step."""
-    planet = Planet(rotation_rate=0.0, gravity=9.80616, gas_constant_dry=287.0)
-    core = DynamicalCore(
-        truncation=truncation, levels=levels, planet=planet, dt=dt, tracers=0, dtype=torch.float64
-    )
-    ground = GROUNDS["mountain_rest"].geopotential(core.frame)
-    core.set_surface(filtered_orography(core.transform, ground))
-    return _begin(core, INITIAL_STATES["mountain_rest"](core.frame))
-
-
-def _acceleration(core: DynamicalCore) -> Any:
-    """Largest acceleration of the air on each level [m s-2], [K]."""
-    eq = core.equations
-    with torch.no_grad():
-        rate = eq.tendency(core._now, eq.to_grid(core._now), core.surface_geopotential)
-        found = eq.to_grid(rate)
-    return torch.hypot(found.ua, found.va).amax((1, 2)).numpy()
-
-
-def mountain_rest(quick: bool) -> Iterator[Row | Table]:
-    """Rest over mountains as narrow as one degree, DCMIP 2012 test 2-0-0, no rotation, float64.
-
-    T = 300 K - 6.5 K/km up to 12 km, where the test ends; the exact answer is no wind. The ground
-    is truncated and tapered first. The acceleration at the start is the error of the pressure
-    gradient alone; the wind of day 6 has that of diffusion along the levels too. With isothermal
-    air above (hybrid30, sigma30), the layer that holds the bend of the profile has a larger error,
-    which is then that of all layers above.
-    """
-    truncation, dt, days = (21, 3600.0, 1.0) if quick else (85, 1800.0, 6.0)
-    sets = {n: dcmip_levels(n) for n in ((15, 30) if quick else (30, 60))}
-    body, errors = [], {}
-    for count, levels in [*sets.items(), *((0, HybridLevels.named(n)) for n in _WITH_AIR_ABOVE)]:
-        core, wind = _at_rest_over_mountains(truncation, levels, dt), ""
-        half = levels.half_pressure(np.array(1.0e5)) / 100.0
-        push = _acceleration(core) * 86400.0
-        k = int(push.argmax())
-        if count:
-            errors[count] = float(push.max())
-            run(core, days)
-            fastest = core.integrals()["max_wind"]
-            wind = f"{fastest:.3f}"
-            yield below(f"largest wind [m/s], day {days:g}, T{truncation}, {count} levels", fastest,
-                        "0", 1.0, ".3f")  # fmt: skip
-        body.append([levels.name, f"{half[0]:.2f}", f"{push.max():.3f}",
-                     f"{0.5 * (half[k] + half[k + 1]):.0f}", wind])  # fmt: skip
-    coarse, fine = errors.values()
-    yield at_most("error of the pressure gradient, twice the levels over once", fine / coarse,
-                  "0.25 (second order)", 0.4, ".2f")  # fmt: skip
-    head = ["levels", "top [hPa]", "largest acceleration at the start [m/s/day]", "at [hPa]",
-            f"largest wind, day {days:g} [m/s]"]  # fmt: skip
-    yield Table(caption="Where it is:", head=head, body=body)
-
-
-_WITH_AIR_ABOVE = ("hybrid30", "sigma30")
-
-
 def wave_2006(
     truncation: int, dt: float, *, perturbed: bool, dtype: torch.dtype, **options: Any
 ) -> DynamicalCore:
@@ -192,53 +122,6 @@ def steady(quick: bool) -> Iterator[Row | Table]:
                 "0.010 to 0.021", 0.05)  # fmt: skip
     head = ["day", "l2(u - zonal mean) [m/s]", "l2(u - initial u) [m/s]", "surface pressure [hPa]"]
     yield Table(caption="By day:", head=head, body=body)
-
-
-_KEPT = ("dry_mass", "energy", "angular_momentum")
-
-
-def _changes(core: DynamicalCore, days: Iterable[float]) -> Iterator[tuple[float, list[float]]]:
-    """Relative changes of what ought to be kept, by day; the largest step of the fixer last."""
-    before, done, largest = core.integrals(), 0.0, 0.0
-    for day in days:
-        for _ in range(round((day - done) * 86400.0 / core.dt)):
-            core.step()
-            largest = max(largest, abs(core.mass_fix))
-        done = day
-        now = core.integrals()
-        yield day, [*(now[n] / before[n] - 1.0 for n in _KEPT), largest]
-
-
-def conservation(quick: bool) -> Iterator[Row | Table]:
-    """Conservation in the wave of 2006 with the usual diffusion (and filter), T42, float64.
-
-    The reference has a Runge-Kutta scheme of third order and no fixer. Leapfrog conserves ln ps
-    only to second order in its step; that is what the fixer, on by default, takes back.
-    """
-    truncation, days = (21, (1.0, 4.0)) if quick else (42, (1.0, 4.0, 7.0, 9.0, 10.0))
-    settings: list[tuple[str, float, dict[str, Any]]] = [
-        ("leapfrog, 20 minutes, no fixer", 1200.0, {"fix_mass": False}),
-        ("leapfrog, 20 minutes, fixer", 1200.0, {}),
-        ("SIL3, 10 minutes, no fixer", 600.0, {"fix_mass": False, "stepper": "sil3"}),
-    ]
-    if not quick:
-        settings.insert(1, ("leapfrog, 5 minutes, no fixer", 300.0, {"fix_mass": False}))
-    last, body = min(7.0, days[-1]), []
-    for label, dt, options in settings:
-        core = wave_2006(truncation, dt, perturbed=True, dtype=torch.float64, **options)
-        for day, (mass, energy, spin, fix) in _changes(core, days):
-            shown = [f"{x:+.1e}" for x in (mass, energy, spin)]
-            body.append([label if day == days[0] else "", f"{day:g}", *shown, f"{fix:.1e}"])
-            if day != last:
-                continue
-            where = f"to day {day:g}, {label}"
-            if "SIL3" in label:
-                yield below(f"mass {where}", mass, "3e-10", 1e-9)
-            elif "no fixer" not in label:
-                yield below(f"mass {where}", mass, "", 1e-12)
-            yield below(f"energy {where}", energy, "4e-9", 1e-6 * day)
-    head = ["", "day", "mass", "energy", "angular momentum", "largest step of the fixer"]
-    yield Table(caption="Relative changes since the start:", head=head, body=body)
 
 
 def torque(quick: bool) -> Iterator[Row | Table]:

@@ -1,28 +1,67 @@
-"""Gate of long runs that were made with ``isthmus run``: 1000 days of earth_t31 in both precisions.
+"""Gate of 1000 days of earth_t31 with its physics, made with ``isthmus run`` in both precisions.
 
-    isthmus run cases/earth_t31.yaml --days 1000 --out WORK/earth_t31_float32
-    isthmus run cases/earth_t31.yaml --days 1000 --out WORK/earth_t31_float64 \\
-        --set precision=float64
-
-The gate reads what these left; it does not run them, because each takes hours.
+What is finished in WORK/earth_t31_float32 and WORK/earth_t31_float64 is taken as it is; what is not
+is begun, or gone on with from its newest restart. Each takes two hours and more on one core.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from gates.longrun import Work
 from gates.rows import Data, Row, Table, at_least, at_most, below
+from gates.sources import changed_since, reached
+from gates.store import ROOT
 
-DAYS = 1000.0
+CASE = "cases/earth_t31.yaml"
+SOURCES = (
+    *reached(
+        "physics/dynamics/atmosphere.py",
+        *(f"physics/columns/{name}.py" for name in (
+            "grey_radiation", "boundary_layer", "betts_miller", "condensation",
+            "gravity_wave_ad99", "sponge", "precipitation", "sea_level_pressure",
+        )),
+        "physics/surface/slab.py",
+    ), "coupler/driver/loop.py", CASE, "tools/gates/endurance.py",
+)  # fmt: skip
+DAYS, QUICK = 1000.0, 1.0
 PRECISIONS = ("float32", "float64")
 _BLOCK = 100.0
+
+
+def finished(folder: Path) -> float:
+    """Days that a run has stored from its start on; 0 when there is none, or it goes on."""
+    report = folder / "run.json"
+    if not report.is_file() or json.loads(report.read_text("utf-8"))["outcome"] != "complete":
+        return 0.0
+    with xr.open_dataset(folder / "atmosphere.nc", decode_times=False) as fields:
+        bounds = fields["time_bnds"].values
+        return float(bounds[-1, 1] - bounds[0, 0])
+
+
+def carried_out(folder: Path, case: str | Path, days: float, changes: Mapping[str, str]) -> Path:
+    """The folder of a run of at least `days` days, which is made or gone on with if need be.
+
+    Raises:
+        RuntimeError: when the run failed.
+    """
+    if finished(folder) < days - 1e-6:
+        command = [sys.executable, "-m", "coupler", "run", str(ROOT / case), "--days", f"{days:g}"]
+        for name, value in changes.items():
+            command += ["--set", f"{name}={value}"]
+        command += ["--out", str(folder), "--resume"]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        if done.returncode:
+            said = (done.stderr or done.stdout).strip()[-600:]
+            raise RuntimeError(f"no run in {folder}, status {done.returncode}: {said}")
+    return folder
 
 
 def _blocks(folder: Path, nominal: float = _BLOCK) -> Iterator[list[str]]:
@@ -63,31 +102,47 @@ _HEAD = [
 ]  # fmt: skip
 
 
+def _facts(folders: Mapping[str, Path], current: str) -> Data:
+    """Seconds of both runs, and with which code they were made.
+
+    A run that went on after an interruption knows the seconds since then, which stand for all.
+    """
+    seconds, made, changed = 0.0, {}, []
+    for folder in folders.values():
+        report = json.loads((folder / "run.json").read_text("utf-8"))
+        seconds += report["wall_seconds"] * finished(folder) / report["days_run"]
+        made = made or {str(n): str(v) for n, v in report["versions"].items()}
+        try:
+            sources = [path for path in SOURCES if path != "tools/gates/endurance.py"]
+            changed += changed_since(report["versions"].get("commit", ""), sources)
+        except ValueError as error:
+            changed.append(str(error))
+    told = current if not changed else "older: " + ", ".join(sorted(set(changed)))
+    return Data(numbers={"seconds": seconds, "made": made, "sources": told})
+
+
 def endurance(quick: bool, work: Work) -> Iterator[Row | Table | Data]:
     """1000 days of `earth_t31` with its physics, in float32 and in float64.
 
     From the runs' own files: the fastest wind of a daily mean, the zonal-mean jets, temperature and
     the changes of mass and energy since the first day, by hundreds of days.
     """
-    if quick:
-        return
-    found: dict[str, Any] = {}
-    for precision in PRECISIONS:
-        folder = work.folder / f"earth_t31_{precision}"
-        report = folder / "run.json"
-        if not report.is_file():
-            raise FileNotFoundError(f"no finished run in {folder}; make it with:\n{__doc__}")
-        found[precision] = json.loads(report.read_text(encoding="utf-8"))
-    seconds = sum(float(r["wall_seconds"]) for r in found.values())
-    made = {str(n): str(v) for n, v in found["float32"]["versions"].items()}
-    yield Data(numbers={"seconds": seconds, "made": made})
-    for precision, report in found.items():
-        folder = work.folder / f"earth_t31_{precision}"
-        yield at_least(f"{precision}: days run", report["days_run"], "", DAYS - 1e-6, ".0f")
+    days, changes = (QUICK, {"atmosphere.truncation": "T21"}) if quick else (DAYS, {})
+    folders = {
+        precision: carried_out(
+            work.folder / f"earth_t31_{precision}", CASE, days, {**changes, "precision": precision}
+        )
+        for precision in PRECISIONS[: 1 if quick else None]
+    }
+    yield _facts(folders, work.sources)
+    for precision, folder in folders.items():
+        report = json.loads((folder / "run.json").read_text("utf-8"))
+        yield at_least(f"{precision}: days run", finished(folder), "", days - 1e-6, ".0f")
         rows = list(_blocks(folder))
         fastest = max(float(row[1]) for row in rows)
         yield at_most(f"{precision}: fastest wind of a daily mean [m/s]", fastest, "", 200.0, ".0f")
         yield below(f"{precision}: dry mass, relative change", float(rows[-1][5]), "0",
                     1e-6 if precision == "float32" else 1e-9)  # fmt: skip
+        made = f"commit `{report['versions'].get('commit', 'unknown')}`"
         speed = f"{report['sypd']:.1f} simulated years a day"
-        yield Table(caption=f"{precision}, {speed}:", head=_HEAD, body=rows)
+        yield Table(caption=f"{precision}, {made}, {speed}:", head=_HEAD, body=rows)

@@ -17,6 +17,8 @@ CASE = "cases/tests/held_suarez_1994_t42.yaml"
 DAYS, SPIN_UP = 1200.0, 200.0
 _ROW = 2.79
 """Distance of the latitudes at T42 [degrees]."""
+_MIRROR = 0.6
+"""Half the difference of the hemispheres that sampling may leave [m s-1]."""
 _NAMES = {
     "ua": "[u] [m/s]", "ta": "[T] [K]", "tt": "[T'^2] [K2]", "uv": "[u'v'] [m2/s2]",
     "vt": "[v'T'] [K m/s]",
@@ -71,13 +73,21 @@ def gates(climate: Climate) -> Iterator[Row]:
                    0.1 * reference, ".1f")  # fmt: skip
     warm = peak(climate.symmetric("tt"), climate, below=0.5)[0]
     yield near("largest [T'^2] below sigma 0.5 [K2]", warm, 39.7, 0.1 * 39.7, ".1f")
-    middle = 0.5 * (climate.first[0] + climate.last)
-    halves = [climate.between(climate.first[0], middle), climate.between(middle, climate.last)]
     weights = climate.thickness[:, None] * climate.weights
-    noise = np.sqrt((weights * (halves[0].mean("ua") - halves[1].mean("ua")) ** 2).sum())
     mirror = np.sqrt((weights * (0.5 * (u - u[:, ::-1])) ** 2).sum())
     yield at_most("half the difference of the hemispheres, rms of u [m/s]", mirror, "0.24",
-                  2.0 * float(noise), ".2f")  # fmt: skip
+                  _MIRROR, ".2f")  # fmt: skip
+
+
+def halves(climate: Climate) -> float:
+    """Difference of [u] between the two halves of the run, rms over the mass of the air [m s-1]."""
+    middle = 0.5 * (climate.first[0] + climate.last)
+    first, second = (
+        climate.between(begin, end).mean("ua")
+        for begin, end in ((climate.first[0], middle), (middle, climate.last))
+    )
+    weights = climate.thickness[:, None] * climate.weights
+    return float(np.sqrt((weights * (first - second) ** 2).sum()))
 
 
 def table(climate: Climate) -> Table:
@@ -125,6 +135,7 @@ def table(climate: Climate) -> Table:
          f"{at(0.0, ps) / 100:.1f}, {ps.min() / 100:.1f} at {abs(lat[ps.argmin()]):.0f}, "
          f"{ps.max() / 100:.1f} at {abs(lat[ps.argmax()]):.0f}",
          "997.7, 990.8 at 54, 1007.1 at 29"],
+        ["[u], one half of the run less the other, rms [m/s]", f"{halves(climate):.2f}", ""],
     ]  # fmt: skip
     return Table(caption="The climate beside the reference's:", head=["", "ours", "reference"],
                  body=body)  # fmt: skip
@@ -171,7 +182,8 @@ def held_suarez(quick: bool, work: Work) -> Iterator[Row | Table | Picture | Dat
     Four samples a day. The reference is an independent spectral core at the same truncation with a
     Runge-Kutta scheme and almost no diffusion below the top wavenumbers, days 200 to 1000. The rms
     is over the reference's table (6 levels, 7 latitudes, weighted by area). No heat is returned by
-    friction.
+    friction. The diffusion of this case is matched to the reference's filter (none below 0.8 T):
+    the climates agree in spite of other time schemes, not of other diffusions.
     """
     if quick:  # too short for a climate: that it runs and has begun to turn
         changes = {"atmosphere.truncation": "T21"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,8 @@ def render(folder: Path) -> tuple[str, int]:
     parts = [HEADER.format(commit=commit), _summary(found, state.get("older", []))]
     for name, result in found.items():
         if result is not None:
-            parts.append(_section(GATES[name].title, result))
+            text = " ".join(GATES[name].text.split()) or result.text
+            parts.append(_section(GATES[name].title, replace(result, text=text)))
     missed = sum(len(r.missed) for r in found.values() if r is not None)
     return "\n".join(parts), missed
 

@@ -104,6 +104,11 @@ def fingerprint(patterns: Sequence[str]) -> str:
 
 def bare(source: str) -> str:
     """Python code without comments, layout and documentation."""
+    return ast.dump(stripped(source))
+
+
+def stripped(source: str) -> ast.Module:
+    """The tree of Python code without documentation."""
     tree = ast.parse(source)
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
@@ -114,4 +119,4 @@ def bare(source: str) -> str:
             if not (isinstance(n, ast.Expr) and isinstance(n.value, ast.Constant))
         ]  # fmt: skip
         node.body = kept or [ast.Pass()]  # type: ignore[attr-defined]
-    return ast.dump(tree)
+    return tree

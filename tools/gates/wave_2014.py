@@ -1,0 +1,69 @@
+"""Gate of the dry wave of Ullrich et al. (2014): depth and place of the low beside another core."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+
+from coupler.interface.constants import Planet
+from coupler.interface.grid import HybridLevels
+from gates.dry import run
+from gates.peer_wave import CONSTANTS, LAYERS, lowest
+from gates.rows import Row, Table, near
+from physics.dynamics.core import DynamicalCore
+from physics.dynamics.initial import to_spectral
+from physics.dynamics.initial_ullrich import baroclinic_wave
+
+PEER: dict[int, dict[int, tuple[float, float, float]]] = {
+    42: {
+        1: (999.73, 32.90, 44.87),
+        4: (999.06, 67.88, 46.23),
+        6: (996.39, 89.85, 46.63),
+        7: (992.54, 100.96, 47.43),
+        8: (983.65, 111.87, 49.26),
+        9: (964.26, 121.73, 53.53),
+        10: (937.66, 130.45, 58.20),
+    },
+}  # fmt: skip
+"""By truncation and day: lowest surface pressure [hPa], its longitude and latitude [degrees], as
+``tools/gates/peer_wave.py`` prints them."""
+STEPS = {42: 1200.0, 85: 600.0}
+"""[s]"""
+
+
+def wave_2014(quick: bool) -> Iterator[Row | Table]:
+    """Dry wave of Ullrich et al. (2014), DCMIP-2016 test 1-1 without water, 26 equal sigma layers.
+
+    The lowest surface pressure and where it is, by parabolas through grid points; float32. The
+    reference is `dinosaur` from the same fields, with a Runge-Kutta scheme and almost no diffusion
+    below the top wavenumbers; its T85 run is not at hand.
+    """
+    body = []
+    for truncation, dt in list(STEPS.items())[: 1 if quick else None]:
+        core = DynamicalCore(
+            truncation=truncation, levels=HybridLevels.sigma(LAYERS), planet=Planet(**CONSTANTS),
+            dt=dt, dtype=torch.float32, tracers=0,
+        )  # fmt: skip
+        with torch.no_grad():
+            core.start(to_spectral(core.equations, baroclinic_wave(core.frame)))
+        lat = np.degrees(np.arcsin(core.transform.sin_lat))
+        lon = 360.0 / core.transform.nlon * np.arange(core.transform.nlon)
+        peer, done = PEER.get(truncation, {}), 0
+        for day in (1,) if quick else (4, 6, 7, 8, 9, 10):
+            run(core, day - done)
+            done = day
+            ps, east, north = lowest(core.newest()["ps"] / 100.0, lat, lon)
+            theirs = peer.get(day)
+            body.append([
+                f"T{truncation}" if day in (1, 4) else "", f"{day}", f"{ps:.2f}",
+                f"{theirs[0]:.2f}" if theirs else "", f"{east:.1f}E {north:.1f}N",
+                f"{theirs[1]:.1f}E {theirs[2]:.1f}N" if theirs else "",
+            ])  # fmt: skip
+            if theirs and (quick or day == 8):
+                label = f"T{truncation}, day {day}: "
+                yield near(label + "lowest surface pressure [hPa]", ps, theirs[0], 2.0, ".2f")
+                yield near(label + "its longitude [degrees]", east, theirs[1], 2.0, ".1f")
+    head = ["", "day", "lowest ps [hPa]", "reference", "where", "reference"]
+    yield Table(caption="By day:", head=head, body=body)
