@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coupler.compare.metrics import Vector, distance, size
+from coupler.compare.spread import Spread, spread
 from coupler.compare.statistics import significance
 from coupler.compare.statistics.similarity import octaves, similarity
 
@@ -73,6 +74,8 @@ class Online:
     members: int
     reference_members: int
     scores: tuple[Score, ...] = field(default=())
+    spread: Spread | None = None
+    """Its fields as a forecast of the reference's members; None for too few of them."""
 
     @property
     def possible(self) -> bool:
@@ -164,7 +167,13 @@ def score(
     scores = tuple(
         Score(**{**vars(s), "corrected": float(p)}) for s, p in zip(found, corrected, strict=True)
     )
-    return Online(name=name, members=len(mine), reference_members=len(theirs), scores=scores)
+    return Online(
+        name=name,
+        members=len(mine),
+        reference_members=len(theirs),
+        scores=scores,
+        spread=spread(candidate, reference, known),
+    )
 
 
 def _shared(metric: str, ensembles: Sequence[Members]) -> Vector | None:

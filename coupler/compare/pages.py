@@ -277,6 +277,10 @@ def _data(found: Findings) -> dict[str, Any]:
         "foretold": {n: dict(of.numbers) for n, of in found.foretold.items()},
         "own_states": {n: dataclasses.asdict(a) for n, a in found.own_states.items()},
         "online": {n: _scores(o) for n, o in found.online.items()},
+        "spread": {
+            n: None if o.spread is None else dataclasses.asdict(o.spread)
+            for n, o in found.online.items()
+        },
         "similarity": summaries(found),
         "survival": {
             n: {"at_end": float(s.share[-1]), "interval": [float(s.low[-1]), float(s.high[-1])],

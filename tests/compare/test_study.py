@@ -427,6 +427,12 @@ def test_files_hold_what_the_page_shows(found: Findings, written: Path) -> None:
     data = json.loads(report.with_suffix(".json").read_text())
     assert [v["word"] for v in data["verdicts"]] == [v.word for v in found.verdicts]
     assert len(data["runs"]) == len(found.runs)
+    fine, strong = (data["spread"][name] for name in (FINE, STRONG))
+    assert fine["members"] == MEMBERS - 1
+    assert fine["crps"] == pytest.approx(1.0, abs=0.25)  # fields of few degrees of freedom
+    # Its jets stand elsewhere; temperature, humidity and rain, most of the fields, are the same.
+    assert strong["crps"] > 1.1 * fine["crps"]
+    assert strong["ratio"] < fine["ratio"]
     with xr.open_dataset(report.with_suffix(".nc")) as file:
         got = file["distance"].sel(candidate=FINE, metric="zonal-mean temperature")
         own = next(s for s in found.online[FINE].scores if s.metric == "zonal-mean temperature")
@@ -434,6 +440,7 @@ def test_files_hold_what_the_page_shows(found: Findings, written: Path) -> None:
         assert file["ua"].dims == ("ensemble", "plev", "lat")
     text = written.read_text()
     assert "commit 0123abc" in text
+    assert "spread over error of these" in text
     assert "seeds 1-8" in text
     assert text.count("<figcaption>") == text.count(stamp(found, 90.0)) - 1  # under each picture
     assert "<b>ua</b>" not in text  # what a run says is escaped
