@@ -23,6 +23,7 @@ from coupler.interface.errors import ConfigError, CouplerError, UnstableError
 from coupler.interface.parallel import ALONE
 from coupler.parallel import launch, mpi, threads
 
+BLEW_UP = 3  # the exit status of that alone: Python ends crashes with 1
 _EXAMPLES = """\
 examples:
   isthmus run cases/aquaplanet_t21.yaml
@@ -289,7 +290,7 @@ def _status(args: argparse.Namespace) -> int:
         return int(_COMMANDS[args.command](args) or 0)
     except CouplerError as error:
         _say(error, args.command)
-        return 1 if isinstance(error, UnstableError) else 2
+        return BLEW_UP if isinstance(error, UnstableError) else 2
     except MemoryError as error:
         print(f"isthmus: not enough memory: {error}", file=sys.stderr)
         return os.EX_TEMPFAIL
@@ -342,7 +343,7 @@ def _run(args: argparse.Namespace) -> int:
         simulation.run(quiet=args.quiet)
     except CouplerError as error:  # status 2 is for what is refused before anything is written
         _say(error, args.command)
-        return 1
+        return BLEW_UP if isinstance(error, UnstableError) else 1
     except Interrupted as stop:
         print(f"isthmus: {stop}", file=sys.stderr)
         return stop.status

@@ -2,9 +2,9 @@
 
 Each is a process of its own, `isthmus run`, in a folder named by its content. A run that is there
 and complete is not made again; one that was interrupted, or for which a disk or the memory was too
-small, goes on from its newest restart; one that failed has failed (the numbers are the same every
-time) unless it shall be tried again. A member that blows up is a result: it is kept with its reason
-and the day on which it happened.
+small, goes on from its newest restart, and so does one whose scheme crashed (the code is at fault).
+One that blew up has failed (the numbers are the same every time) unless it shall be tried again. It
+is a result: it is kept with its reason and the day on which it happened.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from typing import Any
 
 import yaml
 
+from coupler.cli import BLEW_UP
 from coupler.compare.candidates import fingerprint
 from coupler.config import with_changes
 from coupler.driver.clock import parse_date
@@ -32,9 +33,6 @@ from coupler.output.folder import write_json
 
 COMPLETE, FAILED, MISSING = "complete", "failed", "missing"
 _RECORD = "member.json"
-_NO_RESULT = (0, 2, 75, 130, 143)
-"""Exit statuses of runs that ended early for a reason that is not theirs: stopped in order (0 and
-130), refused before the first step (2), without disk or memory (75), terminated."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,7 +193,9 @@ def _make(job: Job, children: list[subprocess.Popen[bytes]], retry: bool) -> Run
     if code != 0 or record.get("outcome") != "complete":
         lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
         why = _reason(lines) or f"exit status {code}"
-        killed = code < 0 or code in _NO_RESULT
+        # Any other status is no result: stopped in order (0 and 130), a crash or a lost worker (1),
+        # refused before the first step (2), without disk or memory (75), terminated (143).
+        killed = code != BLEW_UP
         state = MISSING if killed else FAILED
         if killed and not lines:
             why = f"ended by signal {-code}" if code < 0 else "interrupted"
@@ -213,8 +213,11 @@ def _make(job: Job, children: list[subprocess.Popen[bytes]], retry: bool) -> Run
 
 
 def _reason(lines: Sequence[str]) -> str:
-    """The first sentence that `isthmus` said at its end."""
+    """The first sentence that `isthmus` said at its end, or the error of a crash."""
     said = [i for i, line in enumerate(lines) if line.startswith("isthmus")]
+    crashes = [i for i, line in enumerate(lines) if line.startswith("Traceback ")]
+    if crashes and crashes[-1] > max(said, default=-1):
+        return next((x for x in lines[crashes[-1] + 1 :] if not x.startswith(" ")), lines[-1])
     if not said:
         return lines[-1].strip() if lines else ""
     first = lines[said[-1]].partition(": ")[2]

@@ -173,7 +173,7 @@ def _read(
     if problems:
         raise DataError(*problems)
     first, second = found
-    apart = [
+    problems = [
         Problem(
             what=f"two {what} that do not go together",
             name=f"{a} and {b}",
@@ -186,20 +186,22 @@ def _read(
             ("starts", first.start, second.start),
             *((f"units of {n}", u, second.units.get(n, u)) for n, u in first.units.items()),
         )
-        if x != y
+        if x != y and not anyway
     ]
-    if apart and not anyway:
-        raise DataError(*apart)
     if first.p.shape != second.p.shape or not (abs(first.lat - second.lat) < 1e-3).all():
-        raise DataError.of(
-            "two runs on different grids",
-            f"{a} and {b}",
-            expected="the same levels and latitudes",
-            found="{} and {} levels x latitudes".format(
-                *("x".join(str(n) for n in c.p.shape) for c in found)
-            ),
-            remedy="run both cases with the same truncation and levels",
+        problems.append(
+            Problem(
+                what="two runs on different grids",
+                name=f"{a} and {b}",
+                expected="the same levels and latitudes",
+                found="{} and {} levels x latitudes".format(
+                    *("x".join(str(n) for n in c.p.shape) for c in found)
+                ),
+                remedy="run both cases with the same truncation and levels",
+            )
         )
+    if problems:
+        raise DataError(*problems)
     # Means of different spans of a run that drifts differ by the drift.
     common = min(first.end_day, second.end_day)
     return first.until(common), second.until(common)

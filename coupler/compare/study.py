@@ -23,7 +23,8 @@ from coupler.compare.jobs import COMPLETE, FAILED, Job, Run, placed, run_all
 from coupler.compare.sample import times_of
 from coupler.config import read_yaml, with_changes
 from coupler.driver.assemble import check
-from coupler.interface.errors import ConfigError, Problem
+from coupler.driver.discovery import discover, find_scheme
+from coupler.interface.errors import ConfigError, CouplerError, Problem
 from coupler.interface.units import parse_quantity
 
 Kind = Literal["offline", "shadow", "online", "stability", "full"]
@@ -174,9 +175,12 @@ def plan(settings: Settings) -> Plan:
     jobs = _jobs(settings, raw, process, reference, candidates, days, changes, plugins)
     if settings.twins and runs_online:
         jobs += _twins(settings, jobs, words, changes)
-    _check(jobs, with_plugins, base, dict(settings.changes))
+    problems = _no_climate(settings, with_plugins, str(words.get("scheme")), base)
     if settings.truth is not None:
-        _fits(raw, settings.truth, days - skip)
+        problems += _fits(raw, settings.truth, days - skip)
+    problems += _wrong(jobs, with_plugins, base, dict(settings.changes))
+    if problems:
+        raise ConfigError(*problems)
     return Plan(
         settings=settings,
         raw=raw,
@@ -190,12 +194,37 @@ def plan(settings: Settings) -> Plan:
     )
 
 
-def _fits(raw: Mapping[str, Any], truth: Path, length: float) -> None:
-    """Winds of hours and of months have other distributions, spectra and extremes.
+def _no_climate(
+    settings: Settings, raw: Mapping[str, Any], atmosphere: str, base: Path
+) -> list[Problem]:
+    """An atmosphere without what is compared: its runs would all be made and then be missing."""
+    if settings.kind == "offline" and settings.recording is not None:
+        return []
+    discover(raw.get("plugins") or (), base)
+    try:
+        provides = getattr(find_scheme("atmosphere", atmosphere, base), "provides", ())
+    except CouplerError:  # which the check of the runs says
+        return []
+    lacking = [n for n in ("ua", "ta", "ps") if n not in {f.name for f in provides}]
+    if not lacking:
+        return []
+    return [
+        Problem(
+            what="an atmosphere that is not compared",
+            name=f"atmosphere={atmosphere}",
+            expected="ua, ta and ps on latitudes, longitudes and levels",
+            found=f"no {', '.join(lacking)}",
+            remedy="tools/reversal_results.py compares closures of two_layer_qg offline and online,"
+            " tools/foretelling_results.py those of lorenz96",
+        )
+    ]
 
-    Raises:
-        ConfigError: when somebody's file has its records at other intervals than the runs, or spans
-            less than the days that are compared.
+
+def _fits(raw: Mapping[str, Any], truth: Path, length: float) -> list[Problem]:
+    """What keeps somebody's file from being compared with the runs.
+
+    Winds of hours and of months have other distributions, spectra and extremes; and the file must
+    span the days that are compared.
     """
     ours = float(parse_quantity((raw.get("output") or {}).get("interval", 1.0), "day"))
     theirs, span = times_of(truth)
@@ -220,8 +249,7 @@ def _fits(raw: Mapping[str, Any], truth: Path, length: float) -> None:
                 remedy="give a longer file, or say shorter runs by --days and --skip-days",
             )
         )
-    if problems:
-        raise ConfigError(*problems)
+    return problems
 
 
 def _choice_alone(own: Mapping[str, Any]) -> dict[str, Any]:
@@ -353,14 +381,10 @@ def _twins(
     return found
 
 
-def _check(
+def _wrong(
     jobs: Sequence[Job], raw: Mapping[str, Any], base: Path, changes: Mapping[str, Any]
-) -> None:
-    """Every kind of run is checked as `isthmus check` does it.
-
-    Raises:
-        ConfigError: with all that is wrong with any of them.
-    """
+) -> list[Problem]:
+    """All that is wrong with any kind of run, checked as `isthmus check` does it."""
     problems: dict[str, Problem] = {}
     seen: set[str] = set()
     for job in jobs:
@@ -371,8 +395,7 @@ def _check(
         changed, found = with_changes(raw, set={**changes, **job.changes}, swap=dict(job.swap))
         for p in [*found, *check(changed, base)]:
             problems.setdefault(str(p), p)
-    if problems:
-        raise ConfigError(*problems.values())
+    return list(problems.values())
 
 
 def make(found: Plan, console: Console) -> list[Run]:

@@ -21,7 +21,7 @@ from coupler.cli import _COMMANDS, main
 from coupler.compare import jobs
 from coupler.compare.answers import on_recording
 from coupler.compare.candidates import code_version, fingerprint, parse, process_of
-from coupler.compare.study import Settings, plan
+from coupler.compare.study import Kind, Settings, plan
 from coupler.driver.assemble import check
 from coupler.driver.discovery import bundle_path
 from coupler.interface.errors import ConfigError, DataError
@@ -174,6 +174,36 @@ def test_everything_wrong_is_said_before_anything_runs(case: Path, tmp_path: Pat
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("kind", ["offline", "shadow", "online", "stability", "full"])
+@pytest.mark.parametrize(
+    ("name", "candidate"), [("qg_eddy", "a=symbolic"), ("lorenz96", "a=polynomial_ar1")]
+)
+def test_what_has_no_climate_is_refused_before_it_runs(
+    kind: Kind, name: str, candidate: str, tmp_path: Path
+) -> None:
+    case = Path(__file__).parents[2] / "cases" / f"{name}.yaml"
+    asked = Settings(kind=kind, case=case, candidates=[candidate], members=2, process="subgrid",
+                     report=tmp_path / "r.html", changes={"precision": "float16"})  # fmt: skip
+    with pytest.raises(ConfigError, match="precision") as refused:
+        plan(asked)
+    told = str(refused.value)
+    assert "an atmosphere that is not compared: atmosphere=" in told
+    assert "tools/reversal_results.py" in told
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_scheme_that_crashes_has_not_blown_up(case: Path, tmp_path: Path) -> None:
+    crashing = SCHEMES.replace("too_strong", "crashing").replace("tend.ua[...] = 0.05", "1 / 0")
+    (tmp_path / "crashing.py").write_text(crashing)
+    job = jobs.Job(candidate="x", member=1, case=case, days=0.1, folder=tmp_path / "run",
+                   changes={"days": 0.1},
+                   swap={"gravity_wave": f"{tmp_path}/crashing.py:crashing"})  # fmt: skip
+    (run,) = jobs.run_all([job], parallel=1)
+    assert (run.status, run.failed_at) == (jobs.MISSING, None)
+    assert "division by zero" in run.why
+    assert jobs.found(job) is None  # mended, it runs again
+
+
 def test_a_name_beside_must_be_its_own(case: Path) -> None:
     raw = yaml.safe_load(case.read_text())
     raw["physics"]["gravity_wave"]["beside"] = {"ad99": "wms"}
@@ -292,6 +322,9 @@ def test_a_run_that_was_killed_is_missing_and_not_kept(tmp_path: Path) -> None:
     told = ["isthmus run: 2 problems", "  - one thing", "  - another"]
     assert jobs._reason(told) == "one thing"
     assert jobs._reason(["Killed"]) == "Killed"
+    crash = ["isthmus: warning: a", "Traceback (most recent call last):", "  File x",
+             "    y = 1 / 0", "ZeroDivisionError: division by zero", "kept in z"]  # fmt: skip
+    assert jobs._reason(crash) == "ZeroDivisionError: division by zero"
     assert jobs._reason([]) == ""
 
 
@@ -309,7 +342,8 @@ class Ended(jobs.Job):
     ("status", "outcome", "kept"),
     [
         (0, "complete", jobs.COMPLETE),
-        (1, "failed", jobs.FAILED),
+        (3, "failed", jobs.FAILED),  # blew up
+        (1, "failed", jobs.MISSING),  # a crash of Python
         (0, "stopped by SIGTERM", jobs.MISSING),
         (2, "", jobs.MISSING),
         (os.EX_TEMPFAIL, "failed", jobs.MISSING),

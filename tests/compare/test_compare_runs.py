@@ -233,6 +233,15 @@ def test_runs_that_do_not_go_together_are_refused_with_all_that_differs(
     quiet = Console(file=StringIO())
     compare_runs(folders[0], odd, tmp_path / "r.html", anyway=True, console=quiet)
     assert (tmp_path / "r.html").exists()
+    high = write_run(tmp_path / "high", edit=lambda data: _shorter(other(data)))
+    with pytest.raises(DataError) as refused:
+        compare_runs(folders[0], high, tmp_path / "r.html", console=quiet)
+    assert [p.what for p in refused.value.problems] == [
+        "two calendars that do not go together", "two starts that do not go together",
+        "two units of ua that do not go together", "two runs on different grids"]  # fmt: skip
+    with pytest.raises(DataError) as refused:  # which no option makes comparable
+        compare_runs(folders[0], high, tmp_path / "r.html", anyway=True, console=quiet)
+    assert [p.what for p in refused.value.problems] == ["two runs on different grids"]
 
 
 def test_precipitation_is_the_sum_of_its_parts_where_a_run_has_only_those(

@@ -224,6 +224,9 @@ def test_numbers_of_an_error_curve() -> None:
     assert (found.day_3, found.day_5, found.days_3_to_7) == (6.0, 10.0, 10.0)
     assert found.months == (30.0, 90.0)
     assert growth.drift(np.arange(5.0), 1.0 + 0.25 * np.arange(5.0)) == pytest.approx(0.25)
+    means = np.arange(0.5, 6.0)  # of daily records: the first is half a day after the start
+    assert growth.drift(means, 1.0 + 0.25 * means) == pytest.approx(0.25)
+    assert math.isnan(growth.drift([3.5, 4.5], [0.0, 1.0]))
     assert math.isnan(growth.growth([0.5, 1.5], [1.0, 1.0]).day_3)
     assert math.isnan(growth.drift([0.0, 1.0], [0.0, 1.0]))
 

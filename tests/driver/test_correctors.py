@@ -11,7 +11,6 @@ import netCDF4
 import numpy as np
 import pytest
 import tiny
-import torch
 from small_earth import small_earth
 
 from coupler import Simulation
@@ -20,33 +19,34 @@ from coupler.driver.correctors import ALL
 from coupler.driver.loop import step
 from coupler.interface.constants import Planet
 from coupler.interface.errors import ConfigError
-from coupler.interface.grid import HybridLevels
 
 PLANET = Planet()
 RAISE = {"water": {"tolerance": 1e-12, "policy": "raise"}}
 Array = np.ndarray[Any, Any]
 
 
-def spoilt(folder: Path) -> dict[str, Any]:
-    """A bundle that was told wrongly what its two fluxes are: of humidity. They leave at the top,
-    so that water and its heat come from nowhere and go there."""
-    of_water = {"of": "hus", "top": "escape", "scale": [*[1e-3] * 8, 0.0]}
-    levels, wrong = (
-        HybridLevels.named("hybrid8"),
-        dict.fromkeys(("xgwdparam", "ygwdparam"), of_water),
+def own(folder: Path, body: str) -> dict[str, Any]:
+    """The small Earth with a scheme of its own for humidity."""
+    raw = small_earth(folder, precision="float64")
+    file = folder / "own.py"
+    file.write_text(
+        "from coupler.interface.component import Tendency, reads, tendencies_of\n"
+        "from coupler.interface.registry import scheme\n"
+        '@scheme("test_humidity", "own")\n'
+        "class Own(Tendency):\n"
+        '    inputs = reads("hus")\n'
+        '    tendencies = tendencies_of("hus")\n'
+        "    def compute(self, x, tend, flux, diag, now):\n"
+        f"        {body}\n"
     )
-    path = folder / "spoilt"
-    torch.manual_seed(1)  # a network whose error is large enough to be seen within hours
-    return {
-        "scheme": str(path if path.exists() else tiny.write_small_bundle(path, levels, **wrong))
-    }
+    raw["plugins"] = [str(file)]
+    raw["physics"]["test_humidity"] = "own"
+    return raw
 
 
 def case(folder: Path, correctors: Any = (), **changes: Any) -> dict[str, Any]:
-    """The small Earth with the spoilt emulator."""
-    raw = small_earth(folder, correctors=correctors, **changes)
-    raw["physics"]["gravity_wave"] = spoilt(folder)
-    return raw
+    """The small Earth with a scheme that makes water, and its heat, of nothing."""
+    return own(folder, "tend.hus[...] = 1e-8 * x.hus") | {"correctors": correctors} | changes
 
 
 def gaps(model: Assembly) -> tuple[float, float]:
@@ -84,7 +84,9 @@ def watched(model: Assembly) -> list[tuple[float, float]]:
     return found
 
 
-def test_a_spoilt_emulator_breaks_the_budgets_and_the_correctors_close_them(tmp_path: Path) -> None:
+def test_a_scheme_that_makes_water_breaks_budgets_and_the_correctors_close_them(
+    tmp_path: Path,
+) -> None:
     plain = assemble(case(tmp_path), tmp_path)
     before = watched(plain)
     for _ in range(8):
@@ -113,7 +115,7 @@ def test_without_one_of_them_its_budget_stays_open(tmp_path: Path, left_out: str
     asked = [name for name in ALL if name != left_out]
     model = assemble(case(tmp_path, asked), tmp_path)
     found = watched(model)
-    for _ in range(4):  # it begins at rest, where the emulator has nothing to give
+    for _ in range(4):
         step(model)
     water, energy = found[-1]
     assert (abs(water) > 1e-9) == (left_out == "moisture")
@@ -139,28 +141,9 @@ def test_float32_is_corrected_to_its_rounding(tmp_path: Path) -> None:
     assert 0.0 < worst["water_residual_worst"] < 1e-7
 
 
-def drying(folder: Path, body: str) -> dict[str, Any]:
-    """The small Earth with a scheme of its own for humidity."""
-    raw = small_earth(folder, precision="float64")
-    file = folder / "drying.py"
-    file.write_text(
-        "from coupler.interface.component import Tendency, reads, tendencies_of\n"
-        "from coupler.interface.registry import scheme\n"
-        '@scheme("test_humidity", "drying")\n'
-        "class Drying(Tendency):\n"
-        '    inputs = reads("hus")\n'
-        '    tendencies = tendencies_of("hus")\n'
-        "    def compute(self, x, tend, flux, diag, now):\n"
-        f"        {body}\n"
-    )
-    raw["plugins"] = [str(file)]
-    raw["physics"]["test_humidity"] = "drying"
-    return raw
-
-
 def test_the_clamp_leaves_nothing_for_the_dynamics_to_fill(tmp_path: Path) -> None:
     # a third of all columns is dried twice over, which a column cannot make good by itself
-    raw = drying(tmp_path, "tend.hus[:, ::3] = -2.0 * x.hus[:, ::3] / now.dt")
+    raw = own(tmp_path, "tend.hus[:, ::3] = -2.0 * x.hus[:, ::3] / now.dt")
     made, filled = {}, {}
     for asked in ((), ("clamp",), ("clamp", "moisture")):
         model = assemble(raw | {"correctors": list(asked)}, tmp_path)
@@ -176,7 +159,7 @@ def test_the_clamp_leaves_nothing_for_the_dynamics_to_fill(tmp_path: Path) -> No
 
 
 def test_what_rain_cannot_bear_the_humidity_does(tmp_path: Path) -> None:
-    raw = drying(tmp_path, "tend.hus[...] = 1e-6 * x.hus") | {"correctors": ["moisture"]}
+    raw = own(tmp_path, "tend.hus[...] = 1e-6 * x.hus") | {"correctors": ["moisture"]}
     for scheme in ("convection", "condensation"):
         del raw["physics"][scheme]
     model = assemble(raw | {"budgets": RAISE}, tmp_path)

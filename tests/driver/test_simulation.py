@@ -171,7 +171,7 @@ def test_a_blow_up_names_who_what_where_and_when_and_leaves_a_restart_from_befor
 ) -> None:
     raw = changed(DRY, {"days": 2.5, **plugin(tmp_path, name, body)})
     case, out = write_case(tmp_path / "case.yaml", raw), tmp_path / "out"
-    assert main(["run", str(case), "--quiet", "--out", str(out)]) == 1
+    assert main(["run", str(case), "--quiet", "--out", str(out)]) == 3
     said = capsys.readouterr().err
     assert "Traceback" not in said
     first, second = said.removeprefix("isthmus run: 2 problems\n  - ").split("\n  - ")

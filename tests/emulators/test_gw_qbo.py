@@ -1,10 +1,15 @@
 """Record, train, swap in the 1-D QBO model; and what an emulator from elsewhere does there."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
+
+import qbo_results
 
 from coupler import Simulation
 from coupler.driver.training import train
@@ -115,3 +120,22 @@ def test_another_process_fallback_that_gives_other_fluxes_is_refused(tmp_path):
             swap={"gravity_wave": "gw_column"},
             set={"atmosphere.levels": "hybrid80", "gravity_wave.levels": "regrid"},
         )
+
+
+@pytest.mark.slow
+def test_the_shipped_emulator_keeps_the_oscillation_and_a_short_sighted_one_does_not(tmp_path):
+    years = 30 + qbo_results.SPIN_UP
+    waves = qbo_results.built({})
+    truth, _ = qbo_results.said(waves, qbo_results.daily(waves, years))
+    assert truth.period == pytest.approx(25.66, abs=0.1)  # months, of the published equations
+    assert truth.cycles >= 12
+    good = qbo_results.driven(RECIPE, 1, years, tmp_path, truth)
+    assert good.r2 > 0.99
+    assert good.guarded == 0  # by itself
+    assert good.period < 5.0 and good.amplitude < 10.0  # per cent
+    assert good.worst < 1.0
+    # The control: a high R2 with a reach of 26 of 72 levels, and nobody who helps.
+    short = qbo_results.driven(qbo_results.SHORT, 1, years, tmp_path, truth, guard="count")
+    assert short.r2 > 0.9
+    assert short.guarded == 0
+    assert short.period > 5.0 or short.amplitude > 10.0

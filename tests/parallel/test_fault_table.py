@@ -163,7 +163,7 @@ def test_worker_late(tmp_path: Path, note: Note, undisturbed: Path) -> None:
 def test_worker_gives_nan(tmp_path: Path, note: Note, undisturbed: Path) -> None:
     nan = f"tend.ta[2, 5] = np.nan {AT} else 0.0"
     status, said, took = in_worker(tmp_path, undisturbed, nan, "nan")
-    assert status == 1
+    assert status == 3  # blown up
     assert "a tendency is not finite: ta of test_forcing=nan" in said
     assert "the state before it was kept" in said
     note("worker gives NaN", "stopped; component, level, point and step named", took, 2 * SOON)

@@ -3,7 +3,8 @@
     rmse(t) = sqrt(sum e^2 dp A / sum dp A)       weighted by mass and area, in the field's unit
 
 as ClimSim-Online prints it by month, together with the numbers of short forecasts: at days 3 and 5,
-the mean of days 3 to 7, and the drift (mean at day 3 - mean at day 0) / 3.
+the mean of days 3 to 7, and the drift (mean at day 3 - mean at day 0) / 3. Where the first record
+is later, as the mean of the first day is, the drift is over the days that are between.
 """
 
 from __future__ import annotations
@@ -59,11 +60,17 @@ def growth(days: ArrayLike, error: ArrayLike) -> Growth:
 
 
 def drift(days: ArrayLike, mean: ArrayLike) -> float:
-    """(mean at day 3 - mean at day 0) / 3, per day, of a global mean [unit day-1]."""
+    """Change per day of a global mean from the start to day 3 [unit day-1].
+
+    Args:
+        days: since the start; NaN where none is before day 3 or none after.
+        mean: at these times.
+    """
     t, x = np.asarray(days, np.float64), np.asarray(mean, np.float64)
-    if t[-1] < 3.0:
+    first = max(0.0, float(t[0]))
+    if t[-1] < 3.0 or first >= 3.0:
         return float("nan")
-    return float((np.interp(3.0, t, x) - np.interp(0.0, t, x)) / 3.0)
+    return float((np.interp(3.0, t, x) - np.interp(first, t, x)) / (3.0 - first))
 
 
 def anomaly_correlation(a: ArrayLike, b: ArrayLike, climate: ArrayLike, weight: ArrayLike) -> F64:
