@@ -34,7 +34,7 @@ from coupler.compare.starts import Cell, Parting, parting, scorecard
 from coupler.compare.statistics.survival import Survival, survival
 from coupler.compare.study import TWIN, Plan
 from coupler.compare.verdict import Facts, Verdict, judge_candidate
-from coupler.interface.constants import Planet
+from coupler.interface.constants import SECONDS_PER_DAY, Planet
 from coupler.interface.errors import CouplerError, DataError
 from coupler.interface.fields import STATE, tendency_field
 
@@ -345,6 +345,13 @@ _RATES = {
     "angular_momentum_residual": "angular momentum residual",
 }  # fmt: skip
 _FIXED = {"mass_fix": "mass restored", "water_filled": "water filled"}
+_CORRECTED = {
+    "corrector_energy": ("mean outgoing longwave", 1.0),
+    "corrector_moisture": ("mean precipitation", SECONDS_PER_DAY),
+    "corrector_moisture_of_air": ("mean precipitation", SECONDS_PER_DAY),
+    "corrector_clamp_hus": ("mean precipitation", SECONDS_PER_DAY),
+}
+"""The flow that an effort is a share of, and the effort's unit in that of the flow."""
 
 
 def _conserved(found: Findings) -> None:
@@ -359,6 +366,15 @@ def _conserved(found: Findings) -> None:
                 elif key in _RATES or key in _FIXED:
                     label = {**_RATES, **_FIXED}[key]
                     value = float(run.record.get("budgets", {}).get(key, end))
+                elif key.startswith("corrector_"):
+                    label = key.replace("_", " ")
+                    value = float(run.record.get("budgets", {}).get(key, end))
+                    flow, scale = _CORRECTED.get(key, ("", 1.0))
+                    known = found.ensembles[name].vectors.get(run.job.member, {}).get(flow)
+                    if known is not None and known.values[0] > 0.0:
+                        share = f"{label}, share of {flow.removeprefix('mean ')}"
+                        values.setdefault(share, []).append(scale * value / float(known.values[0]))
+                        units[share] = "1"
                 elif key.startswith("momentum_") and key.endswith("residual_abs"):
                     label, value = key.removesuffix("_abs").replace("_", " "), end
                 else:

@@ -126,6 +126,30 @@ def test_a_member_that_is_another_one_again_is_counted_once(tmp_path: Path) -> N
     assert got.survival[FINE].share[-1] == 1.0
 
 
+def test_efforts_of_correctors_are_given_with_their_share(tmp_path: Path) -> None:
+    plan, runs = made_up_study(tmp_path, members=2)
+    one = {"corrector_energy": (2.0, "W m-2"), "corrector_moisture": (-1e-6, "kg m-2 s-1"),
+           "corrector_dry_air": (0.25, "Pa")}  # fmt: skip
+    for run in [r for r in runs if r.job.candidate == FINE]:
+        with xr.open_dataset(run.folder / "budgets.nc") as file:
+            data = file.load()
+        for name, (value, units) in one.items():
+            data[name] = ("time", np.full(data.sizes["time"], value), {"units": units})
+        data.to_netcdf(run.folder / "budgets.nc")
+    got = examine(plan, runs)
+    told = got.conservation[FINE]
+    assert told["corrector energy"] == (2.0, "W m-2")
+    assert told["corrector dry air"] == (0.25, "Pa")
+    vectors = got.ensembles[FINE].vectors
+    for name, flow, effort in (("energy", "outgoing longwave", 2.0),
+                               ("moisture", "precipitation", -1e-6 * 86400.0)):  # fmt: skip
+        flows = [float(v[f"mean {flow}"].values[0]) for v in vectors.values()]
+        share, units = told[f"corrector {name}, share of {flow}"]
+        assert share == pytest.approx(np.mean([effort / x for x in flows]))
+        assert units == "1"
+    assert not [label for label in got.conservation[STRONG] if "corrector" in label]
+
+
 def test_a_poor_similarity_of_a_metric_that_is_not_told_apart_is_no_evidence() -> None:
     def grade(similarity: float) -> str:
         some = {"group": "map", "units": "K", "distance": 1.0, "noise": 1.0, "relative": 0.1,
