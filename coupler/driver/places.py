@@ -20,7 +20,7 @@ from coupler.exchange.messages import MessageChannel
 from coupler.exchange.remote import Member, Remote, Terms
 from coupler.exchange.remote_model import RemoteModel
 from coupler.interface.component import Component, Model, Tendency
-from coupler.interface.errors import Problem, nearest
+from coupler.interface.errors import ConfigError, Problem, nearest
 from coupler.interface.grid import HybridLevels
 from coupler.interface.parallel import ALONE, Parallel
 from coupler.where import MODELS, Place
@@ -282,6 +282,14 @@ class Elsewhere:
         """A model beside the atmosphere where and when the case wants it."""
         place, choice = self._case.where.get(name), getattr(self._case, name)
         if place is not None and place.at == "mpi":
+            if type(model).parts is not Model.parts:
+                raise ConfigError.of(
+                    "a model that shares its cells with others, on a rank of its own",
+                    f"where.{name}",
+                    expected="inline",
+                    found="mpi",
+                    remedy="leave it inline: its share of a cell is asked for between its steps",
+                )
             model = self.remotes[name] = RemoteModel(
                 model,
                 self._parallel.services[name],

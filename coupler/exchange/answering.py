@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ import numpy as np
 from coupler.exchange import groups, letters, words
 from coupler.exchange import protocol as p
 from coupler.exchange.letters import Letter, rows
-from coupler.interface.component import Arrays, Model, Site, Tendency
+from coupler.interface.component import Array, Arrays, Model, Site, Tendency
 from coupler.interface.errors import CouplerError, ExchangeError, Problem
 from coupler.interface.parallel import Peer
 
@@ -172,7 +172,7 @@ class _ModelLetters:
         received = {port.name: np.zeros(model.grid.shape) for port in model.receives}
         memory = rows("memory", model.memory())
         up = rows("input", received) + memory
-        down = rows("field", dict(model.fields())) + memory
+        down = [row for part, arrays in self._shown() for row in rows(part, arrays)]
         self._up, self._down = Letter(up), Letter(down)
         for client in clients:
             client.tell(("welcome", [up, down]))
@@ -201,9 +201,17 @@ class _ModelLetters:
                 down.head["text"] = groups.said(error, self._model.scheme).encode()
             self._tell_all()
 
+    def _shown(self) -> Iterator[tuple[str, Mapping[str, Array]]]:
+        """All that the run may ask of it between two steps."""
+        model = self._model
+        yield "field", model.fields()
+        yield "memory", model.memory()
+        yield "store", model.stores()
+        yield "source", model.sources()
+
     def _tell_all(self) -> None:
         down = self._down
-        for part, arrays in (("field", self._model.fields()), ("memory", self._model.memory())):
+        for part, arrays in self._shown():
             for name, slot in down.part(part).items():
                 np.copyto(slot, arrays[name])
         down.head["ended"] = time.monotonic_ns()

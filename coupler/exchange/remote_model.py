@@ -1,8 +1,8 @@
 """A model that another rank of the job steps, as a model: couplings call it like any other.
 
-The first rank of the run sends what the model receives, and the answer, its fields and its memory,
-goes to all ranks. `step` is `post` and `wait`; with a declared lag (`coupler.driver.behind`) the
-rest of the run goes on in between.
+The first rank of the run sends what the model receives, and the answer, its fields, its memory and
+what the books ask for, goes to all ranks. `step` is `post` and `wait`; with a declared lag
+(`coupler.driver.behind`) the rest of the run goes on in between.
 """
 
 from __future__ import annotations
@@ -128,6 +128,16 @@ class RemoteModel(Model):
         """The model's, as it was after its last step."""
         self.wait()
         return dict(self._down.part("memory"))
+
+    def stores(self) -> Mapping[str, Array]:
+        """The model's, as they were after its last step."""
+        self.wait()
+        return self._down.part("store")
+
+    def sources(self) -> Mapping[str, Array]:
+        """What its last step took from outside."""
+        self.wait()
+        return self._down.part("source")
 
     def restore(self, memory: Mapping[str, Array]) -> None:
         self.wait()

@@ -266,7 +266,7 @@ class MassFlux(Tendency):
         last, between = self._calls.tolist()
         if np.isnan(last):
             elapsed = 0.0
-        elif now.seconds > last:
+        elif now.seconds >= last:
             elapsed = now.seconds - last
         else:
             elapsed = between or now.dt
