@@ -21,6 +21,7 @@ from physics.dynamics.initial import (
     jablonowski_williamson_ground,
     standard_rest,
 )
+from physics.dynamics.initial_polvani import life_cycle
 from physics.dynamics.initial_published import (
     broad_mountain,
     mountain_rest,
@@ -37,6 +38,7 @@ INITIAL_STATES: dict[str, Callable[[Frame], GridState]] = {
     "jablonowski_williamson_steady": partial(jablonowski_williamson, perturbed=False),
     "baroclinic_wave": baroclinic_wave,
     "moist_baroclinic_wave": moist_baroclinic_wave,
+    "life_cycle": life_cycle,
     "held_suarez": held_suarez_start,
     "mountain_rest": mountain_rest,
     "mountain_rossby_wave": mountain_rossby_wave,
@@ -67,5 +69,5 @@ GROUNDS: dict[str, Ground] = {
     "mountain_rossby_wave": Ground(geopotential=broad_mountain, smooth=True),
 }
 """States that bring a ground of their own. All others take the one of the case, or a flat one."""
-FLAT = ("baroclinic_wave", "moist_baroclinic_wave", "rossby_haurwitz")
+FLAT = ("baroclinic_wave", "moist_baroclinic_wave", "life_cycle", "rossby_haurwitz")
 """States that are balanced over flat ground alone."""

@@ -10,7 +10,7 @@ import torch
 from coupler.interface.constants import Planet
 from coupler.interface.grid import HybridLevels
 from gates.dry import run
-from gates.peer_wave import CONSTANTS, LAYERS, lowest
+from gates.peer_wave import CONSTANTS, WAVES, lowest
 from gates.rows import Row, Table, near
 from physics.dynamics.core import DynamicalCore
 from physics.dynamics.initial import to_spectral
@@ -26,6 +26,13 @@ PEER: dict[int, dict[int, tuple[float, float, float]]] = {
         9: (964.26, 121.73, 53.53),
         10: (937.66, 130.45, 58.20),
     },
+    85: {
+        1: (999.73, 33.05, 44.66),
+        4: (999.09, 68.06, 46.62),
+        6: (996.54, 90.30, 46.88),
+        7: (992.79, 101.48, 47.60),
+        8: (983.91, 112.68, 49.72),
+    },
 }  # fmt: skip
 """By truncation and day: lowest surface pressure [hPa], its longitude and latitude [degrees], as
 ``tools/gates/peer_wave.py`` prints them."""
@@ -38,12 +45,12 @@ def wave_2014(quick: bool) -> Iterator[Row | Table]:
 
     The lowest surface pressure and where it is, by parabolas through grid points; float32. The
     reference is `dinosaur` from the same fields, with a Runge-Kutta scheme and almost no diffusion
-    below the top wavenumbers; its T85 run is not at hand.
+    below the top wavenumbers; its T85 run ended on day 8.
     """
     body = []
     for truncation, dt in list(STEPS.items())[: 1 if quick else None]:
         core = DynamicalCore(
-            truncation=truncation, levels=HybridLevels.sigma(LAYERS), planet=Planet(**CONSTANTS),
+            truncation=truncation, levels=HybridLevels.sigma(WAVES["2014"]), planet=Planet(**CONSTANTS),
             dt=dt, dtype=torch.float32, tracers=0,
         )  # fmt: skip
         with torch.no_grad():
