@@ -50,8 +50,8 @@ def wave_2014(quick: bool) -> Iterator[Row | Table]:
     body = []
     for truncation, dt in list(STEPS.items())[: 1 if quick else None]:
         core = DynamicalCore(
-            truncation=truncation, levels=HybridLevels.sigma(WAVES["2014"]), planet=Planet(**CONSTANTS),
-            dt=dt, dtype=torch.float32, tracers=0,
+            truncation=truncation, levels=HybridLevels.sigma(WAVES["2014"]), dt=dt,
+            planet=Planet(**CONSTANTS), dtype=torch.float32, tracers=0,
         )  # fmt: skip
         with torch.no_grad():
             core.start(to_spectral(core.equations, baroclinic_wave(core.frame)))
