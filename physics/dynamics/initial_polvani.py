@@ -11,8 +11,8 @@ gradient-wind balance with it around the standard atmosphere T_0, and a warm spo
           T' = \hat T\, \mathrm{sech}^2 (3\lambda)\, \mathrm{sech}^2 [6 (\phi - \pi/4)]
 
 with z = -H ln(p/p_0), <> the mean over the sphere, u_0 = 50 m/s, z_0 = 22 km, Delta z_0 = 5 km,
-z_1 = 30 km, H = 7.34 km, T^ = 1 K. With a diffusion of 7e5 m2/s on vorticity, divergence and
-temperature the state on day 12 no longer depends on the truncation, from about T85 on.
+z_1 = 30 km, H = 7.34 km, T^ = 1 K. The test has a diffusion of 7e5 m2/s on vorticity, divergence
+and temperature, with which the paper's solutions on day 12 converge.
 
 Source: Polvani, L. M., R. K. Scott and S. J. Thomas (2004), Mon. Wea. Rev. 132, 2539-2552,
 doi:10.1175/MWR2788.1; the standard atmosphere is that of COESA (1976).
@@ -28,8 +28,6 @@ from scipy.interpolate import CubicSpline
 from physics.dynamics.initial import Frame, GridState
 
 Float64 = npt.NDArray[np.float64]
-DIFFUSION = 7.0e5
-"""Of the test [m2 s-1]."""
 _H, _U0, _Z0, _DZ0, _Z1 = 7340.0, 50.0, 22000.0, 5000.0, 30000.0
 _HEIGHT = np.array([0.0, 11.0, 20.0, 32.0, 47.0, 51.0, 71.0, 80.0]) * 1e3
 _LAPSE = np.array([-6.5, 0.0, 1.0, 2.8, 0.0, -2.8, -2.0]) * 1e-3

@@ -2,27 +2,11 @@
 
 import numpy as np
 import pytest
+from frames import frame
 from scipy.optimize import brentq
 
-from coupler.interface.constants import Planet
-from coupler.interface.grid import HybridLevels
-from physics.dynamics.initial import Frame
 from physics.dynamics.initial_states import INITIAL_STATES
 from physics.dynamics.initial_ullrich import baroclinic_wave, push
-
-PLANET = Planet(
-    radius=6.37122e6, rotation_rate=7.292e-5, gravity=9.80616, gas_constant_dry=287.0,
-    cp_dry=1004.5,
-)  # fmt: skip
-
-
-def frame(nlat=96, nlev=7):
-    levels = HybridLevels.sigma(nlev)
-    sin_lat = np.polynomial.legendre.leggauss(nlat)[0]
-    return Frame(
-        sin_lat=sin_lat, nlon=2 * nlat, a=levels.a, b=levels.b, planet=PLANET,
-        surface_geopotential=np.zeros((nlat, 2 * nlat)),
-    )  # fmt: skip
 
 
 def published(lon, lat, z):
@@ -39,7 +23,7 @@ def published(lon, lat, z):
 
 
 def test_the_push_of_the_wind_is_the_published_one_and_ends_at_a_tenth_of_the_radius():
-    x = frame()
+    x = frame(96, 7)
     z = np.broadcast_to(np.array([0.0, 4e3, 14e3, 15e3, 30e3])[:, None, None], (5, 96, 192))
     found = push(x, z)
     lat, lon = x.latitude[:, 0], x.longitude[0]
@@ -57,7 +41,7 @@ def test_the_push_of_the_wind_is_the_published_one_and_ends_at_a_tenth_of_the_ra
 
 
 def test_the_wave_is_the_zonal_flow_and_the_push():
-    x = frame(48)
+    x = frame(48, 7)
     wave, flow = baroclinic_wave(x), baroclinic_wave(x, perturbed=False)
     pushed = wave.ua - flow.ua
     assert 0.8 < pushed.max() <= 1.0 and pushed.min() == 0.0
@@ -68,7 +52,7 @@ def test_the_wave_is_the_zonal_flow_and_the_push():
 
 
 def test_height_and_temperature_of_the_flow_solve_the_published_equations():
-    x = frame(12)
+    x = frame(12, 7)
     flow, pressure = baroclinic_wave(x, perturbed=False), x.full_pressure(np.full((12, 24), 1e5))
     a_, b_ = 1.0 / 0.005, (275.0 - 240.0) / (275.0 * 240.0)
     c_, h = 2.5 * 70.0 / (310.0 * 240.0), 2.0 * 287.0 * 275.0 / 9.80616
