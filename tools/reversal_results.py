@@ -60,11 +60,12 @@ def quick(work: Path) -> Plan:
     )
 
 
-def do(plan: Plan, stage: str, arguments: Sequence[Any]) -> str:
-    """One piece of work; what is there already is not made again."""
+def do(plan: Plan, stage: str, arguments: Sequence[Any]) -> tuple[str, float]:
+    """One piece of work and its minutes; what is there already is not made again."""
     import torch
 
     torch.set_num_threads(1)
+    began = time.perf_counter()
     if stage == "truth":
         plan.make_truth(*arguments)
     elif stage == "data":
@@ -73,45 +74,53 @@ def do(plan: Plan, stage: str, arguments: Sequence[Any]) -> str:
         plan.fit(*arguments)
     else:
         states_of(*plan.run(*arguments))
-    return " ".join([stage, *map(str, arguments)])
+    return " ".join([stage, *map(str, arguments)]), (time.perf_counter() - began) / 60.0
 
 
-class Commits:
-    """With which commit each piece of a folder was made."""
+class Pieces:
+    """With which commit each piece of a folder was made, and how long it took."""
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / "commits.json"
+        self._path = folder / "pieces.json"
         self._now = versions().get("commit", "unknown")
         self._older = folder.is_dir() and any(folder.iterdir()) and not self._path.is_file()
-        self._of: dict[str, str] = {}
+        self._of: dict[str, dict[str, Any]] = {}
         if self._path.is_file():
             self._of = json.loads(self._path.read_text(encoding="utf-8"))
 
-    def add(self, piece: str) -> None:
-        """Notes a piece that is there now; one that was there before keeps its commit."""
-        self._of.setdefault(piece, "unknown" if self._older else self._now)
+    def add(self, piece: str, minutes: float) -> None:
+        """Notes a piece that is there now; one that was there before keeps its entry."""
+        commit = "unknown" if self._older else self._now
+        self._of.setdefault(piece, {"commit": commit, "minutes": minutes})
         self._path.parent.mkdir(parents=True, exist_ok=True)
         beside = self._path.with_suffix(".partial")
         beside.write_text(json.dumps(self._of, indent=1), encoding="utf-8")
         beside.rename(self._path)
 
-    def __str__(self) -> str:
-        return " and ".join(f"`{c}`" for c in sorted(set(self._of.values())))
+    @property
+    def commits(self) -> str:
+        """All of them."""
+        return " and ".join(f"`{c}`" for c in sorted({x["commit"] for x in self._of.values()}))
+
+    @property
+    def minutes(self) -> float:
+        """Of all pieces one after the other."""
+        return sum(float(x["minutes"]) for x in self._of.values())
 
 
-def work(plan: Plan, jobs: int) -> str:
-    """All of it, `jobs` pieces at a time; returns with which commits it was made."""
-    commits = Commits(plan.work)
+def work(plan: Plan, jobs: int) -> Pieces:
+    """All of it, `jobs` pieces at a time; returns what is known of them."""
+    pieces = Pieces(plan.work)
     began = time.perf_counter()
     parts: list[list[tuple[str, tuple[Any, ...]]]] = [[]]
     for piece in plan.work_to_do():
         parts.append([]) if piece[0] == "wall" else parts[-1].append(piece)
     total, done = sum(map(len, parts)), 0
 
-    def finished(what: str) -> None:
+    def finished(what: str, took: float) -> None:
         nonlocal done
         done += 1
-        commits.add(what)
+        pieces.add(what, took)
         minutes = (time.perf_counter() - began) / 60.0
         print(f"{done:3d} of {total}: {what}, {minutes:.1f} min", flush=True)
 
@@ -119,12 +128,12 @@ def work(plan: Plan, jobs: int) -> str:
     for part in parts:
         if jobs == 1:
             for piece in part:
-                finished(do(plan, *piece))
+                finished(*do(plan, *piece))
             continue
         with ProcessPoolExecutor(jobs, mp_context=context) as pool:
             for future in as_completed([pool.submit(do, plan, *piece) for piece in part]):
-                finished(future.result())
-    return str(commits)
+                finished(*future.result())
+    return pieces
 
 
 def main() -> int:
@@ -141,8 +150,13 @@ def main() -> int:
     )
     plan = (quick if args.quick else full)(folder.resolve())
     began = time.perf_counter()
-    commits = work(plan, args.jobs)
-    seen = write_page(plan, page, commits, (time.perf_counter() - began) / 60.0)
+    pieces = work(plan, args.jobs)
+    minutes = (time.perf_counter() - began) / 60.0
+    took = (
+        f"{pieces.minutes:.0f} minutes of one core; the last call took {minutes:.0f} with "
+        f"`--jobs {args.jobs}`"
+    )
+    seen = write_page(plan, page, pieces.commits, took)
     print(f"written to {page}")
     return 0 if seen else 1
 

@@ -102,9 +102,10 @@ def test_all_of_it_runs_once_and_says_what_came_out(
         years=0.03, kept=0.02, every=2.0, epochs=2, baselines=2, others=("smagorinsky",),
         from_truth=True,
     )  # fmt: skip
-    commits = tools.work(plan, 1)
+    pieces = tools.work(plan, 1)
+    assert 0.0 < pieces.minutes < 10.0
     page = tmp_path / "page.md"
-    seen = tools.page.write_page(plan, page, commits, 0.1)
+    seen = tools.page.write_page(plan, page, pieces.commits, "no time")
     assert not seen  # nobody learns the reversal in eleven days
     text = page.read_text(encoding="utf-8")
     assert "| convolutional network | eddy |" in text
@@ -114,9 +115,10 @@ def test_all_of_it_runs_once_and_says_what_came_out(
         assert (tmp_path / "page" / f"{name}.png").stat().st_size > 10_000
     capsys.readouterr()
     before = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*") if p.is_file()}
-    assert tools.work(plan, 1) == commits
+    again = tools.work(plan, 1)
+    assert (again.commits, again.minutes) == (pieces.commits, pieces.minutes)
     assert "truth" in capsys.readouterr().out
-    del before[tmp_path / "commits.json"]
+    del before[tmp_path / "pieces.json"]
     assert before == {p: p.stat().st_mtime_ns for p in before}
-    (tmp_path / "commits.json").unlink()
-    assert "unknown" in tools.work(plan, 1)  # of pieces that nobody noted
+    (tmp_path / "pieces.json").unlink()
+    assert "unknown" in tools.work(plan, 1).commits  # of pieces that nobody noted

@@ -130,7 +130,7 @@ def offline(plan: Plan, kind: str, regime: str) -> list[tuple[float, ...]]:
     return found
 
 
-def write_page(plan: Plan, page: Path, commits: str, minutes: float) -> bool:
+def write_page(plan: Plan, page: Path, commits: str, took: str) -> bool:
     """Writes page and pictures; whether the reversal is seen."""
     page.parent.mkdir(parents=True, exist_ok=True)
     online: dict[tuple[str, str], list[Score]] = {}
@@ -168,7 +168,7 @@ def write_page(plan: Plan, page: Path, commits: str, minutes: float) -> bool:
     for name, figure in pictures.items():
         (folder / f"{name}.png").write_bytes(png(figure))
     page.write_text(
-        _text(plan, online, skill, control, folder.name, commits, minutes), encoding="utf-8"
+        _text(plan, online, skill, control, folder.name, commits, took), encoding="utf-8"
     )
     median = {k: [s.median for s in v] for k, v in online.items()}
     r2 = {k: np.mean([x[2:] for x in v]) for k, v in skill.items()}
@@ -188,7 +188,7 @@ def _text(
     control: Mapping[str, float],
     folder: str,
     commits: str,
-    minutes: float,
+    took: str,
 ) -> str:
     own = versions()
     network = load_bundle(plan.closure("fcnn", 0)).network
@@ -199,8 +199,7 @@ def _text(
         "# Offline skill against online skill, at home and moved",
         "",
         f"Made by `python tools/reversal_results.py{quick}` with Isthmus {own['isthmus']}, its "
-        f"pieces with commit {commits}, in {minutes:.0f} minutes (what was there already not "
-        "counted).",
+        f"pieces with commit {commits}, in {took}.",
         "",
         "Two closures of two-layer quasi-geostrophic turbulence are fitted to the same target in "
         "the regime of eddies, then each drives coarse runs there and in the regime of jets. The "
