@@ -1,9 +1,10 @@
-"""Resident memory of a dry run beyond that of the imports: ``python -m benchmarks.memory``.
+"""Resident memory of a run beyond that of the imports: ``python -m benchmarks.memory``.
 
     python -m benchmarks.memory [--truncation 85] [--layers 25] [--steps 20]
+    python -m benchmarks.memory --case cases/slab_earth_t31.yaml [--set KEY=VALUE ...]
 
 Prints MiB: after the imports, after setting up, at the highest, and how much grew over the last
-half of the steps. The case is the dry Held-Suarez one of ``peers.py``, with driver and physics.
+half of the steps. Without ``--case`` it is the dry Held-Suarez case of ``peers.py``.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ def main() -> None:
     parser.add_argument("--layers", type=int, default=25)
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--case", type=Path, help="of its own resolution and step")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--limit", type=float, help="fail above so many MiB beyond the imports")
     options = parser.parse_args()
 
@@ -44,18 +47,21 @@ def main() -> None:
 
     imports = resident()
     with tempfile.TemporaryDirectory() as folder:
-        raw = case(options.truncation, options.layers, options.minutes)
-        model = Simulation.from_case(raw, out=Path(folder) / "run").model
+        raw = options.case or case(options.truncation, options.layers, options.minutes)
+        changes = dict(item.partition("=")[::2] for item in options.set)
+        model = Simulation.from_case(raw, set=changes, out=Path(folder) / "run").model
         ready = resident()
         half = options.steps // 2
         loop.run(model, half, lambda _: True)
         middle = resident()
         loop.run(model, options.steps - half, lambda _: True)
     beyond = highest() - imports
-    print(f"T{options.truncation}L{options.layers} float32, dry Held-Suarez, MiB:")
+    dry = f"T{options.truncation}L{options.layers} float32, dry Held-Suarez"
+    print(f"{' '.join([str(options.case), *options.set]) if options.case else dry}, MiB:")
     print(f"  imports                 {imports:8.0f}")
     print(f"  set up, beyond them     {ready - imports:8.0f}")
     print(f"  highest, beyond them    {beyond:8.0f}")
+    print(f"  highest, with them      {highest():8.0f}")
     print(f"  grown in {options.steps - half:3d} steps       {resident() - middle:8.1f}")
     if options.limit is not None and beyond > options.limit:
         raise SystemExit(f"memory: {beyond:.0f} MiB, expected at most {options.limit:.0f}")

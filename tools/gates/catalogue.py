@@ -13,6 +13,7 @@ from gates import (
     endurance,
     held_suarez,
     layer,
+    life_cycle,
     mountain,
     polvani_kushner,
     published,
@@ -108,6 +109,11 @@ GATES: dict[str, Gate] = {
         "Dry wave of 2014", wave_2014.wave_2014,
         (*_DRY, _ULLRICH, "tools/gates/dry.py", "tools/gates/wave_2014.py",
          "tools/gates/peer_wave.py"),
+    ),
+    "life_cycle": _short(
+        "Life cycle that converges", life_cycle.life_cycles,
+        (*_DRY, "physics/dynamics/initial_polvani.py", "tools/gates/dry.py",
+         "tools/gates/life_cycle.py", "tools/gates/peer_wave.py"),
     ),
     "moist_wave": _short(
         "Dry and moist wave", published.moist_wave,

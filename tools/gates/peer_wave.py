@@ -7,7 +7,7 @@ writes the start on the peer's grid and levels, runs the peer in the environment
 extremes of vorticity and temperature in the lowest layer, by day. Its Runge-Kutta scheme (SIL3) in
 float32, equal sigma layers: 26 and its exponential filter for the wave of Ullrich et al. (2014),
 20 and the test's diffusion for that of Polvani et al. (2004). The former are the numbers of
-`gates.wave_2014`; the latter has no gate yet.
+`gates.wave_2014`, the latter of `gates.life_cycle`.
 """
 
 from __future__ import annotations

@@ -1,0 +1,95 @@
+"""Gate of the life cycle of Polvani, Scott and Thomas (2004), which a fixed diffusion makes converge."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+
+from coupler.interface.constants import Planet
+from coupler.interface.grid import HybridLevels
+from gates.dry import run
+from gates.peer_wave import CONSTANTS, WAVES, lowest
+from gates.rows import Row, Table, below, near
+from physics.dynamics.core import DynamicalCore
+from physics.dynamics.initial import to_spectral
+from physics.dynamics.initial_polvani import DIFFUSION, life_cycle
+from physics.dynamics.leapfrog import Diffusion
+
+Found = tuple[float, float, float, float, float, float]
+"""Lowest surface pressure [hPa], its longitude [degrees]; lowest layer: least and largest vorticity
+[1e-5 s-1] and temperature [K]."""
+PEER: dict[int, dict[int, Found]] = {}
+"""By truncation and day, as ``tools/gates/peer_wave.py --wave 2004`` prints them."""
+STEPS = {42: 1200.0, 63: 900.0, 85: 600.0}
+"""[s]"""
+DAYS = (4, 8, 10, 12)
+WITHIN = {"lowest surface pressure [hPa]": 1.0, "its longitude [degrees]": 1.0}
+
+
+def measured(core: DynamicalCore) -> Found:
+    """What is compared, of the newest state."""
+    state, nlev = core.newest(), core.levels.nlev
+    lat = np.degrees(np.arcsin(core.transform.sin_lat))
+    lon = 360.0 / core.transform.nlon * np.arange(core.transform.nlon)
+    ps, east, _ = lowest(state["ps"] / 100.0, lat, lon)
+    waves = torch.from_numpy(core.memory()["spectral_now"])[:, :, :nlev].contiguous()
+    with torch.no_grad():
+        curl = core.transform.synthesis(waves).numpy()[-1] * 1e5
+    warm = state["ta"][-1]
+    return ps, east, *(float(v) for v in (curl.min(), curl.max(), warm.min(), warm.max()))
+
+
+def begun(truncation: int) -> DynamicalCore:
+    """A core at the start, float32, with the diffusion of the test."""
+    planet = Planet(**CONSTANTS)
+    slow = planet.radius**2 / (DIFFUSION * truncation * (truncation + 1))
+    core = DynamicalCore(
+        truncation=truncation, levels=HybridLevels.sigma(WAVES["2004"]), planet=planet,
+        dt=STEPS[truncation], dtype=torch.float32, tracers=0,
+        diffusion=Diffusion(power=1, timescale=slow),
+    )  # fmt: skip
+    with torch.no_grad():
+        core.start(to_spectral(core.equations, life_cycle(core.frame)))
+    return core
+
+
+def life_cycles(quick: bool) -> Iterator[Row | Table]:
+    """Life cycle of Polvani, Scott and Thomas (2004), 20 equal sigma layers, its diffusion of
+    7e5 m2/s.
+
+    The lowest surface pressure and where it is, by parabolas through grid points, and the extremes
+    of vorticity in the lowest layer; float32. The reference is `dinosaur` from the same fields with
+    the same diffusion and a Runge-Kutta scheme. The paper's solutions converge with truncation, so
+    ours have to.
+    """
+    body, last = [], {}
+    for truncation in list(STEPS)[: 1 if quick else None]:
+        core, done = begun(truncation), 0
+        for day in (1,) if quick else DAYS:
+            run(core, day - done)
+            done = day
+            ours, theirs = measured(core), PEER.get(truncation, {}).get(day)
+            last[truncation] = ours
+            body.append([f"T{truncation}" if day == DAYS[0] else "", f"{day}", *_cells(ours)])
+            if theirs:
+                body.append(["", "reference", *_cells(theirs)])
+            if theirs and (quick or day == DAYS[-1]):
+                label = f"T{truncation}, day {day}: "
+                for i, (what, within) in enumerate(WITHIN.items()):
+                    yield near(label + what, ours[i], theirs[i], within, ".2f")
+                apart = ours[3] / theirs[3] - 1.0
+                yield below(label + "largest vorticity, relative difference", apart, "0", 0.03)
+    if not quick:
+        coarse, middle, fine = (np.array(last[t]) for t in STEPS)
+        for i, what in ((0, "lowest surface pressure"), (3, "largest vorticity")):
+            ratio = abs(middle[i] - fine[i]) / abs(coarse[i] - fine[i])
+            label = f"day 12, {what}: T63 less T85 over T42 less T85"
+            yield below(label, ratio, "converges", 0.5)
+    head = ["", "day", "lowest ps [hPa]", "where", "vorticity [1e-5 s-1]", "temperature [K]"]
+    yield Table(caption="By day:", head=head, body=body)
+
+
+def _cells(x: Found) -> list[str]:
+    return [f"{x[0]:.2f}", f"{x[1]:.1f}E", f"{x[2]:.2f} to {x[3]:.2f}", f"{x[4]:.1f} to {x[5]:.1f}"]
