@@ -1,6 +1,5 @@
 """Linear analyses of closures of Lorenz (1996) on given states, against what is known."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np

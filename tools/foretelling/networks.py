@@ -157,6 +157,13 @@ FAMILIES = (
         closure=_closure(reach=2),
         memory=True,
     ),
+    Family(
+        name="memory, relu",
+        kind="memory",
+        about="ReLU",
+        closure=_closure(activation="relu"),
+        memory=True,
+    ),
 )
 
 
