@@ -3,8 +3,9 @@
     python tools/foretelling_results.py [--seeds 3] [--families N] [--work DIR] [--out FILE.md]
 
 Trains networks for the fast scale of the two-scale model of Lorenz (1996), some good and some not,
-measures offline and in ten days with each what could warn of it, lets each drive the slow scale for
-250 days, and writes docs/results/foretelling.md. What is made lies in DIR and is not made again.
+measures what could warn of it (offline, by linear analyses, in ten days with each), lets each drive
+the slow scale for 250 days, and writes docs/results/foretelling.md. What is made lies in DIR and is
+not made again.
 """
 
 from __future__ import annotations
@@ -93,6 +94,8 @@ def main() -> int:
     parser.add_argument("--work", type=Path, default=ROOT / "runs" / "foretelling")
     parser.add_argument("--out", type=Path, default=PAGE)
     args = parser.parse_args()
+    if len({f.kind for f in FAMILIES[: args.families]}) < 2:
+        parser.error("thresholds come from other kinds: take families of two kinds at least")
     torch.set_num_threads(1)
     began = time.process_time()
     work, results = args.work, args.work / "results"

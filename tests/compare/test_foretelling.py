@@ -1,5 +1,6 @@
 """Linear analyses of closures of Lorenz (1996) on given states, against what is known."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -7,6 +8,8 @@ import pytest
 import torch
 from foretelling import linear
 from foretelling.networks import FAMILIES
+from foretelling.page import write_page
+from foretelling.tables import WHERE, signs
 
 from coupler.compare.stability.arnoldi import leading
 from emulators.schema import Architecture
@@ -133,3 +136,52 @@ def test_numbers_of_the_polynomial_come_from_its_own_derivative() -> None:
     found = linear.jacobians(linear.coupled(linear.polynomial), at)[:, K:, :K]
     slope = -1.30 + 2.0 * 0.0136 * x + 3.0 * 0.00235 * x**2
     np.testing.assert_allclose(found, np.einsum("rk,kl->rkl", slope, np.eye(K)), atol=1e-12)
+
+
+def made_up(ended: int) -> list[dict[str, Any]]:
+    """Records of two networks of each family; some with memory went wrong, some of these ended."""
+    draw, found = np.random.default_rng(7), []
+    for seed in (1, 2):
+        for family in FAMILIES:
+            wrong = family.memory and family.name != "memory, noisy"
+            over = wrong and sum(f["after"]["failed"] != "" for f in found) < ended
+            scores = {n: float(wrong + 0.3 * draw.standard_normal()) for n in WHERE}
+            modes = {n: float(draw.uniform(0.2, 0.5)) for n in ("response", "step", "along")}
+            found.append({
+                "family": family.name, "kind": family.kind, "seed": seed,
+                "before": {
+                    "scores": scores, "r2": 0.9 + 0.05 * draw.uniform(), "failed": "",
+                    "linear": {"own": modes, "usual": modes}, "usual growth": [0.3, 0.2, 0.4],
+                    "effects": {n: [0.5, 0.5] for n in ("x_slow", "x_push")},
+                    "held": dict.fromkeys(("x_slow", "x_push"), 0.5), "commit": "1234",
+                },
+                "after": {
+                    "distance": float("inf") if over else 0.3 if wrong else 0.1,
+                    "failed": "no longer finite" if over else "", "commit": "1234",
+                },
+            })  # fmt: skip
+    return found
+
+
+@pytest.mark.parametrize("ended", [0, 3])
+def test_the_page_says_first_whether_anything_ended(ended: int, tmp_path: Path) -> None:
+    references = {
+        n: {"distance": d, "commit": "1234"}
+        for n, d in (("polynomial", 0.12), ("none", 1.9), ("noise", 0.05))
+    }
+    found = made_up(ended)
+    write_page(tmp_path / "page.md", found, references, "python tools/foretelling_results.py")
+    text = (tmp_path / "page.md").read_text()
+    first, count = text.splitlines()[2], len(found)
+    if ended:
+        assert first.startswith(f"**{ended} of {count} runs of 250 days ended**")
+        assert "## Which ones end" in text and "| ended |" in text
+    else:
+        assert first.startswith(f"**No run ended (0 of {count})**") and "Which ones" not in text
+    assert all(f"| {name} | {where} |" in text for name, where in WHERE.items())
+    # Nothing but networks with memory went wrong: none of the other kinds can teach a threshold.
+    events = np.array([f["after"]["distance"] > 0.24 for f in found])
+    kinds = np.array([f["kind"] for f in found])
+    assert not any(row.alarm.any() for row in signs(found, events, kinds) if row.score is not None
+                   and row.alarm[events].any())  # fmt: skip
+    assert 5_000 < (tmp_path / "page.png").stat().st_size < 150_000

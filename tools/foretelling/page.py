@@ -15,6 +15,7 @@ from foretelling.tables import (
     Sign,
     ablations,
     analyses,
+    ended_table,
     families,
     main_table,
     scores,
@@ -33,7 +34,7 @@ SIGNS = (
     "- *offline error*: 1 - R2 of the push on held-out members.",
     "- *spurious input*: effect of permuting an input that the polynomial does not read "
     "([ablation](../../coupler/compare/ablation.py)): here only the push of the last step, which "
-    "is a consequence of the answer.",
+    "is a consequence of the answer. It is 0 for all but one kind, which no other can teach.",
     "- *linear response*: largest real part of an eigenvalue of M = d(push)/dX, with the last push "
     "held; mean over 400 held-out states of the truth, less the polynomial's. Derivatives of all "
     "three are by reverse mode ([linear](../../tools/foretelling/linear.py)).",
@@ -85,7 +86,7 @@ def _picture(
                   transform=left.get_yaxis_transform())  # fmt: skip
     left.set(xlabel="offline error, 1 − R²", ylabel="distance of the climate (W1 of X)",
              title="Good offline, and then?")  # fmt: skip
-    left.legend(frameon=False, fontsize=8, loc="center right", bbox_to_anchor=(1.0, 0.62))
+    left.legend(frameon=False, fontsize=8, loc="upper right", bbox_to_anchor=(1.0, 0.9))
     scored = [r for r in rows if r.score is not None][::-1]
     for y, row in enumerate(scored):
         assert row.score is not None
@@ -114,21 +115,24 @@ def _happened(events: Events, references: Mapping[str, Mapping[str, float]], fou
     """The first lines: what it is that is foretold."""
     n, ended = len(found), int(events.ended.sum())
     polynomial, none, half = (references[k]["distance"] for k in ("polynomial", "none", "noise"))
-    within = sum(bool(f["before"]["failed"]) for f in found)
+    short = np.array([bool(f["before"]["failed"]) for f in found])
+    within, other = int((short & events.ended).sum()), int((short & ~events.ended).sum())
+    twice = int(events.twice.sum())
     if ended:
         kinds = ", ".join(np.unique(events.kind[events.ended]))
         first = (
-            f"**{ended} of {n} runs ended** (X no longer finite), all of kind: {kinds}; "
-            f"{within} of them within ten days of other starts, too. "
-            f"The other {n - ended} went through their 250 days, so that most of what is foretold "
-            "is a wrong climate and not a blow-up."
+            f"**{ended} of {n} runs of 250 days ended** (X no longer finite), all of kind: "
+            f"{kinds}; {within} of these also ended within ten days of other starts"
+            + (f", and {other} that did not end in the 250 days" if other else "")
+            + f". The other {twice - ended} of {twice} networks that went wrong have a wrong "
+            "climate and did not blow up."
         )
     else:
         first = (
             f"**No run ended (0 of {n})**: what is foretold is a wrong climate and not a blow-up."
         )
     return (
-        f"{first} **The event** of the table happened to **{int(events.twice.sum())} of {n}**: the "
+        f"{first} **The event** of the table happened to **{twice} of {n}**: the "
         "Wasserstein distance of X from the truth's, after 25 days, is more than twice that of the "
         f"polynomial that the network would replace ({polynomial:.3f}; no closure at all "
         f"{none:.2f}, two halves of the truth {half:.3f}), or the run ended. More than four times "
@@ -181,12 +185,14 @@ def write_page(
         four=distance > FOUR * usual,
         ended=np.array([bool(f["after"]["failed"]) for f in found]),
         kind=kind,
+        family=np.array([f["family"] for f in found]),
     )
     rows = signs(found, events.twice, kind)
     path.parent.mkdir(parents=True, exist_ok=True)
     picture = path.with_suffix(".png")
     shown = _picture(found, rows, events, TWICE * usual, references["noise"]["distance"])
     shown.savefig(picture, dpi=110)
+    within = sum(bool(f["before"]["failed"] and f["after"]["failed"]) for f in found)
     made = versions()
     parts = [p for f in found for p in (f["before"], f["after"])] + list(references.values())
     commit = " and ".join(sorted({str(p.get("commit", "unknown")) for p in parts}))
@@ -209,10 +215,15 @@ def write_page(
         "family or a family like its own helped to choose. Intervals of rates are Wilson's and "
         "take networks for independent, which those of a kind are not; those of AUC draw whole "
         f"kinds with replacement, and are the ones to believe: of {len(set(kind))} kinds they are "
-        "wide. *AUC, four times* is for the harsher event. *AUC, ended* is among the networks of "
-        "the kinds in which a run ended: to tell those kinds from the others, which is easy, does "
-        "not count; with one such kind there is no interval over kinds and no threshold from "
-        "elsewhere."
+        "wide. *AUC, four times* is for the harsher event."
+    )
+    ends = (
+        f"Among the {int(events.where_ended.sum())} networks of the kinds in which a run ended: to "
+        "tell such a kind from the others is easy and does not count. Thresholds are those of "
+        "other *families* here, and whole families are drawn for the interval: there is no other "
+        "kind to learn an end from. They are families that are alike, and this table is the more "
+        "lenient for it. A run that ends within the ten days is an alarm of all four signs of "
+        f"these days; that was so for {within} of the {int(events.ended.sum())}."
     )
     taken = (
         "Medians of families that see the push of the last step. Offline, R2 when an input is "
@@ -224,13 +235,16 @@ def write_page(
         "twins of the ten days part with the polynomial at "
         f"{found[0]['before']['usual growth'][0]:.2f} day-1."
     )
+    after: list[str] = []
+    if events.ended.any():
+        after = ["## Which ones end", "", ends, "", *ended_table(rows, events), ""]
     text = [
         "# What foretells that a network goes wrong", "",
         _happened(events, references, found), "", about, "", chosen, "",
         *main_table(rows, events), "", _order(found, events.twice, distance), "",
         f"![Offline error against distance online, and AUC of each sign]({picture.name})", "",
+        *after,
         "## The signs", "", *SIGNS, "",
-        "A run that ends within the ten days is an alarm of all four signs of these days.", "",
         "## Linear analyses", "", modes, "", *analyses(found, events), "",
         _either_way(found, events), "",
         "## The networks", "", *families(found, events), "",

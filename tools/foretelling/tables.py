@@ -40,6 +40,7 @@ class Events:
     """The same with four times."""
     ended: Flags
     kind: NDArray[Any]
+    family: NDArray[Any]
 
     @property
     def where_ended(self) -> Flags:
@@ -87,34 +88,49 @@ def _share(k: int, n: int, interval: tuple[float, float]) -> str:
     return f"{k} of {n} ({interval[0]:.2f} to {interval[1]:.2f})" if n else "none"
 
 
-def _area(score: F64, event: Flags, among: Flags) -> str:
-    found = alarms.auc(score[among], event[among])[0]
-    return f"{found:.2f}" if np.isfinite(found) else "none"
+def _counts(alarm: Flags, event: Flags) -> str:
+    c = alarms.contingency(alarm, event)
+    return (
+        f"{c.hits} | {c.misses} | {c.false_alarms} | {c.rejections} | "
+        f"{_share(c.hits, c.hits + c.misses, c.hit_interval)} | "
+        f"{_share(c.false_alarms, c.false_alarms + c.rejections, c.false_alarm_interval)} |"
+    )
+
+
+_COUNTS = "hits | misses | false alarms | correct rejections | hit rate | false-alarm rate |"
 
 
 def main_table(rows: Sequence[Sign], events: Events) -> list[str]:
     """Hits and false alarms."""
-    lines = [
-        "| sign | takes | AUC | AUC, four times | AUC, ended | hits | misses | false alarms | "
-        "correct rejections | hit rate | false-alarm rate |",
-        "|---|---|---|---|---|---|---|---|---|---|---|",
-    ]
+    lines = [f"| sign | takes | AUC | AUC, four times | {_COUNTS}", "|---" * 10 + "|"]
     for row in rows:
-        c = alarms.contingency(row.alarm, events.twice)
-        areas = ["", "", ""]
+        areas = ["", ""]
         if row.score is not None:
             a, low, high = alarms.auc(row.score, events.twice, group=events.kind)
-            everybody = np.ones(events.twice.size, bool)
+            harsher = alarms.auc(row.score, events.four)[0]
             areas = [
                 f"{a:.2f} ({low:.2f} to {high:.2f})",
-                _area(row.score, events.four, everybody),
-                _area(row.score, events.ended, events.where_ended),
+                f"{harsher:.2f}" if np.isfinite(harsher) else "none",
             ]
+        counts = _counts(row.alarm, events.twice)
+        lines.append(f"| {row.name} | {row.where} | {' | '.join(areas)} | {counts}")
+    return lines
+
+
+def ended_table(rows: Sequence[Sign], events: Events) -> list[str]:
+    """The same of ends, among networks of the kinds in which a run ended."""
+    lines = [f"| sign | takes | AUC | {_COUNTS}", "|---" * 9 + "|"]
+    among = events.where_ended
+    ended, family = events.ended[among], events.family[among]
+    for row in rows:
+        if row.score is None:
+            continue
+        score = row.score[among]
+        a, low, high = alarms.auc(score, ended, group=family)
+        alarm = alarms.learned_elsewhere(score, ended, family)
         lines.append(
-            f"| {row.name} | {row.where} | {' | '.join(areas)} | {c.hits} | {c.misses} | "
-            f"{c.false_alarms} | {c.rejections} | "
-            f"{_share(c.hits, c.hits + c.misses, c.hit_interval)} | "
-            f"{_share(c.false_alarms, c.false_alarms + c.rejections, c.false_alarm_interval)} |"
+            f"| {row.name} | {row.where} | {a:.2f} ({low:.2f} to {high:.2f}) | "
+            + _counts(alarm, ended)
         )
     return lines
 
