@@ -123,7 +123,7 @@ def _happened(events: Events, references: Mapping[str, Mapping[str, float]], fou
         first = (
             f"**{ended} of {n} runs of 250 days ended** (X no longer finite), all of kind: "
             f"{kinds}; {within} of these also ended within ten days of other starts"
-            + (f", and {other} that did not end in the 250 days" if other else "")
+            + (f", as did {other} that went through the 250 days" if other else "")
             + f". The other {twice - ended} of {twice} networks that went wrong have a wrong "
             "climate and did not blow up."
         )
