@@ -1,10 +1,11 @@
 """Which signs foretell that a network goes wrong in the coupled run: hits and false alarms.
 
-    python tools/foretelling_results.py [--seeds 2] [--families N] [--work DIR] [--out FILE.md]
+    python tools/foretelling_results.py [--seeds 3] [--families N] [--work DIR] [--out FILE.md]
 
 Trains networks for the fast scale of the two-scale model of Lorenz (1996), some good and some not,
-measures offline and in ten days with each what could warn of it, lets each drive the slow scale for
-250 days, and writes docs/results/foretelling.md. What is made lies in DIR and is not made again.
+measures what could warn of it (offline, by linear analyses, in ten days with each), lets each drive
+the slow scale for 250 days, and writes docs/results/foretelling.md. What is made lies in DIR and is
+not made again.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ UNITS = 50.0
 """Units of time of truth and long runs: 250 days."""
 _SPIN_UP, _EVERY = 5.0, 10
 """Of a long run, that is no climate, and steps between what is kept."""
-SEEDS = 2
+SEEDS = 3
 PAGE = ROOT / "docs" / "results" / "foretelling.md"
 
 
@@ -58,7 +59,7 @@ def after(scheme: str, work: Path, *, seed: int = 0) -> dict[str, Any]:
     climate, own = truth[round(_SPIN_UP / DT) :: _EVERY], run.x[first:]
     return {
         "distance": float("inf") if run.failed else wasserstein(own[::3], climate[::3]),
-        "energy": float((own**2).mean() / (climate**2).mean()) if len(own) else float("nan"),
+        "energy": float("nan") if run.failed else float((own**2).mean() / (climate**2).mean()),
         "largest": float(np.abs(run.x).max()),
         "failed": run.failed,
     }
@@ -70,6 +71,7 @@ def network(family: Family, seed: int, work: Path) -> dict[str, Any]:
     results = work / "results"
     return {
         "family": family.name,
+        "kind": family.kind,
         "seed": seed,
         "before": kept(results / f"{folder.name}_before.json",
                        lambda: before(family, seed, work, UNITS)),
@@ -92,6 +94,8 @@ def main() -> int:
     parser.add_argument("--work", type=Path, default=ROOT / "runs" / "foretelling")
     parser.add_argument("--out", type=Path, default=PAGE)
     args = parser.parse_args()
+    if len({f.kind for f in FAMILIES[: args.families]}) < 2:
+        parser.error("thresholds come from other kinds: take families of two kinds at least")
     torch.set_num_threads(1)
     began = time.process_time()
     work, results = args.work, args.work / "results"

@@ -278,6 +278,10 @@ def test_a_threshold_lies_between_what_happened_and_what_did_not() -> None:
     assert alarms.threshold([1.0, 2.0, 3.0], [1, 1, 0]) == np.inf  # no alarm is best
     assert alarms.threshold([np.nan, 1.0, 2.0], [0, 0, 1]) == 1.5
     assert alarms.threshold([1.0, 1.0, 1.0], [0, 1, 1]) == np.inf
+    # What has ended already is alarmed, and nothing else where that is best.
+    assert alarms.threshold([np.inf, np.inf, 1.0, 0.5], [1, 1, 0, 0]) == np.inf
+    ended = alarms.learned_elsewhere([np.inf, 1.0, 2.0, 0.0], [1, 0, 0, 0], [0, 0, 1, 1])
+    assert ended.tolist() == [True, False, False, False]
 
 
 def test_a_score_without_meaning_has_no_skill_where_thresholds_are_not_scored_on_their_own() -> (
@@ -299,3 +303,15 @@ def test_a_score_without_meaning_has_no_skill_where_thresholds_are_not_scored_on
     assert alarms.contingency(perfect, event).skill > 0.9
     with pytest.raises(DataError, match="two groups"):
         alarms.learned_elsewhere(score, event, np.zeros(36))
+
+
+def test_a_sign_that_only_tells_one_kind_from_the_others_is_no_foreknowledge() -> None:
+    """A score that is the kind's: sister recipes teach it, another kind does not."""
+    kind = np.repeat(["memory", "now", "noise"], 12)
+    family = np.char.add(kind, np.tile(np.repeat(["a", "b", "c"], 4), 3))
+    score = (kind == "memory").astype(float)
+    event = kind == "memory"
+    sisters = alarms.contingency(alarms.learned_elsewhere(score, event, family), event)
+    others = alarms.contingency(alarms.learned_elsewhere(score, event, kind), event)
+    assert (sisters.hits, sisters.false_alarms) == (12, 0)
+    assert (others.hits, others.false_alarms) == (0, 0)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from foretelling import linear
 from foretelling.networks import TEST, Family, Samples, bundle, home, samples, training
 from foretelling.runs import Course, course
-from foretelling.truth import DT
+from foretelling.truth import DT, Truth
 from numpy.typing import NDArray
 
 from coupler.compare.ablation import Effect, ablate, holding, spurious
@@ -29,6 +31,8 @@ STEPS, EVERY = 400, 4
 """Of the short run: ten days, a value each tenth of a day."""
 TWIN = 1e-5
 """Relative difference of a twin's start: well above the rounding of a network's float32."""
+_BEYOND = 1e6
+"""Of X: what is farther out than this is as far."""
 _SKIP = 0.25
 """Units of time in which a difference turns to where it grows."""
 _LEVEL = 0.05
@@ -43,7 +47,7 @@ class Trial:
 
     @property
     def failed(self) -> bool:
-        return bool(self.own.failed)
+        return bool(self.own.failed or self.twin.failed)
 
     def growth(self, saturation: float) -> twins.Growth:
         """Of the difference of twins [day-1]."""
@@ -61,10 +65,17 @@ def trial(name: str, work: Path, units: float) -> Trial:
     start = (np.concatenate([x, x * (1.0 + TWIN * sign)]), np.concatenate([push, push]))
     both = course(name, STEPS, EVERY, members=2 * len(x), start=start)
     n = len(x)
+    both = replace(both, x=np.clip(both.x, -_BEYOND, _BEYOND))
     return Trial(
         own=Course(x=both.x[:, :n], push=both.push[:, :n], failed=both.failed),
         twin=Course(x=both.x[:, n:], push=both.push[:, n:], failed=both.failed),
     )
+
+
+@lru_cache(maxsize=1)
+def _reference(work: Path, units: float) -> Trial:
+    """Ten days with the polynomial."""
+    return trial("polynomial", work, units)
 
 
 def _features(network: Any, x: NDArray[Any], push: NDArray[Any], memory: bool) -> F64:
@@ -77,11 +88,14 @@ def _features(network: Any, x: NDArray[Any], push: NDArray[Any], memory: bool) -
 
 
 def before(family: Family, seed: int, work: Path, units: float) -> dict[str, Any]:
-    """All indicators of one network, greater is more alarming, and what they come from."""
+    """All indicators of one network, greater is more alarming, and what they come from.
+
+    A run that ends within the ten days is an alarm of all that these days can show.
+    """
     folder = bundle(family, seed, work, units)
     network = load_bundle(folder).network
     held_out = samples(home(work, units), TEST, family.memory, 400, seed=0)
-    truth_of, reference = home(work, units), trial("polynomial", work, units)
+    truth_of, reference = home(work, units), _reference(work, units)
     saturation = float(np.sqrt(2.0) * truth_of.x.std())
 
     def answer(inputs: Any) -> F64:
@@ -102,18 +116,22 @@ def before(family: Family, seed: int, work: Path, units: float) -> dict[str, Any
     shift = _shift(known, network, truth_of, run.own, family.memory)
     grown, usual = run.growth(saturation), reference.growth(saturation)
     apart = twins.difference(grown, usual)
-    late = slice(len(run.own.x) // 2, None)
-    same = truth_of.x[1 : 1 + STEPS : EVERY]
+    short = {
+        "novelty": shift.difference,
+        "twins": abs(apart.value),
+        "early warning": _warned(run.own),
+        "ten days' climate": _distance(run.own, truth_of),
+    }
+    modes = linear.signs(folder, family.memory, work, units)
     return {
         "scores": {
             "offline error": 1.0 - float(skill(target, answer(given)).r2),
             "spurious input": sum(lean.values()),
-            "novelty": shift.difference,
-            "twins": abs(apart.value),
-            "early warning": _warned(run.own),
-            "ten days' climate": wasserstein(run.own.x[late], same[late]),
+            **modes["scores"],
+            **{n: np.inf if run.failed else s for n, s in short.items()},
         },
         "r2": float(skill(target, answer(given)).r2),
+        "linear": {n: modes[n] for n in ("own", "usual")},
         "effects": {e.name: [e.effect, e.lost] for e in effects},
         "held": _held(folder, family, given, work, units),
         "novelty": [shift.offline, shift.online, shift.low, shift.high],
@@ -121,6 +139,12 @@ def before(family: Family, seed: int, work: Path, units: float) -> dict[str, Any
         "usual growth": [usual.rate, usual.low, usual.high],
         "failed": run.own.failed,
     }
+
+
+def _distance(run: Course, of: Truth) -> float:
+    """Of the last five of the ten days from the truth of the same starts; infinite if it ended."""
+    late = slice(STEPS // EVERY // 2, None)
+    return np.inf if run.failed else wasserstein(run.x[late], of.x[1 : 1 + STEPS : EVERY][late])
 
 
 def _without_neighbours(family: Family, held_out: Samples, answer: Any) -> list[Effect]:
@@ -167,14 +191,11 @@ def _warned(run: Course) -> float:
 def _held(folder: Path, family: Family, given: Any, work: Path, units: float) -> dict[str, float]:
     """Ten days with each input held at its mean: distance of their climate from the truth's."""
     found = {}
-    same = home(work, units).x[1 : 1 + STEPS : EVERY]
     for name, values in given.items():
         key = f"{folder.name}_without_{name}"
         if key not in SCHEMES.get("subgrid", {}):
             cls = emulator_class(folder, "subgrid")
             assert issubclass(cls, Tendency)
             scheme("subgrid", key)(holding(cls, {name: float(values.mean())}))
-        run = trial(key, work, units).own
-        late = slice(len(run.x) // 2, None)
-        found[name] = wasserstein(run.x[late], same[late])
+        found[name] = _distance(trial(key, work, units).own, home(work, units))
     return found

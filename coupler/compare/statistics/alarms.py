@@ -7,7 +7,8 @@ AUC is Mann and Whitney's U over the number of pairs; its deviation is that of H
 (1982, doi:10.1148/radiology.143.1.7063747). A threshold is the one with the largest difference of
 the two rates (Youden 1950). One that is chosen on the cases that it is scored on looks better than
 it is: `learned_elsewhere` chooses it without the group that is scored. Repeats of one recipe are
-one group: a seed must not be judged by what was learned from its sisters.
+one group, and so are recipes that differ little: none must be judged by what was learned from its
+sisters.
 """
 
 from __future__ import annotations
@@ -129,7 +130,7 @@ def threshold(score: ArrayLike, event: ArrayLike) -> float:
     """At and above which to be alarmed: the largest hit rate less false-alarm rate.
 
     Half-way between two scores; infinite where no alarm is best, of several equally good ones the
-    highest: it gives the fewest alarms.
+    highest: it gives the fewest alarms. An infinite score reaches every threshold.
     """
     s, e = _clean(score), np.asarray(event, bool)
     if e.all() or not e.any():
@@ -138,7 +139,7 @@ def threshold(score: ArrayLike, event: ArrayLike) -> float:
     ranked, hit = s[order], e[order]
     gain = np.cumsum(hit) / e.sum() - np.cumsum(~hit) / (~e).sum()
     last = np.append(ranked[1:] < ranked[:-1], True)  # of equal scores all are in or out
-    gain = np.where(last & np.isfinite(ranked), gain, -np.inf)
+    gain = np.where(last & (ranked > -np.inf), gain, -np.inf)
     best = int(np.argmax(gain))
     if not gain[best] > 0.0:
         return float("inf")
