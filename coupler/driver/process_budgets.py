@@ -286,27 +286,32 @@ def gains(
                 water[i] += mass * dq
                 energy[i] += mass * (cp * np.float64(heat[i]) + latent * dq + work)
         else:
-            if k < warm:
-                heat = dta[k]
+            if k < warm and k < moist:
+                heat, wet = dta[k], dhus[k]
                 for i in range(water.size):
                     mass = (np.float64(below[i]) - np.float64(above[i])) * per_gravity
-                    energy[i] += mass * cp * np.float64(heat[i])
-            if k < moist:
-                wet = dhus[k]
-                for i in range(water.size):
-                    mass = (np.float64(below[i]) - np.float64(above[i])) * per_gravity
-                    change = mass * np.float64(wet[i])
-                    water[i] += change
-                    energy[i] += latent * change
+                    dq = np.float64(wet[i])
+                    water[i] += mass * dq
+                    energy[i] += mass * (cp * np.float64(heat[i]) + latent * dq)
+            elif k < warm:
+                _gain(dta[k], above, below, cp * per_gravity, energy)
+            elif k < moist:
+                _gain(dhus[k], above, below, per_gravity, water)
+                _gain(dhus[k], above, below, latent * per_gravity, energy)
             if k < windy:
                 _work(ua[k], dua[k], above, below, half_dt, per_gravity, energy)
             if k < other:
                 _work(va[k], dva[k], above, below, half_dt, per_gravity, energy)
         if k < humid:
-            q = hus[k]
-            for i in range(water.size):
-                mass = (np.float64(below[i]) - np.float64(above[i])) * per_gravity
-                vapour[i] += mass * np.float64(q[i])
+            _gain(hus[k], above, below, per_gravity, vapour)
+
+
+@njit(inline=True)
+def _gain(row: Array, above: Array, below: Array, factor: float, into: Array) -> None:
+    """Adds `row` of one layer, times its thickness and `factor`."""
+    for i in range(into.size):
+        thick = np.float64(below[i]) - np.float64(above[i])
+        into[i] += factor * thick * np.float64(row[i])
 
 
 @njit(inline=True)
