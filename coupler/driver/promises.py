@@ -9,7 +9,7 @@ be as they are and closes the budget of the air is `coupler.driver.correctors`.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import cftime
 import numpy as np
@@ -18,7 +18,7 @@ from coupler.contracts import BudgetChoice
 from coupler.driver.process_budgets import QUANTITIES, UNITS, ProcessBudget, Quantity
 from coupler.driver.suite import Suite
 from coupler.interface.component import Array
-from coupler.interface.errors import UnstableError
+from coupler.interface.errors import Problem, UnstableError
 
 _log = logging.getLogger(__name__)
 
@@ -61,28 +61,43 @@ class Promises:
                 kept[0] = max(kept[0], gap)
                 if q in b.promised and gap > size:
                     worst, size = b.key, gap
-            if worst:
-                self._complain(q, worst, size, contract.policy, date)
+            if not worst:
+                continue
+            problem = self._problem(q, worst, size, f"of the output interval until {date}")
+            if contract.policy == "raise":
+                raise UnstableError(problem)
+            if problem.what not in self._said and self._first:
+                self._said.add(problem.what)
+                told = problem.what, problem.expected, problem.found
+                _log.warning("isthmus: warning: %s: expected %s, found %s", *told)
 
-    def _complain(
-        self, q: Quantity, name: str, size: float, policy: str, date: cftime.datetime
-    ) -> None:
+    def _problem(self, q: Quantity, name: str, size: float, over: str) -> Problem:
         unit = UNITS[q]
-        what = f"{name} does not conserve {q} as it promises"
-        expected = f"at most {getattr(self._choice, q).process_tolerance:g} {unit}"
-        have = f"{size:.3g} {unit} in the mean of the output interval until {date}"
-        if policy == "raise":
-            raise UnstableError.of(
-                what,
-                f"budgets.{q}.process_tolerance",
-                expected=expected,
-                found=have,
-                remedy="look at its tendencies and the fluxes that it declares, or set policy to "
-                "'warn' and let correctors close the budget",
-            )
-        if what not in self._said and self._first:
-            self._said.add(what)
-            _log.warning("isthmus: warning: %s: expected %s, found %s", what, expected, have)
+        return Problem(
+            what=f"{name} does not conserve {q} as it promises",
+            name=f"budgets.{q}.process_tolerance",
+            expected=f"at most {getattr(self._choice, q).process_tolerance:g} {unit}",
+            found=f"{size:.3g} {unit} in the mean {over}",
+            remedy="look at its tendencies and the fluxes that it declares, or set policy to "
+            "'warn' and let correctors close the budget",
+        )
+
+    def broken(self, problems: Iterable[Problem]) -> list[Problem]:
+        """Schemes that may be to blame where an exchange did not keep its contract.
+
+        Called by all ranks.
+
+        Args:
+            problems: that end the run.
+        """
+        if not any(p.name.startswith("budgets.") for p in problems):
+            return []
+        found = []
+        for b, q in ((b, q) for b in self._books for q in QUANTITIES if q in b.promised):
+            size = b.gap(q, self._mean)
+            if size > getattr(self._choice, q).process_tolerance:
+                found.append(self._problem(q, b.key, size, "since the last record"))
+        return found
 
     # -- telling ------------------------------------------------------------------------------
 

@@ -254,7 +254,7 @@ class Simulation:
             except UnstableError as error:
                 path = self._kept.go_back()
                 raise UnstableError(
-                    *self._explained(error),
+                    *(*self._explained(error), *self._out.promises.broken(error.problems)),
                     Problem(what="the state before it was kept", name=str(path)),
                 ) from error
             except Exception as error:
