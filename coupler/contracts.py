@@ -1,4 +1,7 @@
-"""What an exchange has to keep, and what happens where it does not (``budgets:`` of a case)."""
+"""What an exchange and a scheme have to keep, and what happens where one does not.
+
+This is ``budgets:`` of a case; see `coupler.driver.ledger` and `coupler.driver.promises`.
+"""
 
 from __future__ import annotations
 
@@ -26,13 +29,14 @@ def in_order(asked: list[Corrector]) -> list[Corrector]:
 
 
 class Contract(BaseModel):
-    """Largest residual of one exchange, and a policy."""
+    """Largest residuals of one quantity, and a policy."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     policy: Literal["warn", "fix", "raise"] = "warn"
     """``warn`` once; ``fix``: hand what is missing over at the next step of the model that lost it,
-    and record how much; ``raise``: end the run."""
+    and record how much; ``raise``: end the run. Schemes are not mended, see `correctors`: ``fix``
+    warns of them."""
 
 
 class WaterContract(Contract):
@@ -40,6 +44,8 @@ class WaterContract(Contract):
 
     tolerance: Annotated[float, Field(gt=0)] = 1e-7
     """[1]. In float64 1e-12 is kept; in float32 the fluxes' own rounding shows."""
+    process_tolerance: Annotated[float, Unit("kg m-2 s-1"), Field(gt=0)] = 1e-9
+    """Of a scheme that promises to conserve, mean over an output interval [kg m-2 s-1]."""
 
 
 class EnergyContract(Contract):
@@ -47,10 +53,12 @@ class EnergyContract(Contract):
 
     tolerance: Annotated[float, Unit("W m-2"), Field(gt=0)] = 0.01
     """Global mean over the exchange [W m-2]."""
+    process_tolerance: Annotated[float, Unit("W m-2"), Field(gt=0)] = 0.01
+    """Of a scheme that promises to conserve, mean over an output interval [W m-2]."""
 
 
 class BudgetChoice(BaseModel):
-    """Contracts that are held at every exchange."""
+    """Contracts that are held at every exchange, and by schemes in every output interval."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 

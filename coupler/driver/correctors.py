@@ -51,6 +51,7 @@ import numpy as np
 
 from coupler.contracts import Corrector
 from coupler.diagnostics.budgets import SIGNS
+from coupler.driver.process_budgets import gains
 from coupler.driver.suite import Suite
 from coupler.interface.component import Array, Now
 from coupler.interface.errors import Problem
@@ -202,7 +203,7 @@ class Correctors:
 
     def _add_up(self, dt: float) -> None:
         start, total, planet = self._suite.start, self._suite.total, self._planet
-        _gains(
+        gains(
             start["ua"],
             start["va"],
             start["hus"],
@@ -295,33 +296,3 @@ def _clamp(q: Array, rate: Array, phalf: Array, per_dt: float, made: Array) -> N
                 dp = np.float64(phalf[k + 1, i]) - np.float64(phalf[k, i])
                 made[i] += dp * (np.float64(least) - np.float64(rate[k, i]))
                 rate[k, i] = least
-
-
-@njit()
-def _gains(
-    ua: Array,
-    va: Array,
-    hus: Array,
-    dua: Array,
-    dva: Array,
-    dta: Array,
-    dhus: Array,
-    phalf: Array,
-    half_dt: float,
-    cp: float,
-    latent: float,
-    per_gravity: float,
-    out: Array,
-) -> None:
-    """Fills `out` [3, column], float64: gains of water and of energy, and water itself."""
-    out[:] = 0.0
-    water, energy, vapour = out[0], out[1], out[2]
-    for k in range(ua.shape[0]):
-        for i in range(water.size):
-            mass = (np.float64(phalf[k + 1, i]) - np.float64(phalf[k, i])) * per_gravity
-            du, dv, dq = np.float64(dua[k, i]), np.float64(dva[k, i]), np.float64(dhus[k, i])
-            work = (np.float64(ua[k, i]) + half_dt * du) * du
-            work += (np.float64(va[k, i]) + half_dt * dv) * dv
-            water[i] += mass * dq
-            energy[i] += mass * (cp * np.float64(dta[k, i]) + latent * dq + work)
-            vapour[i] += mass * np.float64(hus[k, i])

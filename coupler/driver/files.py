@@ -7,6 +7,7 @@ from typing import Any
 
 from coupler.diagnostics.budgets import RESIDUALS, Residuals
 from coupler.driver.assemble import Assembly
+from coupler.driver.promises import Promises
 from coupler.driver.recording import open_recording
 from coupler.driver.state import Memory
 from coupler.exchange.live import Ranges
@@ -72,6 +73,8 @@ class Files:
         self._means = {"atmosphere": means}
         memory.keep("output.atmosphere", means, found)
         memory.keep("output.residuals", self.residuals, found)
+        self.promises = Promises(model.suite, model.case.budgets)
+        memory.keep("promises", self.promises, found)
         if model.ledger.terms:
             if found is None:  # what the models begin with may have come from another run
                 model.ledger.open()
@@ -161,6 +164,7 @@ class Files:
             means.close()
         # All ranks have given what they have: from here on rank 0 is by itself.
         together(m.rows.parallel, lambda: self._write(numbers, of_schemes, t0, t1))
+        self.promises.judge(of_schemes, m.clock.now.date)
 
     def _write(self, numbers: dict[str, Any], more: dict[str, Any], t0: float, t1: float) -> None:
         if self._series is None:

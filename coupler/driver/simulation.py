@@ -254,7 +254,7 @@ class Simulation:
             except UnstableError as error:
                 path = self._kept.go_back()
                 raise UnstableError(
-                    *self._explained(error),
+                    *(*self._explained(error), *self._out.promises.broken(error.problems)),
                     Problem(what="the state before it was kept", name=str(path)),
                 ) from error
             except Exception as error:
@@ -315,7 +315,7 @@ class Simulation:
         """Where the time went, and who waited for whom."""
         steps = self.model.clock.now.step - self._first_step - 1
         m = self.model
-        kept = [*m.ledger.lines(), *m.correctors.lines()]
+        kept = [*m.ledger.lines(), *m.correctors.lines(), *self._out.promises.lines()]
         return [*table(self.seconds(), steps), *kept, *m.elsewhere.who_waited()]
 
     def _explained(self, error: UnstableError) -> Sequence[Problem]:
@@ -430,12 +430,12 @@ class Simulation:
 
     def _report(self) -> None:
         clock = self.model.clock
-        done = clock.now.step - self._first_step
-        days = done / self.model.steps_per_day
+        days = (clock.now.step - self._first_step) / self.model.steps_per_day
         speed = days / 365.0 / (self._wall / 86400.0) if self._wall > 0 else 0.0
         budgets = {n: v for n, (v, _, _) in self.model.atmosphere.budgets().items()}
         counts = summed(self._parallel, self.model.suite.counts())
         ledger = self.model.ledger.worst() | self.model.correctors.mean()
+        of_schemes = self._out.promises.largest()  # by all ranks
         if not self._first:
             return
         write_json(
@@ -459,6 +459,7 @@ class Simulation:
                 "seconds": {name: round(s, 4) for name, s in self.seconds().items()},
                 "coupling_share": round(overhead(self.seconds()), 4),
                 "budgets": budgets | self._out.residuals.mean() | ledger,
+                "residuals_of_schemes": of_schemes,
             },
         )
 

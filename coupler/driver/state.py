@@ -174,6 +174,9 @@ def _decisive(case: Case) -> dict[str, Any]:
     for name in BESIDE:
         if data[name] is None and name != "surface":
             del data[name]  # nor do they know of models that are not there
+    for name, contract in data["budgets"].items():
+        if contract["process_tolerance"] == getattr(BudgetChoice(), name).process_tolerance:
+            del contract["process_tolerance"]  # restarts from before there was one
     if case.budgets == BudgetChoice():
         del data["budgets"]
     if not case.correctors:

@@ -19,6 +19,7 @@ from coupler.diagnostics.momentum import MomentumBudget
 from coupler.driver.bound import MOMENTUM, Bound
 from coupler.driver.flux import add_scaled, add_up, dissipative_heating, move
 from coupler.driver.negotiate import blended
+from coupler.driver.process_budgets import ProcessBudget
 from coupler.driver.spent import BUDGETS, Spent
 from coupler.driver.watch import inside, large_rate
 from coupler.interface.component import Array, Flux, Host, Now
@@ -48,6 +49,8 @@ class Process:
     """The rate that the dynamics receives."""
     budgets: dict[str, MomentumBudget] = field(default_factory=dict)
     """Of each wind component that a flux changes."""
+    book: ProcessBudget | None = None
+    """Of energy and water."""
     heating_drag: dict[str, Array] = field(default_factory=dict)
     """Where schemes are mixed: the common drag that heats, and the heat of its kinetic energy."""
     shared: dict[str, tuple[Array, list[Array | None]]] = field(default_factory=dict)
@@ -89,8 +92,11 @@ class Process:
                 if weight and array is not None:
                     np.add(seen, weight * array, out=seen)
 
-    def balance(self, seconds: float) -> None:
+    def balance(self, now: Now) -> None:
         """Holds what is applied against the fluxes at both ends of the columns."""
+        seconds = now.seconds
+        if self.book is not None and self.book.due(now.step):
+            self.book.add([self.weight(n, seconds) for n in range(len(self.schemes))], now.dt)
         for of, budget in self.budgets.items():
             budget.add(
                 [
@@ -153,6 +159,7 @@ class Suite:
                 if len(fluxes) == len(makers) == 1 and of not in makers[0].tendencies:
                     # Who divides the flux among the layers sums over them in the same pass.
                     makers[0].sums[of], budget.given = budget.columns, True
+        self._open_book(process)
         for of, rate in process.applied.items():
             # Below its reach a process leaves a state as it is: one that had not changed before is
             # copied there by the first process that changes it.
@@ -164,6 +171,17 @@ class Suite:
             own = process.reach(of, self.host.nlev)
             self._terms[of] = (*rates, rate), np.append(reach, own)
         self.processes.append(process)
+
+    def _open_book(self, process: Process) -> None:
+        changed = process.applied.keys() & {*STATE}
+        if self.phalf is None or not changed:
+            return
+        acting = [n for n, w in enumerate(process.weights) if w != 0.0]
+        changes = [n for n in acting if process.schemes[n].rate]
+        rates = {of: process.applied[of][: process.reach(of, self.host.nlev)] for of in changed}
+        process.book = ProcessBudget(
+            process.name, process.schemes, changes, rates, self.phalf, self.host
+        )
 
     def run(self, now: Now) -> dict[str, Array]:
         """Calls what is due and returns the total tendency of the state [SI per s].
@@ -204,9 +222,11 @@ class Suite:
             if process.mixes:
                 self._mix(process, now)
             process.share(now.seconds)
-            if process.budgets:
+            if process.budgets or process.book is not None:
                 before = self._spent.to(BUDGETS)
-                process.balance(now.seconds)
+                if process.book is not None and process.book.moves_air:
+                    self._settle(MOMENTUM, 0, process.book.reach)  # its work is that on these
+                process.balance(now)
                 self._spent.to(before)
             for of, due in process.moves:
                 self._due.setdefault(of, []).append((due, 0, due[2].shape[0]))
@@ -336,14 +356,21 @@ class Suite:
         }
 
     def budgets(self) -> dict[str, tuple[float, str, str]]:
-        """Momentum budget of every process since the last time: value, units, long name."""
+        """Budgets of every process since the last time: value, units, long name."""
         found: dict[str, tuple[float, str, str]] = {}
         for budget in self._budgets().values():
             found |= budget.take(self.host.mean)
         return found
 
-    def _budgets(self) -> dict[str, MomentumBudget]:
-        return {f"budget.{b.key}.": b for p in self.processes for b in p.budgets.values()}
+    def books(self) -> list[ProcessBudget]:
+        """Budgets of energy and water of all processes that change the air."""
+        return [p.book for p in self.processes if p.book is not None]
+
+    def _budgets(self) -> dict[str, MomentumBudget | ProcessBudget]:
+        found: dict[str, MomentumBudget | ProcessBudget] = {
+            f"budget.{b.key}.": b for p in self.processes for b in p.budgets.values()
+        }
+        return found | {f"book.{b.name}.": b for b in self.books()}
 
     def memory(self) -> dict[str, Array]:
         """What a restart needs of the suite."""
@@ -356,7 +383,8 @@ class Suite:
 
     def may_lack(self) -> tuple[str, ...]:
         """What of it a restart may be without."""
-        return tuple(
+        books = tuple(f"book.{b.name}.{n}" for b in self.books() for n in b.memory())
+        return books + tuple(
             f"{p.name}.{b.label}.{n}" for p in self.processes for b in p.schemes
             for n in b.may_lack()
         )  # fmt: skip
