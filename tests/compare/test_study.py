@@ -156,7 +156,9 @@ def test_a_poor_similarity_of_a_metric_that_is_not_told_apart_is_no_evidence() -
                 "bias": math.nan}  # fmt: skip
         one = online.Score(metric="m", probability=0.5, corrected=1.0, similarity=-3.0, **some)
         scores = [one] * 9 + [replace(one, corrected=0.0, similarity=similarity)]
-        got = online.Online(name="x", members=8, reference_members=8, scores=tuple(scores))
+        got = online.Online(
+            name="x", members=8, reference_members=8, independent=8, scores=tuple(scores)
+        )
         return climate_evidence(Facts(name="x", online=got))[0].grade
 
     assert grade(0.5) == "doubtful"
