@@ -1,15 +1,15 @@
-"""Where a scheme has skill: R2 and r at every place, and by latitude and level.
+"""Where a scheme has skill: R2 and r of each column, and by latitude and level.
 
-At a place and level the truth t and the prediction p have means over time only; their deviations
-t', p' from these give
+With e = p - t of a prediction p and the truth t, means by mass over a set D and t', p' deviations
+from these,
 
-    R2 = 1 - sum w (p - t)^2 / sum w t'^2,      r = sum w t'p' / sqrt(sum w t'^2 sum w p'^2)
+    R2 = 1 - mean_D e^2 / mean_D t'^2,      r = mean_D t'p' / sqrt(mean_D t'^2 mean_D p'^2)
 
-with the sums over time and, for the map, over the levels of the column by mass w. That a place has
-another mean than the next, or a level than the one above, is no skill here, which makes it stricter
-than the pooled numbers. By latitude and level the sums and means are over time and longitude.
-Columns of a recording are drawn anew at every call: they are gathered by their place. A place that
-was met fewer than `LEAST` times has no number.
+The map has D = all times and levels of a column, the section D = all times and longitudes of a
+latitude and level. The first counts the profile of a column as skill, as the pooled numbers do;
+R2 in time alone, at each place and level, is what "R2, columns last" is the mean of. Columns of a
+recording are drawn anew at every call: they are gathered by their place. A place that was met fewer
+than `LEAST` times has no number.
 """
 
 from __future__ import annotations
@@ -97,10 +97,12 @@ def skill_by_place(
         t = np.asarray(t, np.float64)
         p = np.broadcast_to(np.asarray(prediction.get(of, 0.0), np.float64), t.shape)
         w = np.broadcast_to(np.asarray(thickness, np.float64), t.shape)
-        at = _sums(t, p, w, place, rows.size * meridians.size).sum(axis=1)
-        by = _sums(t, p, w, row, rows.size)
-        r2, r = (x.reshape(rows.size, meridians.size) for x in _scores(at))
-        section_r2, section_r = _scores(by)
+        shape = (rows.size, meridians.size)
+        r2, r = (x.reshape(shape) for x in _scores(t, p, w, place, rows.size * meridians.size))
+        levels = [
+            _scores(t[:, [k]], p[:, [k]], w[:, [k]], row, rows.size) for k in range(t.shape[1])
+        ]
+        section_r2, section_r = (np.stack(x) for x in zip(*levels, strict=True))
         found.append(
             PlaceSkill(
                 of=of,
@@ -116,29 +118,20 @@ def skill_by_place(
     return tuple(found)
 
 
-def _sums(t: F64, p: F64, w: F64, group: Places, count: int) -> F64:
-    """Of w e^2, w t'^2, w p'^2, w t'p' of each group and level, shape [4, level, group]."""
+def _scores(t: F64, p: F64, w: F64, group: Places, count: int) -> tuple[F64, F64]:
+    """R2 and r over the times and levels of each group of columns, shape [group]."""
     which = group.ravel()
-    few = np.bincount(which, minlength=count) < LEAST
-    out = np.empty((4, t.shape[1], count))
 
     def total(x: F64) -> F64:
-        return np.bincount(which, weights=x.ravel(), minlength=count)
+        columns = x.sum(axis=1).ravel()
+        return np.asarray(np.bincount(which, weights=columns, minlength=count))
 
-    for k in range(t.shape[1]):
-        a, b, m = t[:, k], p[:, k], w[:, k]
-        mass = np.where(few, np.nan, total(m))
-        with np.errstate(invalid="ignore"):
-            da = a - (total(m * a) / mass)[group]
-            db = b - (total(m * b) / mass)[group]
-            for i, x in enumerate(((b - a) ** 2, da * da, db * db, da * db)):
-                out[i, k] = np.where(few, np.nan, total(m * x))
-    return out
-
-
-def _scores(sums: F64) -> tuple[F64, F64]:
-    error, power, other, both = sums
+    few = np.bincount(which, minlength=count) < LEAST
+    mass = np.where(few, np.nan, total(w))
+    dt, dp = (x - (total(w * x) / mass)[group][:, None] for x in (t, p))
+    power, other = total(w * dt * dt), total(w * dp * dp)
     with np.errstate(invalid="ignore", divide="ignore"):
         varies = power > 0.0
-        r2 = np.where(varies, 1.0 - error / power, np.nan)
-        return r2, np.where(varies, both / np.sqrt(power * other), np.nan)
+        r2 = np.where(varies, 1.0 - total(w * (p - t) ** 2) / power, np.nan)
+        r = np.where(varies, total(w * dt * dp) / np.sqrt(power * other), np.nan)
+    return np.where(few, np.nan, r2), np.where(few, np.nan, r)

@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
-from made_up_run import write_run
+from made_up_run import NLON, write_run
 from made_up_study import FACTOR, FINE, MEMBERS, RECORDS, STRONG, made_up_study
 
 from coupler.compare import metrics, online, starts
 from coupler.compare.candidates import BASELINE
+from coupler.compare.efforts import efforts, tendency_sizes
 from coupler.compare.findings import Findings, examine
 from coupler.compare.jobs import MISSING
 from coupler.compare.pages import dataset, page, stamp, terminal
@@ -25,6 +26,7 @@ from coupler.compare.verdict import (
     judge_candidate,
 )
 from coupler.interface.errors import DataError
+from coupler.output import restart
 
 
 def _verdict(found: Findings, name: str):
@@ -148,6 +150,42 @@ def test_efforts_of_correctors_are_given_with_their_share(tmp_path: Path) -> Non
         assert share == pytest.approx(np.mean([effort / x for x in flows]))
         assert units == "1"
     assert not [label for label in got.conservation[STRONG] if "corrector" in label]
+
+
+def test_efforts_of_correctors_are_held_against_the_size_of_the_tendencies(tmp_path: Path) -> None:
+    def heating(
+        data: xr.Dataset,
+    ) -> xr.Dataset:  # 2 K a day in one half of the globe, -2 in the other
+        sign = np.sign(data["utendnogw"].values * 0.0 + np.where(np.arange(NLON) < 5, 1.0, -1.0))
+        return data.assign(tntr=(data["utendnogw"].dims, sign * 2.0 / 86400.0))
+
+    case = {"physics": {"radiation": {"scheme": "grey"}}}
+    run = write_run(tmp_path / "run", records=4, edit=heating, settings=case)
+    with xr.open_dataset(run / "budgets.nc") as file:
+        data = file.load()
+    data["corrector_energy"] = ("time", np.array([1.0, -1.0, 3.0, -1.0]), {"units": "W m-2"})
+    data["corrector_dry_air"] = ("time", np.full(4, 0.25), {"units": "Pa"})
+    data.to_netcdf(run / "budgets.nc")
+    means = {"corrector_dry_air": 0.25, "corrector_energy": 0.5}
+    did = np.array([[0.0, 0.0], [0.25 * 600.0, 0.5 * 600.0], [0.5, 8.0]])
+    memory = {"did": did, "seconds": np.array([0.0, 600.0]), "dry": np.ones(1)}
+    moment = restart.Moment(case="x", date="2001-03-05", calendar="noleap", step=4, seconds=1.0)
+    (run / "restart").mkdir()
+    restart.write(run / "restart", {"correctors": memory}, moment)
+    got = efforts(run, {"budgets": means}, {})
+    # 2 K/day x 1004 J/kg/K x 9.92e4 Pa (below the top, mean of the globe)/9.81 = 235 W m-2.
+    size = tendency_sizes(run)["ta"]
+    assert size == pytest.approx(235.0, rel=0.02)
+    assert got["corrector energy"] == (0.5, "W m-2")
+    rms, units = got["corrector energy, rms, share of the tendency"]
+    assert (rms, units) == (pytest.approx(math.sqrt(3.0) / size), "1")
+    assert got["corrector energy, largest in a step"] == (8.0, "W m-2")
+    assert got["corrector energy, largest in a step, share of the tendency"][0] == 8.0 / size
+    assert got["corrector dry air, largest in a step"] == (0.5, "Pa")
+    assert not [n for n in got if "dry air" in n and "share" in n]  # a pressure is no tendency
+    # A restart of another time than run.json tells nothing of the run.
+    other = efforts(run, {"budgets": {**means, "corrector_energy": 0.6}}, {})
+    assert not [n for n in other if "largest" in n]
 
 
 def test_a_poor_similarity_of_a_metric_that_is_not_told_apart_is_no_evidence() -> None:
@@ -411,7 +449,33 @@ def test_somebodys_file_takes_the_place_of_the_reference(
     assert s_of["zonal-mean zonal wind"] > 0.5  # the baseline's jets stand elsewhere
     assert "truth.nc" in page(got)
     assert got.shadow == {}
+    assert got.forecasts == {}  # pieces of a record have no start in common with runs
+    assert got.block == 1
     np.testing.assert_array_equal(got.levels, s.levels[:-1])
+
+
+def test_of_a_truth_that_remembers_itself_fewer_pieces_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("coupler.compare.drawings.gallery", lambda found: [])
+    plan, runs = made_up_study(tmp_path, members=2)
+    s = read_run(write_run(tmp_path / "truth", seed=77, records=24), "truth")
+    slow = np.repeat([0.0, 3.0], 12)[:, None, None, None]  # warm for half of the time
+    fields = {n: x + slow * (n == "ta") for n, x in s.deep.items()}
+    truth = xr.Dataset(
+        {n: (("time", "plev", "lat", "lon"), x) for n, x in fields.items()},
+        coords={"time": ("time", np.arange(24.0), {"units": "days since 1979-01-01"}),
+                "plev": ("plev", s.levels, {"units": "Pa"}), "lat": s.lat, "lon": s.lon},
+    )  # fmt: skip
+    truth.to_netcdf(tmp_path / "truth.nc")
+    runs = [r for r in runs if r.job.candidate != "reference"]
+    got = examine(replace(plan, settings=replace(plan.settings, truth=tmp_path / "truth.nc")), runs)
+    assert got.block > 1
+    o = got.online[FINE]
+    assert (o.reference_members, o.independent) == (4, len(range(0, 4, got.block)))
+    told = " ".join(got.notes)
+    assert f"one piece in {got.block} counts as independent, {o.independent} of 4" in told
+    assert f"2 and {o.independent} independent members cannot show" in page(got)
 
 
 def test_all_that_differs_between_runs_is_listed_at_once(sample: Sample) -> None:
@@ -464,9 +528,26 @@ def test_files_hold_what_the_page_shows(found: Findings, written: Path) -> None:
         own = next(s for s in found.online[FINE].scores if s.metric == "zonal-mean temperature")
         assert float(got) == pytest.approx(own.distance)
         assert file["ua"].dims == ("ensemble", "plev", "lat")
+        own = found.shadow[STRONG]
+        kept = file["shadow_map_r2"].sel(candidate=STRONG, output="va")
+        np.testing.assert_array_equal(kept, own.places[1].map_r2)
+        assert kept.dims == ("shadow_lat", "shadow_lon")
+        section = file["own_states_section_r"].sel(candidate=FINE, output="ua")
+        assert section.dims == ("own_states_plev", "own_states_lat")
+        power = file["shadow_power_prediction_above_100"].sel(candidate=STRONG, output="ua")
+        np.testing.assert_array_equal(power, own.scales[0].prediction)
+        rms = file["shadow_column_eastward_momentum_residual_rms"].sel(candidate=STRONG)
+        assert float(rms) == own.budgets[0].residual_rms
+        day_5 = file["error_day_5"].sel(forecast="reference", forecast_field="zonal wind")
+        assert float(day_5) == data["forecasts"]["reference"][0]["day_5"]
+    assert "places" not in data["shadow"][STRONG]  # megabytes of text
+    assert data["shadow"][STRONG]["scales"][0]["layer"] == "above 100 hPa"
     text = written.read_text()
     assert "commit 0123abc" in text
     assert "spread over error of these" in text
+    for words in ("Column budgets of the tendencies", "Power of the tendencies by scale",
+                  "Errors on days 3 and 5, and drift", "Skill by place"):  # fmt: skip
+        assert words in text
     assert "seeds 1-8" in text
     assert text.count("<figcaption>") == text.count(stamp(found, 90.0)) - 1  # under each picture
     assert "<b>ua</b>" not in text  # what a run says is escaped
