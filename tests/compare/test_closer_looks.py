@@ -43,8 +43,10 @@ def test_maps_and_sections_of_skill_are_those_of_xskillscore() -> None:
     (got,) = places.skill_by_place({"ua": t}, {"ua": p}, w, *_spots(), np.arange(4.0))
     dims = ("time", "level", "lat", "lon")
     x, y, m = (xr.DataArray(z.reshape(TIMES, LEVELS, 3, 8), dims=dims) for z in (t, p, w))
-    for r2, r, over, rest in ((got.map_r2, got.map_r, ["time", "level"], ["lat", "lon"]),
-                              (got.section_r2, got.section_r, ["time", "lon"], ["level", "lat"])):  # fmt: skip
+    for r2, r, over, rest in (
+        (got.map_r2, got.map_r, ["time", "level"], ["lat", "lon"]),
+        (got.section_r2, got.section_r, ["time", "lon"], ["level", "lat"]),
+    ):
         for i, j in np.ndindex(r2.shape):  # its weights have no axes but those of the mean
             at = dict(zip(rest, (i, j), strict=True))
             one = (x.isel(at), y.isel(at))

@@ -1,13 +1,21 @@
 """Pieces of one record: how much they know of each other, and what is claimed from them."""
 
 import math
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+import xarray as xr
+from made_up_run import write_run
+from made_up_study import FINE, made_up_study
 from scipy.signal import lfilter
 
 from coupler.compare import online, pieces
+from coupler.compare.findings import examine
 from coupler.compare.metrics import Vector
+from coupler.compare.pages import page
+from coupler.compare.sample import read_run
 from coupler.compare.statistics.significance import blocks, decorrelation_time
 
 
@@ -120,3 +128,27 @@ def test_memory_is_the_longest_of_the_global_means() -> None:
     assert pieces.memory(s) > 5
     del s.deep["ta"]
     assert pieces.memory(s) == 1
+
+
+def test_of_a_truth_that_remembers_itself_fewer_pieces_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("coupler.compare.drawings.gallery", lambda found: [])
+    plan, runs = made_up_study(tmp_path, members=2)
+    s = read_run(write_run(tmp_path / "truth", seed=77, records=24), "truth")
+    slow = np.repeat([0.0, 3.0], 12)[:, None, None, None]  # warm for half of the time
+    fields = {n: x + slow * (n == "ta") for n, x in s.deep.items()}
+    truth = xr.Dataset(
+        {n: (("time", "plev", "lat", "lon"), x) for n, x in fields.items()},
+        coords={"time": ("time", np.arange(24.0), {"units": "days since 1979-01-01"}),
+                "plev": ("plev", s.levels, {"units": "Pa"}), "lat": s.lat, "lon": s.lon},
+    )  # fmt: skip
+    truth.to_netcdf(tmp_path / "truth.nc")
+    runs = [r for r in runs if r.job.candidate != "reference"]
+    got = examine(replace(plan, settings=replace(plan.settings, truth=tmp_path / "truth.nc")), runs)
+    assert got.block > 1
+    o = got.online[FINE]
+    assert (o.reference_members, o.independent) == (4, len(range(0, 4, got.block)))
+    told = " ".join(got.notes)
+    assert f"one piece in {got.block} counts as independent, {o.independent} of 4" in told
+    assert f"2 and {o.independent} independent members cannot show" in page(got)
