@@ -176,7 +176,9 @@ def judge(
         )
     budgets: tuple[ColumnBudget, ...] = ()
     if outputs:
-        budgets = column_budgets(truth, prediction, thickness, area, wind, planet)
+        arrays = {of: np.asarray(x) for of, x in truth.items()}
+        winds = {of: np.asarray(x) for of, x in (wind or {}).items()}
+        budgets = column_budgets(arrays, prediction, thickness, area, winds, planet)
     return Answers(where=where, outputs=tuple(outputs), samples=samples, budgets=budgets)
 
 
@@ -335,12 +337,12 @@ def _in_file(
         fixed_columns=True,
     )
     lon = np.asarray(data["lon"].values, np.float64)
-    spots = [np.tile(x.ravel(), (late.size, 1)) for x in np.meshgrid(lat, lon, indexing="ij")]
-    why = reason_against(*spots)
+    north, east = (np.tile(x.ravel(), (late.size, 1)) for x in np.meshgrid(lat, lon, indexing="ij"))
+    why = reason_against(north, east)
     return replace(
         judged,
         scales=skill_by_scale(truth, candidate, thick, area, pressure, lon.size, _UNITS),
-        places=() if why else skill_by_place(truth, candidate, thick, *spots, pressure),
+        places=() if why else skill_by_place(truth, candidate, thick, north, east, pressure),
         lacks=(why,) if why else (),
     )
 

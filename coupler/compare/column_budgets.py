@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -22,6 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 from coupler.interface.constants import SECONDS_PER_DAY, Planet
 
 F64 = NDArray[np.float64]
+Array = NDArray[Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,11 +48,11 @@ class ColumnBudget:
 
 
 def column_budgets(
-    truth: Mapping[str, F64],
-    prediction: Mapping[str, F64],
+    truth: Mapping[str, Array],
+    prediction: Mapping[str, Array],
     thickness: ArrayLike,
     area: ArrayLike,
-    wind: Mapping[str, F64] | None = None,
+    wind: Mapping[str, Array] | None = None,
     planet: Planet | None = None,
 ) -> tuple[ColumnBudget, ...]:
     """Of all quantities that either of both changes.
@@ -71,7 +73,7 @@ def column_budgets(
     changed = {of for x in (truth, prediction) for of, rate in x.items() if np.any(rate)}
     cp, lv = planet.cp_dry, planet.latent_heat_vaporization
     moved = [of for of in ("ua", "va") if of in changed]
-    factors: dict[str, F64 | float] = {"ta": cp, "hus": lv}
+    factors: dict[str, Array | float] = {"ta": cp, "hus": lv}
     factors |= {of: wind[of] for of in moved if of in wind}
     parts = {of: f for of, f in factors.items() if of in changed}
     names = [("thermal", "ta"), ("latent", "hus"), ("kinetic", "ua"), ("kinetic", "va")]
@@ -79,7 +81,7 @@ def column_budgets(
     if set(moved) - parts.keys():
         told.pop("kinetic", None)
         parts = {of: f for of, f in parts.items() if of not in moved}
-    wanted: list[tuple[str, str, float, Mapping[str, F64 | float]]] = [
+    wanted: list[tuple[str, str, float, Mapping[str, Array | float]]] = [
         ("eastward momentum", "N m-2", 1.0, {"ua": 1.0}),
         ("northward momentum", "N m-2", 1.0, {"va": 1.0}),
         ("water", "mm day-1", SECONDS_PER_DAY, {"hus": 1.0}),
@@ -112,7 +114,7 @@ def column_budgets(
     return tuple(found)
 
 
-def _integral(rates: Mapping[str, F64], factors: Mapping[str, F64 | float], mass: F64) -> F64:
+def _integral(rates: Mapping[str, Array], factors: Mapping[str, Array | float], mass: F64) -> F64:
     """Sum of rate times factor times mass of the layers, shape [time, column]."""
     total = np.zeros((mass.shape[0], mass.shape[2]))
     for of, factor in factors.items():

@@ -154,9 +154,11 @@ def score(
     """
     mine, theirs = sorted(candidate), sorted(reference)
     apart = theirs[:: max(1, block)]
-    counts = {"members": len(mine), "reference_members": len(theirs), "independent": len(apart)}
+    found = Online(
+        name=name, members=len(mine), reference_members=len(theirs), independent=len(apart)
+    )
     if not mine or not theirs:
-        return Online(name=name, **counts)
+        return found
     sets = [set(candidate[m]) for m in mine] + [set(reference[m]) for m in theirs]
     if baseline:
         sets += [set(baseline[m]) for m in baseline]
@@ -166,21 +168,17 @@ def score(
     known = {m: v for m in candidate[mine[0]] if m in shared and (v := _shared(m, ensembles))}
     level = LEVEL / max(1, len(known))
     least = significance.members_for_a_claim(max(1, len(known)), LEVEL)
-    found = [
+    own = [
         replace(s, needed=max(s.needed, float(least)))
         for metric, like in known.items()
         for s in [_one(metric, like, candidate, reference, baseline, ways, draws, level, block)]
     ]
-    corrected = significance.holm([s.probability for s in found])
+    corrected = significance.holm([s.probability for s in own])
     scores = tuple(
-        Score(**{**vars(s), "corrected": float(p)}) for s, p in zip(found, corrected, strict=True)
+        Score(**{**vars(s), "corrected": float(p)}) for s, p in zip(own, corrected, strict=True)
     )
-    return Online(
-        name=name,
-        **counts,
-        scores=scores,
-        spread=spread(candidate, {m: reference[m] for m in apart}, known),
-    )
+    held = spread(candidate, {m: reference[m] for m in apart}, known)
+    return replace(found, scores=scores, spread=held)
 
 
 def _shared(metric: str, ensembles: Sequence[Members]) -> Vector | None:

@@ -32,7 +32,7 @@ def memory(sample: Sample) -> int:
     """Longest time after which a global mean has forgotten itself, in records."""
     series = list(global_means(sample).values())
     if "pr" in sample.flat:
-        rain = np.nanmean(sample.flat["pr"], axis=2, dtype=np.float64)
+        rain = np.asarray(sample.flat["pr"].mean(axis=2, dtype=np.float64))
         known = np.isfinite(rain).all(axis=0)
         if known.any():
             series.append(rain[:, known] @ sample.area[known])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from matplotlib import colormaps
@@ -76,7 +77,7 @@ def skill_by_place(found: Findings) -> bytes | None:
     figure = Figure(figsize=(8.4, 2.3 * len(names) + 0.3), layout="constrained")
     shades = colormaps["RdBu"].resampled(_STEPS.size - 1).with_extremes(under="#3a0011")
     shade = ScalarMappable(norm=BoundaryNorm(_STEPS, _STEPS.size - 1), cmap=shades)
-    how = {"cmap": shade.cmap, "norm": shade.norm, "shading": "nearest"}
+    how: dict[str, Any] = {"cmap": shade.cmap, "norm": shade.norm, "shading": "nearest"}
     for i, name in enumerate(names):
         own = answers[name].places[0]
         left = figure.add_subplot(len(names), 2, 2 * i + 1)
