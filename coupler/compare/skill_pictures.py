@@ -131,6 +131,8 @@ def scales_of_tendency(found: Findings) -> bytes | None:
         plain(ratio)
         power.set_ylim(bottom=max(power.get_ylim()[0], 1e-7 * power.get_ylim()[1]))
         ratio.set_yscale("log")
+        for axes in (power, ratio):
+            axes.tick_params(which="both", labelsize=8)
         low, high = ratio.get_ylim()
         ratio.set_ylim(min(max(low, 1e-2), 0.5), max(min(high, 1e2), 2.0))
         ratio.xaxis.set_major_locator(FixedLocator([1, 2, 3, 5, 10, 20, 50, 100]))
