@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,10 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
+from coupler.compare.column_budgets import ColumnBudget, column_budgets
+from coupler.compare.places import PlaceSkill, reason_against, skill_by_place
 from coupler.compare.sample import layer_pressure, opened
+from coupler.compare.scales import NO_CIRCLES, ScaleSkill, skill_by_scale
 from coupler.compare.statistics.distances import area_weights, heating_in_watts
 from coupler.compare.statistics.offline import columns_last, extremes, right_sign, skill
 from coupler.driver.replay import RecordedScheme
@@ -46,6 +49,10 @@ class OutputSkill:
     rmse: float
     watts: float
     """Root mean square error as energy [W m-2 per layer]; NaN for wind."""
+    mae: float
+    """Mean absolute error."""
+    mae_watts: float
+    """The same as energy [W m-2 per layer]; NaN for wind."""
     bias: float
     columns_last: float
     """R2 of each column in time, averaged last; NaN where columns change from call to call."""
@@ -77,6 +84,11 @@ class Answers:
     why: str = ""
     """Why there is nothing."""
     counts: Mapping[str, int] = field(default_factory=dict)
+    budgets: tuple[ColumnBudget, ...] = ()
+    scales: tuple[ScaleSkill, ...] = ()
+    places: tuple[PlaceSkill, ...] = ()
+    lacks: tuple[str, ...] = ()
+    """Why there are no maps or no spectra."""
 
     def mean(self, of: str) -> float:
         """Mean of a score over the outputs that have it; geometric for amplitudes."""
@@ -113,13 +125,13 @@ def judge(
         fixed_columns: whether a column is the same place at all times.
         planet: for heat capacities.
     """
-    planet = planet or Planet()
+    planet, prediction = planet or Planet(), _numbers(prediction)
     capacity = {"ta": planet.cp_dry, "hus": planet.latent_heat_vaporization}
     outputs, samples = [], 0
     for of in [o for o in STATE if o in truth or o in prediction]:
         t = np.asarray(truth.get(of, np.zeros(1)), np.float64)
         p = np.asarray(prediction.get(of, np.zeros(1)), np.float64)
-        t, p = np.broadcast_arrays(t, np.where(np.isfinite(p), p, np.nan))
+        t, p = np.broadcast_arrays(t, p)
         if not t.any() and not p.any():
             continue
         dp = np.broadcast_to(np.asarray(thickness, np.float64), t.shape)
@@ -127,10 +139,11 @@ def judge(
         samples = t.shape[0] * t.shape[-1]
         whole, levels = skill(t, p, w), skill(t, p, w, axis=(0, 2))
         p99, p999 = extremes(t, p, w)
-        watts = float("nan")
+        watts = mae_watts = float("nan")
         if of in capacity:
             error = heating_in_watts(p - t, dp / planet.gravity, capacity[of])
             watts = float(np.sqrt(skill(np.zeros_like(t), error, area).mse))
+            mae_watts = float(np.average(np.abs(error), weights=np.broadcast_to(area, t.shape)))
         sign = float("nan")
         if wind is not None and of in wind:
             u = np.asarray(wind[of], np.float64)
@@ -148,6 +161,8 @@ def judge(
                 amplitude=float(whole.amplitude),
                 rmse=float(whole.rmse) * SECONDS_PER_DAY,
                 watts=watts,
+                mae=float(np.average(np.abs(p - t), weights=w)) * SECONDS_PER_DAY,
+                mae_watts=mae_watts,
                 bias=float(whole.bias) * SECONDS_PER_DAY,
                 columns_last=last,
                 p99=p99,
@@ -159,7 +174,17 @@ def judge(
                 level_amplitude=levels.amplitude,
             )
         )
-    return Answers(where=where, outputs=tuple(outputs), samples=samples)
+    budgets: tuple[ColumnBudget, ...] = ()
+    if outputs:
+        arrays = {of: np.asarray(x) for of, x in truth.items()}
+        winds = {of: np.asarray(x) for of, x in (wind or {}).items()}
+        budgets = column_budgets(arrays, prediction, thickness, area, winds, planet)
+    return Answers(where=where, outputs=tuple(outputs), samples=samples, budgets=budgets)
+
+
+def _numbers(rates: Mapping[str, ArrayLike]) -> dict[str, NDArray[Any]]:
+    """Rates in which all that is no number is the same one."""
+    return {of: np.where(np.isfinite(x), x, np.nan) for of, x in rates.items()}
 
 
 def on_recording(
@@ -200,7 +225,7 @@ def on_recording(
 
 
 def _recorded_answers(recorded: RecordedScheme, calls: Sequence[int], scheme: str) -> Answers:
-    truths, answers, half, lat, times = [], [], [], [], []
+    truths, answers, half, lat, lon, times = [], [], [], [], [], []
     wind: list[dict[str, NDArray[Any]]] = []
     counts: dict[str, int] = {}
     for call in calls:
@@ -209,6 +234,7 @@ def _recorded_answers(recorded: RecordedScheme, calls: Sequence[int], scheme: st
         answers.append(own.rates)
         half.append(truth.half_pressure)
         lat.append(truth.held["lat"])
+        lon.append(truth.held["lon"])
         wind.append({str(n): truth.held[n] for n in ("ua", "va") if n in truth.held})
         times.append(1e3 * own.seconds / (own.half_pressure.shape[-1] / 1000.0))
         for key, n in own.counts.items():
@@ -219,20 +245,31 @@ def _recorded_answers(recorded: RecordedScheme, calls: Sequence[int], scheme: st
 
     interfaces = np.stack(half).astype(np.float64)
     middle = 0.5 * (interfaces[:, 1:] + interfaces[:, :-1])
+    gave, would = stacked(truths), _numbers(stacked(answers))
+    thick, pressure = np.diff(interfaces, axis=1), middle.mean(axis=(0, 2))
     judged = judge(
         "offline",
-        stacked(truths),
-        stacked(answers),
-        np.diff(interfaces, axis=1),
+        gave,
+        would,
+        thick,
         np.cos(np.radians(np.stack(lat).astype(np.float64)))[:, None, :].clip(1e-6),
-        middle.mean(axis=(0, 2)),
+        pressure,
         wind=stacked(wind) if wind[0] else None,
     )
+    where = np.stack(lat), np.stack(lon)
+    why = reason_against(*where)
+    places = () if why else skill_by_place(gave, would, thick, *where, pressure)
     columns = counts.get("columns", 0)
     outside = counts.get("outside", 0) / columns if columns else float("nan")
     own_time = float(np.median(times[1:] or times))
-    return Answers(**{**vars(judged), "milliseconds": own_time, "outside": outside,
-                      "counts": counts})  # fmt: skip
+    return replace(
+        judged,
+        milliseconds=own_time,
+        outside=outside,
+        counts=counts,
+        places=places,
+        lacks=tuple(x for x in (why, NO_CIRCLES) if x),
+    )
 
 
 def in_run(
@@ -279,9 +316,7 @@ def _in_file(
 
     axis = str(data[next(iter(plain.values()))].dims[1])
     middle = layer_pressure(part, axis)
-    ap, b = (data[n].values for n in ("ap_bnds", "b_bnds"))
-    ps = part["ps"].values.astype(np.float64).reshape(late.size, 1, -1)
-    thick = np.abs((ap[:, 1] - ap[:, 0])[None, :, None] + (b[:, 1] - b[:, 0])[None, :, None] * ps)
+    thick = layer_thickness(part).reshape(late.size, middle.shape[1], -1)
     acted = {of: flat(n) for of, n in plain.items()}
     other = {of: flat(n) for of, n in beside.items()}
     truth, candidate = (acted, other) if applied_is_truth else (other, acted)
@@ -290,13 +325,29 @@ def _in_file(
         # Heat of the drag, which the coupler makes of fluxes and not of tendencies: nobody's skill.
         truth.pop("ta", None)
         candidate.pop("ta", None)
-    return judge(
+    pressure, candidate = middle.mean(axis=(0, 2, 3)), _numbers(candidate)
+    judged = judge(
         where,
         truth,
         candidate,
         thick,
         columns,
-        middle.mean(axis=(0, 2, 3)),
+        pressure,
         wind={n: flat(n) for n in ("ua", "va") if n in data},
         fixed_columns=True,
     )
+    lon = np.asarray(data["lon"].values, np.float64)
+    north, east = (np.tile(x.ravel(), (late.size, 1)) for x in np.meshgrid(lat, lon, indexing="ij"))
+    why = reason_against(north, east)
+    return replace(
+        judged,
+        scales=skill_by_scale(truth, candidate, thick, area, pressure, lon.size, _UNITS),
+        places=() if why else skill_by_place(truth, candidate, thick, north, east, pressure),
+        lacks=(why,) if why else (),
+    )
+
+
+def layer_thickness(data: xr.Dataset) -> F64:
+    """Of the layers in a file of ours [Pa], shape [time, level, lat, lon]."""
+    ap, b = (np.diff(data[n].values, axis=1)[None, :, :, None] for n in ("ap_bnds", "b_bnds"))
+    return np.abs(ap + b * data["ps"].values.astype(np.float64)[:, None])

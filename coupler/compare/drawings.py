@@ -23,13 +23,15 @@ from coupler.interface.constants import SECONDS_PER_DAY
 
 F64 = NDArray[np.float64]
 COLOURS = ("#c8501e", "#7a3fa0", "#1f8a5b", "#b8860b", "#c2185b", "#00838f")
-_REFERENCE = "#1b5e9e"
-_INK = "#24292f"
+REFERENCE_COLOUR = "#1b5e9e"
+INK = "#24292f"
 
 
 def colour(names: Sequence[str], name: str) -> str:
     """Of a candidate, the same in all pictures and tables."""
-    return _REFERENCE if name == REFERENCE else COLOURS[list(names).index(name) % len(COLOURS)]
+    return (
+        REFERENCE_COLOUR if name == REFERENCE else COLOURS[list(names).index(name) % len(COLOURS)]
+    )
 
 
 def as_png(figure: Figure) -> bytes:
@@ -42,14 +44,14 @@ def as_png(figure: Figure) -> bytes:
 
 def plain(axes: Axes, title: str = "") -> None:
     """The look that all pictures share."""
-    axes.tick_params(colors=_INK, labelsize=9, length=3)
+    axes.tick_params(colors=INK, labelsize=9, length=3)
     for side, spine in axes.spines.items():
         spine.set_visible(side in ("left", "bottom"))
         spine.set_color("#8c959f")
     axes.grid(color="#e6e9ec", linewidth=0.8)
     axes.set_axisbelow(True)
     if title:
-        axes.set_title(title, fontsize=10, loc="left", color=_INK)
+        axes.set_title(title, fontsize=10, loc="left", color=INK)
 
 
 def pressure_axis(axes: Axes, levels: F64, *, log: bool = True) -> None:
@@ -64,7 +66,8 @@ def pressure_axis(axes: Axes, levels: F64, *, log: bool = True) -> None:
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
-def _latitudes(axes: Axes, lat: F64) -> None:
+def latitudes(axes: Axes, lat: F64) -> None:
+    """Latitude as the horizontal axis."""
     axes.set_xlim(float(lat[0]), float(lat[-1]))
     axes.xaxis.set_major_locator(FixedLocator([-60, -30, 0, 30, 60]))
     axes.xaxis.set_major_formatter(
@@ -117,15 +120,16 @@ def panels(
         steps = BoundaryNorm(levels, 256, extend="both")
         shade = axes.contourf(x, y, values, levels=levels, cmap=map_, norm=steps, extend="both")
         if not first:
-            weather = np.abs(values) <= _noise(stacks[name], stacks[REFERENCE])
+            independent = stacks[REFERENCE][:: max(1, found.block)]
+            weather = np.abs(values) <= _noise(stacks[name], independent)
             j, k = np.meshgrid(x, y)
-            axes.plot(j[weather], k[weather], ".", color=_INK, markersize=1.0, alpha=0.6)
+            axes.plot(j[weather], k[weather], ".", color=INK, markersize=1.0, alpha=0.6)
         title = f"{found.truth_name}" if first else f"{name} less reference"
-        axes.set_title(title, fontsize=10, loc="left", color=_INK)
-        axes.tick_params(labelsize=8, colors=_INK)
+        axes.set_title(title, fontsize=10, loc="left", color=INK)
+        axes.tick_params(labelsize=8, colors=INK)
         if what == "sections":
             pressure_axis(axes, found.levels)
-            _latitudes(axes, found.lat)
+            latitudes(axes, found.lat)
             axes.set_ylabel("hPa" if i % columns == 0 else "", fontsize=9)
         else:
             axes.set_yticks([-60, -30, 0, 30, 60])
@@ -147,7 +151,9 @@ def spectra(found: Findings) -> bytes | None:
         members = np.array(found.ensembles[REFERENCE].spectra[band])
         k = np.arange(1, int(2 * members.shape[1] / 3) + 1)  # beyond there is no dynamics
         members = members[:, : k.size]
-        axes.fill_between(k, members.min(0), members.max(0), color=_REFERENCE, alpha=0.18, lw=0)
+        axes.fill_between(
+            k, members.min(0), members.max(0), color=REFERENCE_COLOUR, alpha=0.18, lw=0
+        )
         for name in names:
             power = np.mean(found.ensembles[name].spectra[band], axis=0)[: k.size]
             axes.loglog(k, power, color=colour(list(found.online), name), lw=1.6,
@@ -172,8 +178,8 @@ def error_growth(found: Findings) -> bytes | None:
     for i, of in enumerate(fields):
         axes = figure.add_subplot(1, len(fields), i + 1)
         days, mean, low, high = mean_curve(control, of)
-        axes.fill_between(days, low, high, color=_REFERENCE, alpha=0.18, lw=0)
-        axes.plot(days, mean, color=_REFERENCE, lw=1.6, label="reference, perturbed repeats")
+        axes.fill_between(days, low, high, color=REFERENCE_COLOUR, alpha=0.18, lw=0)
+        axes.plot(days, mean, color=REFERENCE_COLOUR, lw=1.6, label="reference, perturbed repeats")
         for name, ensemble in found.ensembles.items():
             if name == REFERENCE or not ensemble.partings:
                 continue

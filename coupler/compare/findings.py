@@ -16,11 +16,14 @@ from numpy.typing import NDArray
 
 from coupler.compare.answers import Answers, in_run, on_recording
 from coupler.compare.candidates import BASELINE, REFERENCE, code_version
+from coupler.compare.efforts import efforts
+from coupler.compare.forecasts import Forecast, forecasts, global_means
 from coupler.compare.foretold import Foretold, foretell
 from coupler.compare.jobs import FAILED, MISSING, Run
 from coupler.compare.metrics import Vector, energy_spectrum, measure, zonal_mean
 from coupler.compare.online import Online, score
 from coupler.compare.order import Order, Standing, order
+from coupler.compare.pieces import block_of, memory
 from coupler.compare.reading import budgets_of
 from coupler.compare.sample import (
     LEVELS,
@@ -34,7 +37,7 @@ from coupler.compare.starts import Cell, Parting, parting, scorecard
 from coupler.compare.statistics.survival import Survival, survival
 from coupler.compare.study import TWIN, Plan
 from coupler.compare.verdict import Facts, Verdict, judge_candidate
-from coupler.interface.constants import SECONDS_PER_DAY, Planet
+from coupler.interface.constants import Planet
 from coupler.interface.errors import CouplerError, DataError
 from coupler.interface.fields import STATE, tendency_field
 
@@ -56,10 +59,13 @@ class Ensemble:
     equator: list[F64] = field(default_factory=list)
     """Zonal wind within 5 degrees of the equator, shape [time, level], the whole run."""
     partings: dict[int, Parting] = field(default_factory=dict)
+    means: dict[int, tuple[F64, Mapping[str, F64]]] = field(default_factory=dict)
+    """Days and global means of the whole run, by member."""
 
     def add(self, member: int, whole: Sample, climate: Sample, planet: Planet) -> None:
         """Takes a member in; its fields need not be kept."""
         self.vectors[member] = measure(climate, planet)
+        self.means[member] = whole.days, global_means(whole)
         for of in climate.deep:
             self.sections.setdefault(of, []).append(zonal_mean(climate, of))
         for of in ("pr", "ts"):
@@ -111,6 +117,9 @@ class Findings:
     cards: dict[str, Mapping[tuple[str, float, str], Mapping[float, Cell]]] = field(
         default_factory=dict
     )
+    forecasts: dict[str, tuple[Forecast, ...]] = field(default_factory=dict)
+    block: int = 0
+    """Pieces of a truth from one that counts as independent to the next; 0 without a truth."""
     cost: dict[str, Cost] = field(default_factory=dict)
     conservation: dict[str, dict[str, tuple[float, str]]] = field(default_factory=dict)
     """Value and unit by quantity."""
@@ -279,6 +288,14 @@ def _foreign(found: Findings, like: Sample, planet: Planet) -> None:
         f"the truth is {plan.settings.truth.name}, from {truth.start} on, in {len(parts)} pieces "
         f"of {length:g} days; its seasons are not those of the runs unless you chose them so"
     )
+    records, tau = min((part.days.size for part in parts), default=1), memory(truth)
+    found.block = block_of(tau, records)
+    if found.block > 1:
+        found.notes.append(
+            f"the truth remembers itself for {tau} of its records and a piece has {records}: one "
+            f"piece in {found.block} counts as independent, {len(parts[:: found.block])} of "
+            f"{len(parts)}, and intervals come from blocks of {found.block} pieces"
+        )
 
 
 def _scores(found: Findings) -> None:
@@ -289,11 +306,14 @@ def _scores(found: Findings) -> None:
     base = baseline.vectors if baseline is not None and baseline.vectors else None
     for c in found.plan.candidates:
         found.online[c.name] = score(
-            c.name, found.ensembles[c.name].vectors, reference.vectors, base
+            c.name, found.ensembles[c.name].vectors, reference.vectors, base, block=found.block
         )
         partings = found.ensembles[c.name].partings
         if c.name != BASELINE and partings:
             found.cards[c.name] = scorecard(partings, reference.partings)
+    for name, ensemble in found.ensembles.items():
+        if ensemble.partings:
+            found.forecasts[name] = forecasts(ensemble.partings, ensemble.means)
 
 
 def _failed(found: Findings, run: Run) -> None:
@@ -345,13 +365,6 @@ _RATES = {
     "angular_momentum_residual": "angular momentum residual",
 }  # fmt: skip
 _FIXED = {"mass_fix": "mass restored", "water_filled": "water filled"}
-_CORRECTED = {
-    "corrector_energy": ("mean outgoing longwave", 1.0),
-    "corrector_moisture": ("mean precipitation", SECONDS_PER_DAY),
-    "corrector_moisture_of_air": ("mean precipitation", SECONDS_PER_DAY),
-    "corrector_clamp_hus": ("mean precipitation", SECONDS_PER_DAY),
-}
-"""The flow that an effort is a share of, and the effort's unit in that of the flow."""
 
 
 def _conserved(found: Findings) -> None:
@@ -366,19 +379,14 @@ def _conserved(found: Findings) -> None:
                 elif key in _RATES or key in _FIXED:
                     label = {**_RATES, **_FIXED}[key]
                     value = float(run.record.get("budgets", {}).get(key, end))
-                elif key.startswith("corrector_"):
-                    label = key.replace("_", " ")
-                    value = float(run.record.get("budgets", {}).get(key, end))
-                    flow, scale = _CORRECTED.get(key, ("", 1.0))
-                    known = found.ensembles[name].vectors.get(run.job.member, {}).get(flow)
-                    if known is not None and known.values[0] > 0.0:
-                        share = f"{label}, share of {flow.removeprefix('mean ')}"
-                        values.setdefault(share, []).append(scale * value / float(known.values[0]))
-                        units[share] = "1"
                 elif key.startswith("momentum_") and key.endswith("residual_abs"):
                     label, value = key.removesuffix("_abs").replace("_", " "), end
                 else:
                     continue
+                values.setdefault(label, []).append(value)
+                units[label] = unit
+            vectors = found.ensembles[name].vectors.get(run.job.member, {})
+            for label, (value, unit) in efforts(run.folder, run.record, vectors).items():
                 values.setdefault(label, []).append(value)
                 units[label] = unit
         found.conservation[name] = {

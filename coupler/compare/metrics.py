@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from coupler.compare.sample import Sample
 from coupler.compare.statistics.distances import quantile_weights, quantiles, zonal_power
+from coupler.compare.statistics.offline import share_above
 from coupler.interface.constants import SECONDS_PER_DAY, Planet
 
 F64 = NDArray[np.float64]
@@ -256,8 +257,9 @@ def _numbers(s: Sample, planet: Planet) -> dict[str, Vector]:
         weight = np.broadcast_to(s.area[:, None], rain.shape)
         top = float(quantiles(rain, weight, [0.99])[0])
         numbers["precipitation, 99th percentile"] = (top, "mm day-1")
-        wet = float(np.average(rain > 1.0, weights=weight))
-        numbers["part of the globe with more than 1 mm/day"] = (wet, "1")
+        for bound in (0.1, 1.0):
+            wet = share_above(rain, bound, weight)
+            numbers[f"part of the globe with more than {bound:g} mm/day"] = (wet, "1")
     return {
         name: Vector(
             values=np.array([value]), weight=np.ones(1), order=2, group="number", units=units

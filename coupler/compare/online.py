@@ -73,6 +73,8 @@ class Online:
     name: str
     members: int
     reference_members: int
+    independent: int
+    """Of these, for claims: pieces of one record that follow each other are fewer."""
     scores: tuple[Score, ...] = field(default=())
     spread: Spread | None = None
     """Its fields as a forecast of the reference's members; None for too few of them."""
@@ -80,7 +82,7 @@ class Online:
     @property
     def possible(self) -> bool:
         """Whether so many members could show any difference among so many metrics."""
-        least = significance.least_probability(self.members, self.reference_members)
+        least = significance.least_probability(self.members, self.independent)
         return bool(self.scores) and least * len(self.scores) <= LEVEL
 
     @property
@@ -136,6 +138,7 @@ def score(
     baseline: Members | None = None,
     *,
     draws: int = 400,
+    block: int = 0,
 ) -> Online:
     """Every metric that all members of both have.
 
@@ -145,35 +148,37 @@ def score(
         reference: those of the reference.
         baseline: those that similarity is measured from; None for none.
         draws: samples of the bootstrap.
+        block: 0 for members of the reference with the same starts as the candidate's; else they
+            are pieces of one record, of which each so many-th counts as independent
+            (`coupler.compare.pieces`).
     """
     mine, theirs = sorted(candidate), sorted(reference)
+    apart = theirs[:: max(1, block)]
+    found = Online(
+        name=name, members=len(mine), reference_members=len(theirs), independent=len(apart)
+    )
     if not mine or not theirs:
-        return Online(name=name, members=len(mine), reference_members=len(theirs))
+        return found
     sets = [set(candidate[m]) for m in mine] + [set(reference[m]) for m in theirs]
     if baseline:
         sets += [set(baseline[m]) for m in baseline]
     shared = set.intersection(*sets)
-    ways = significance.deals(len(mine), len(theirs)) if min(len(mine), len(theirs)) > 1 else None
+    ways = significance.deals(len(mine), len(apart)) if min(len(mine), len(apart)) > 1 else None
     ensembles = [candidate, reference, baseline or {}]
     known = {m: v for m in candidate[mine[0]] if m in shared and (v := _shared(m, ensembles))}
     level = LEVEL / max(1, len(known))
     least = significance.members_for_a_claim(max(1, len(known)), LEVEL)
-    found = [
+    own = [
         replace(s, needed=max(s.needed, float(least)))
         for metric, like in known.items()
-        for s in [_one(metric, like, candidate, reference, baseline, ways, draws, level)]
+        for s in [_one(metric, like, candidate, reference, baseline, ways, draws, level, block)]
     ]
-    corrected = significance.holm([s.probability for s in found])
+    corrected = significance.holm([s.probability for s in own])
     scores = tuple(
-        Score(**{**vars(s), "corrected": float(p)}) for s, p in zip(found, corrected, strict=True)
+        Score(**{**vars(s), "corrected": float(p)}) for s, p in zip(own, corrected, strict=True)
     )
-    return Online(
-        name=name,
-        members=len(mine),
-        reference_members=len(theirs),
-        scores=scores,
-        spread=spread(candidate, reference, known),
-    )
+    held = spread(candidate, {m: reference[m] for m in apart}, known)
+    return replace(found, scores=scores, spread=held)
 
 
 def _shared(metric: str, ensembles: Sequence[Members]) -> Vector | None:
@@ -196,23 +201,26 @@ def _one(
     ways: F64 | None,
     draws: int,
     level: float,
+    block: int,
 ) -> Score:
     mine, theirs = sorted(candidate), sorted(reference)
     c, r = _stack(candidate, metric, mine), _stack(reference, metric, theirs)
+    apart = r[:: max(1, block)]
     d = distance(c.mean(0), r.mean(0), like)
-    floor = noise_floor(r, like, len(mine))
+    floor = noise_floor(apart, like, len(mine))
     noise = float(np.sqrt(np.mean(floor**2)))
     p = float("nan")
     if ways is not None:
         dealt = significance.distances_of_deals(
-            np.concatenate([c, r]), ways, like.weight, like.order
+            np.concatenate([c, apart]), ways, like.weight, like.order
         )
         p = significance.probability(dealt)
-    common = sorted(set(mine) & set(theirs) & set(baseline if baseline else mine))
+    # Pieces of a record have no starts in common with runs.
+    common = sorted(set(mine) & set(mine if block else theirs) & set(baseline or mine))
     more: dict[str, object] = {}
     drawn: dict[str, F64] = {}
-    if len(common) > 1:
-        drawn = _resampled(metric, candidate, reference, baseline, common, like, draws)
+    if len(common) > 1 and (not block or len(apart) > 1):
+        drawn = _resampled(metric, candidate, reference, baseline, common, like, draws, block)
         more["interval"] = _at_least_zero(significance.pivotal(d, drawn["d"]))
     if baseline:
         b = _stack(baseline, metric, sorted(baseline))
@@ -224,7 +232,7 @@ def _one(
             more["similarity_interval"] = significance.pivotal(s, similarity(own, other))
             more["octaves_interval"] = significance.pivotal(o, octaves(own, other))
     effect = float(np.sqrt(max(0.0, d * d - noise * noise)) if np.isfinite(noise) else np.nan)
-    spread = noise / np.sqrt(1.0 / len(mine) + 1.0 / len(theirs))
+    spread = noise / np.sqrt(1.0 / len(mine) + 1.0 / len(apart))
     needed = float("nan")
     if np.isfinite(effect):
         needed = significance.members_needed(effect, spread, level=level)
@@ -255,13 +263,19 @@ def _resampled(
     common: Sequence[int],
     like: Vector,
     draws: int,
+    block: int,
 ) -> dict[str, F64]:
-    """Distances of candidate and baseline to the reference with starts drawn with replacement."""
-    n = len(common)
-    counts = np.zeros((draws, n))
-    rng = np.random.default_rng(0)
-    np.add.at(counts, (np.arange(draws)[:, None], rng.integers(0, n, (draws, n))), 1.0 / n)
-    r = counts @ _stack(reference, metric, common)
+    """Distances of candidate and baseline to the reference with starts drawn with replacement.
+
+    The same starts for all; pieces of a record have none, and are drawn by themselves in blocks.
+    """
+    counts = _drawn(len(common), 1, draws, seed=0)
+    if block:
+        pieces = sorted(reference)
+        own = _drawn(len(pieces), block, draws, seed=1)
+        r = own @ _stack(reference, metric, pieces)
+    else:
+        r = counts @ _stack(reference, metric, common)
 
     def far(members: Members) -> F64:
         apart = counts @ _stack(members, metric, common) - r
@@ -273,3 +287,11 @@ def _resampled(
     if baseline:
         found["b"] = far(baseline)
     return found
+
+
+def _drawn(n: int, block: int, draws: int, seed: int) -> F64:
+    """Share of each of n members in the means of samples in blocks, shape [draw, member]."""
+    shares = np.zeros((draws, n))
+    for row, index in zip(shares, significance.blocks(n, block, draws, seed), strict=True):
+        np.add.at(row, index, 1.0 / n)
+    return shares

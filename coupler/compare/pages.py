@@ -22,7 +22,7 @@ from rich.table import Table
 from rich.text import Text
 
 import coupler
-from coupler.compare import drawings
+from coupler.compare import drawings, skill_pictures, stored
 from coupler.compare.answers import Answers
 from coupler.compare.candidates import BASELINE, REFERENCE
 from coupler.compare.findings import Findings, examine
@@ -30,6 +30,7 @@ from coupler.compare.foretold import Picture
 from coupler.compare.metrics import GROUPS
 from coupler.compare.numerals import number
 from coupler.compare.online import Online, Score
+from coupler.compare.scales import BANDS
 from coupler.compare.starts import FIELDS, LEADS
 from coupler.compare.statistics.similarity import summary
 from coupler.compare.study import Settings, make, plan
@@ -124,11 +125,15 @@ def page(found: Findings, *, took: float = math.nan) -> str:
         by_metric={n: {s.metric: s for s in o.scores} for n, o in found.online.items()},
         summaries=summaries(found),
         answer_rows=answer_rows(found),
+        bands=[name for name, _, _ in BANDS],
+        lacks=list(
+            dict.fromkeys(f"{a.where}: {w}" for _, a in answer_rows(found) for w in a.lacks)
+        ),
         card=_card(found),
         leads=_leads(found),
         quantities=list(dict.fromkeys(q for v in found.conservation.values() for q in v)),
         first_pictures=_embedded([of.picture for of in foretold if of.picture]),
-        pictures=_embedded([*below, *drawings.gallery(found)]),
+        pictures=_embedded([*below, *skill_pictures.gallery(found), *drawings.gallery(found)]),
         stamp=stamp(found, took),
         version=coupler.__version__,
         commit=_commit(found),
@@ -272,15 +277,16 @@ def _data(found: Findings) -> dict[str, Any]:
         "code": found.code,
         "versions": versions(),
         "verdicts": [dataclasses.asdict(v) for v in found.verdicts],
-        "offline": {n: dataclasses.asdict(a) for n, a in found.offline.items()},
-        "shadow": {n: dataclasses.asdict(a) for n, a in found.shadow.items()},
+        "offline": stored.numbers(found.offline),
+        "shadow": stored.numbers(found.shadow),
         "foretold": {n: dict(of.numbers) for n, of in found.foretold.items()},
-        "own_states": {n: dataclasses.asdict(a) for n, a in found.own_states.items()},
+        "own_states": stored.numbers(found.own_states),
         "online": {n: _scores(o) for n, o in found.online.items()},
         "spread": {
             n: None if o.spread is None else dataclasses.asdict(o.spread)
             for n, o in found.online.items()
         },
+        "forecasts": {n: [dataclasses.asdict(f) for f in of] for n, of in found.forecasts.items()},
         "similarity": summaries(found),
         "survival": {
             n: {"at_end": float(s.share[-1]), "interval": [float(s.low[-1]), float(s.high[-1])],
@@ -325,6 +331,7 @@ def dataset(found: Findings) -> xr.Dataset:
         if known_of:
             stack = np.stack([np.mean(x, axis=0) for x in known_of.values()])
             data[of] = (("ensemble", "plev", "lat"), stack)
+        data |= stored.variables(found, names)
     coords: dict[str, Any] = {"candidate": names, "metric": metrics}
     if ensembles:
         coords |= {

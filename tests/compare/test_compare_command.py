@@ -82,6 +82,10 @@ def test_a_whole_comparison_runs_everything_and_shows_the_failure(data: dict, ca
     assert data["own_states"]["bad"]["why"]
     assert data["offline"]["wms"]["samples"] > 0
     assert data["offline"]["bad"]["outputs"][0]["amplitude"] is not None
+    assert "no circles of latitude" in data["offline"]["wms"]["lacks"][-1]
+    assert data["offline"]["wms"]["budgets"][0]["quantity"] == "eastward momentum"
+    assert data["offline"]["wms"]["outputs"][0]["mae"] > 0.0
+    assert len(data["shadow"]["wms"]["scales"][0]["truth"]) == 11  # two thirds of 16, and 0
     page = (case.parent / "report.html").read_text()
     assert "blows up" in page
     assert "cannot show a difference" in page

@@ -126,37 +126,15 @@ def test_a_member_that_is_another_one_again_is_counted_once(tmp_path: Path) -> N
     assert got.survival[FINE].share[-1] == 1.0
 
 
-def test_efforts_of_correctors_are_given_with_their_share(tmp_path: Path) -> None:
-    plan, runs = made_up_study(tmp_path, members=2)
-    one = {"corrector_energy": (2.0, "W m-2"), "corrector_moisture": (-1e-6, "kg m-2 s-1"),
-           "corrector_dry_air": (0.25, "Pa")}  # fmt: skip
-    for run in [r for r in runs if r.job.candidate == FINE]:
-        with xr.open_dataset(run.folder / "budgets.nc") as file:
-            data = file.load()
-        for name, (value, units) in one.items():
-            data[name] = ("time", np.full(data.sizes["time"], value), {"units": units})
-        data.to_netcdf(run.folder / "budgets.nc")
-    got = examine(plan, runs)
-    told = got.conservation[FINE]
-    assert told["corrector energy"] == (2.0, "W m-2")
-    assert told["corrector dry air"] == (0.25, "Pa")
-    vectors = got.ensembles[FINE].vectors
-    for name, flow, effort in (("energy", "outgoing longwave", 2.0),
-                               ("moisture", "precipitation", -1e-6 * 86400.0)):  # fmt: skip
-        flows = [float(v[f"mean {flow}"].values[0]) for v in vectors.values()]
-        share, units = told[f"corrector {name}, share of {flow}"]
-        assert share == pytest.approx(np.mean([effort / x for x in flows]))
-        assert units == "1"
-    assert not [label for label in got.conservation[STRONG] if "corrector" in label]
-
-
 def test_a_poor_similarity_of_a_metric_that_is_not_told_apart_is_no_evidence() -> None:
     def grade(similarity: float) -> str:
         some = {"group": "map", "units": "K", "distance": 1.0, "noise": 1.0, "relative": 0.1,
                 "bias": math.nan}  # fmt: skip
         one = online.Score(metric="m", probability=0.5, corrected=1.0, similarity=-3.0, **some)
         scores = [one] * 9 + [replace(one, corrected=0.0, similarity=similarity)]
-        got = online.Online(name="x", members=8, reference_members=8, scores=tuple(scores))
+        got = online.Online(
+            name="x", members=8, reference_members=8, independent=8, scores=tuple(scores)
+        )
         return climate_evidence(Facts(name="x", online=got))[0].grade
 
     assert grade(0.5) == "doubtful"
@@ -409,6 +387,8 @@ def test_somebodys_file_takes_the_place_of_the_reference(
     assert s_of["zonal-mean zonal wind"] > 0.5  # the baseline's jets stand elsewhere
     assert "truth.nc" in page(got)
     assert got.shadow == {}
+    assert got.forecasts == {}  # pieces of a record have no start in common with runs
+    assert got.block == 2  # its weather remembers itself from day to day
     np.testing.assert_array_equal(got.levels, s.levels[:-1])
 
 
@@ -462,9 +442,26 @@ def test_files_hold_what_the_page_shows(found: Findings, written: Path) -> None:
         own = next(s for s in found.online[FINE].scores if s.metric == "zonal-mean temperature")
         assert float(got) == pytest.approx(own.distance)
         assert file["ua"].dims == ("ensemble", "plev", "lat")
+        own = found.shadow[STRONG]
+        kept = file["shadow_map_r2"].sel(candidate=STRONG, output="va")
+        np.testing.assert_array_equal(kept, own.places[1].map_r2)
+        assert kept.dims == ("shadow_lat", "shadow_lon")
+        section = file["own_states_section_r"].sel(candidate=FINE, output="ua")
+        assert section.dims == ("own_states_plev", "own_states_lat")
+        power = file["shadow_power_prediction_above_100"].sel(candidate=STRONG, output="ua")
+        np.testing.assert_array_equal(power, own.scales[0].prediction)
+        rms = file["shadow_column_eastward_momentum_residual_rms"].sel(candidate=STRONG)
+        assert float(rms) == own.budgets[0].residual_rms
+        day_5 = file["error_day_5"].sel(forecast="reference", forecast_field="zonal wind")
+        assert float(day_5) == data["forecasts"]["reference"][0]["day_5"]
+    assert "places" not in data["shadow"][STRONG]  # megabytes of text
+    assert data["shadow"][STRONG]["scales"][0]["layer"] == "above 100 hPa"
     text = written.read_text()
     assert "commit 0123abc" in text
     assert "spread over error of these" in text
+    for words in ("Column budgets of the tendencies", "Power of the tendencies by scale",
+                  "Errors on days 3 and 5, and drift", "Skill by place"):  # fmt: skip
+        assert words in text
     assert "seeds 1-8" in text
     assert text.count("<figcaption>") == text.count(stamp(found, 90.0)) - 1  # under each picture
     assert "<b>ua</b>" not in text  # what a run says is escaped

@@ -127,7 +127,8 @@ def holm(probabilities: ArrayLike) -> F64:
     return adjusted
 
 
-def _blocks(n: int, block: int, count: int, seed: int) -> Iterator[NDArray[np.intp]]:
+def blocks(n: int, block: int, count: int, seed: int) -> Iterator[NDArray[np.intp]]:
+    """Indices of samples of n starts, see `bootstrap`."""
     generator = np.random.default_rng(seed)
     block = max(1, min(block, n))
     starts = n - block + 1
@@ -148,7 +149,7 @@ def bootstrap(
         count: number of samples.
         seed: of the drawing.
     """
-    return np.array([statistic(index) for index in _blocks(n, block, count, seed)])
+    return np.array([statistic(index) for index in blocks(n, block, count, seed)])
 
 
 def pivotal(estimate: float, samples: F64, level: float = 0.95) -> tuple[float, float]:
