@@ -1,4 +1,4 @@
-"""Gate of the life cycle of Polvani, Scott and Thomas (2004), which a fixed diffusion makes converge."""
+"""Gate of the life cycle of Polvani, Scott and Thomas (2004), which converges with truncation."""
 
 from __future__ import annotations
 
@@ -20,7 +20,15 @@ from physics.dynamics.leapfrog import Diffusion
 Found = tuple[float, float, float, float, float, float]
 """Lowest surface pressure [hPa], its longitude [degrees]; lowest layer: least and largest vorticity
 [1e-5 s-1] and temperature [K]."""
-PEER: dict[int, dict[int, Found]] = {}
+PEER: dict[int, dict[int, Found]] = {
+    42: {
+        1: (998.68, 11.67, -0.110, 0.272, 253.28, 292.51),
+        4: (997.66, 44.81, -0.382, 0.683, 253.27, 292.49),
+        8: (986.68, 86.83, -2.462, 3.930, 253.36, 292.45),
+        10: (974.09, 106.00, -4.007, 6.200, 253.44, 292.47),
+        12: (964.37, 177.68, -4.729, 7.185, 253.61, 292.51),
+    },
+}
 """By truncation and day, as ``tools/gates/peer_wave.py --wave 2004`` prints them."""
 STEPS = {42: 1200.0, 63: 900.0, 85: 600.0}
 """[s]"""
