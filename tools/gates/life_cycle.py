@@ -10,11 +10,11 @@ import torch
 from coupler.interface.constants import Planet
 from coupler.interface.grid import HybridLevels
 from gates.dry import run
-from gates.peer_wave import CONSTANTS, WAVES, lowest
+from gates.peer_wave import CONSTANTS, DIFFUSION, WAVES, lowest
 from gates.rows import Row, Table, below, near
 from physics.dynamics.core import DynamicalCore
 from physics.dynamics.initial import to_spectral
-from physics.dynamics.initial_polvani import DIFFUSION, life_cycle
+from physics.dynamics.initial_polvani import life_cycle
 from physics.dynamics.leapfrog import Diffusion
 
 Found = tuple[float, float, float, float, float, float]

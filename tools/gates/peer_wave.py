@@ -23,6 +23,8 @@ WAVES = {"2014": 26, "2004": 20}
 """Layers by wave."""
 CONSTANTS = {"radius": 6.37122e6, "rotation_rate": 7.292e-5, "gravity": 9.80616,
              "gas_constant_dry": 287.0, "cp_dry": 1004.5}  # fmt: skip
+DIFFUSION = 7.0e5
+"""Of the test of 2004 [m2 s-1]."""
 PEER = Path.home() / ".cache" / "isthmus" / "peers" / "bin" / "python"
 
 
@@ -120,7 +122,7 @@ def run_peer(path: Path, wave: str, truncation: int, minutes: float, days: int) 
     stepping = dinosaur.time_integration
     dt = float(specs.nondimensionalize(minutes * units.minute))
     if wave == "2004":
-        diffusion = specs.nondimensionalize(7.0e5 * units.m**2 / units.s)
+        diffusion = specs.nondimensionalize(DIFFUSION * units.m**2 / units.s)
         factor = np.exp(dt * diffusion * grid.laplacian_eigenvalues)
 
         def damp(_: Any, state: Any) -> Any:
