@@ -87,8 +87,9 @@ def life_cycles(quick: bool) -> Iterator[Row | Table]:
                 label = f"T{truncation}, day {day}: "
                 for i, (what, within) in enumerate(WITHIN.items()):
                     yield near(label + what, ours[i], theirs[i], within, ".2f")
-                apart = ours[3] / theirs[3] - 1.0
-                yield below(label + "largest vorticity, relative difference", apart, "0", 0.03)
+                if not quick:  # at first it is small, and waves of the adjustment cross it
+                    apart = ours[3] / theirs[3] - 1.0
+                    yield below(label + "largest vorticity, relative difference", apart, "0", 0.03)
     if not quick:
         coarse, middle, fine = (np.array(last[t]) for t in STEPS)
         for i, what in ((0, "lowest surface pressure"), (3, "largest vorticity")):
