@@ -70,7 +70,8 @@ def life_cycles(quick: bool) -> Iterator[Row | Table]:
     The lowest surface pressure and where it is, by parabolas through grid points, and the extremes
     of vorticity in the lowest layer; float32. The reference is `dinosaur` from the same fields with
     the same diffusion and a Runge-Kutta scheme. The paper's solutions converge with truncation, so
-    ours have to.
+    ours have to; the largest vorticity among grid points is already within two hundredths of that
+    of T85 at T42, and has no order to show.
     """
     body, last = [], {}
     for truncation in list(STEPS)[: 1 if quick else None]:
@@ -92,10 +93,14 @@ def life_cycles(quick: bool) -> Iterator[Row | Table]:
                     yield below(label + "largest vorticity, relative difference", apart, "0", 0.03)
     if not quick:
         coarse, middle, fine = (np.array(last[t]) for t in STEPS)
-        for i, what in ((0, "lowest surface pressure"), (3, "largest vorticity")):
+        label = "day 12, T63 less T85: "
+        yield below(label + "lowest surface pressure [hPa]", middle[0] - fine[0], "0", 0.2, ".2f")
+        for i, what in ((2, "least"), (3, "largest")):
+            apart = middle[i] / fine[i] - 1.0
+            yield below(label + f"{what} vorticity, relative difference", apart, "0", 0.02)
+        for i, what in ((0, "lowest surface pressure"), (2, "least vorticity")):
             ratio = abs(middle[i] - fine[i]) / abs(coarse[i] - fine[i])
-            label = f"day 12, {what}: T63 less T85 over T42 less T85"
-            yield below(label, ratio, "converges", 0.5)
+            yield below(label + f"{what}, over T42 less T85", ratio, "0", 0.5)
     head = ["", "day", "lowest ps [hPa]", "where", "vorticity [1e-5 s-1]", "temperature [K]"]
     yield Table(caption="By day:", head=head, body=body)
 
