@@ -99,8 +99,8 @@ def test_all_of_it_runs_once_and_says_what_came_out(
     length = tools.truth.Length(nx=80, spin_up=((64, 0.03),), years=0.03, every=3.0)
     plan = tools.plan.Plan(
         work=tmp_path, truth={"eddy": length, "jet": length}, runs={"eddy": 2, "jet": 1}, seeds=2,
-        years=0.03, kept=0.02, every=2.0, epochs=2, baselines=2, others=("smagorinsky",),
-        from_truth=True,
+        years={"eddy": 0.03, "jet": 0.03}, kept={"eddy": 0.02, "jet": 0.02}, every=2.0, epochs=2,
+        baselines=2, others=("smagorinsky",), from_truth=True,
     )  # fmt: skip
     pieces = tools.work(plan, 1)
     assert 0.0 < pieces.minutes < 10.0

@@ -193,7 +193,6 @@ def _text(
     own = versions()
     network = load_bundle(plan.closure("fcnn", 0)).network
     size = sum(w.numel() for w in network.parameters())
-    length = plan.truth["eddy"]
     quick = " --quick" if plan.from_truth else ""
     lines = [
         "# Offline skill against online skill, at home and moved",
@@ -205,15 +204,18 @@ def _text(
         "the regime of eddies, then each drives coarse runs there and in the regime of jets. The "
         "question is whether the error on held-out samples says which one to take.",
         "",
-        f"- Truth: {plan.runs['eddy']} runs of eddies and {plan.runs['jet']} of jets at "
-        f"{length.nx} points a side, {length.years:g} year(s) kept of each after a spin-up, a "
-        f"state every {length.every:g} days. The last run of eddies is for testing alone.",
+        "- Truth: "
+        + "; ".join(_truth_of(plan, regime) for regime in plan.runs)
+        + ". The last run of eddies is for testing alone.",
         f"- Target: `{TARGET}`, the rate of the fine flow, coarsened to {COARSE} points by "
         "truncation and the core's filter, less that of the coarse flow "
         "([why](../decisions/0031-what-a-closure-is-fitted-to.md)).",
-        f"- Coarse runs: {plan.years:g} year(s), the last {plan.kept:g} kept, through the driver "
-        "(`cases/qg_eddy.yaml`, `cases/qg_jet.yaml`, `--swap subgrid=...`); the network is called "
-        "every two hours."
+        "- Coarse runs: "
+        + " and ".join(
+            f"{plan.years[r]:g} years of {r}s, the last {plan.kept[r]:g} kept" for r in plan.runs
+        )
+        + ", through the driver (`cases/qg_eddy.yaml`, `cases/qg_jet.yaml`, "
+        "`--swap subgrid=...`); the network is called every two hours."
         + (" They begin in the truth." if plan.from_truth else " They begin from noise."),
         f"- {plan.seeds} seeds of each fitted closure: other weights and order for the network, "
         "states drawn with replacement for the coefficients, another start for the run.",
@@ -286,6 +288,24 @@ def _text(
         "",
     ]
     return "\n".join(lines)
+
+
+def _truth_of(plan: Plan, regime: str) -> str:
+    """How the truths of a regime were made, and whether they are steady."""
+    length, core = plan.truth[regime], plan.cores(regime)[0]
+    before = ", ".join(f"{years:g} at {nx}" for nx, years in length.spin_up)
+    halves = []
+    for run in range(plan.runs[regime]):
+        kept = read(plan.truth_file(regime, run))
+        some = torch.tensor(kept[:: max(1, len(kept) // 60)])
+        energy = [float(core.energy(core.to_waves(q)[:, None]).mean()) for q in some]
+        first, second = (1e4 * float(np.mean(x)) for x in np.array_split(energy, 2))
+        halves.append(f"{first:.2f} and {second:.2f}")
+    return (
+        f"{plan.runs[regime]} runs of {regime}s, years thrown away by points a side: {before}; "
+        f"{length.years:g} years kept at {length.nx}, a state every {length.every:g} days (energy "
+        f"in the first and second half of them {', '.join(halves)} 1e-4 m2 s-2)"
+    )
 
 
 def _snapshots(maps: Mapping[tuple[str, str], np.ndarray], plan: Plan) -> Figure:

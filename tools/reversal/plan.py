@@ -43,10 +43,12 @@ class Plan:
     """By regime."""
     runs: dict[str, int]
     """Truth runs by regime; the last one of the eddies is not fitted to."""
+    years: dict[str, float]
+    """Of coarse runs, by regime."""
+    kept: dict[str, float]
+    """At their ends, by regime."""
     seeds: int = 3
     """Of each fitted closure."""
-    years: float = 10.0
-    kept: float = 5.0
     every: float = 5.0
     """Days between kept states of coarse runs."""
     epochs: int = 60
@@ -165,8 +167,8 @@ class Plan:
             settings=settings,
             seed=seed + 1,
             members=members,
-            years=self.years,
-            kept=self.kept,
+            years=self.years[regime],
+            kept=self.kept[regime],
             every=self.every,
         )
         return run, self.work / "runs" / f"{regime}_{closure}_{seed}.npz"

@@ -1,7 +1,7 @@
 """The truth: two-layer turbulence on a grid that holds its eddies.
 
-Each run is ten years of 360 days from noise, the first four at 128 points a side, the others at
-256 after the waves have been put on the finer grid; the last five years are kept, a state every
+Each run begins with noise on a coarse grid, where years cost little, and its waves are put on finer
+ones; years have 360 days. Of the years on the last grid those at the end are kept, a state every
 five days.
 """
 
