@@ -245,8 +245,8 @@ def _text(
         "## Online: similarity to the truth",
         "",
         "1 is the truth, 0 no better than no closure, below 0 worse. Means over seeds with 95 % "
-        "intervals by Student's t where there is more than one, medians where a run ended, which is "
-        "infinitely far; in brackets the published number.",
+        "intervals by Student's t where there is more than one, medians where a run ended, which "
+        "is infinitely far; in brackets the published number.",
         "",
         "| closure | regime | distributions | spectra | median | least | above 0 | octaves "
         "| lived |",
@@ -309,7 +309,8 @@ def _truth_of(plan: Plan, regime: str) -> str:
         first, second = (1e4 * float(np.mean(x)) for x in np.array_split(energy, 2))
         halves.append(f"{first:.2f} and {second:.2f}")
     return (
-        f"{plan.runs[regime]} runs of {_MANY[regime]}, years thrown away by points a side: {before}; "
+        f"{plan.runs[regime]} runs of {_MANY[regime]}, years thrown away by points a side: "
+        f"{before}; "
         f"{length.years:g} years kept at {length.nx}, a state every {length.every:g} days (energy "
         f"in the first and second half of them {', '.join(halves)} 1e-4 m2 s-2)"
     )
