@@ -7,9 +7,8 @@
     largest in a step       over the same
 
 An effort that grows is an early sign of trouble, and one that is large in single steps does not
-show in a mean. The largest is kept in the restart that a run leaves; where there is none it is not
-given. The corrector of dry air tells a difference of pressure, which is no tendency and has no
-share.
+show in a mean. The corrector of dry air tells a difference of pressure, which is no tendency and
+has no share.
 """
 
 from __future__ import annotations
@@ -28,9 +27,7 @@ from coupler.compare.metrics import Vector
 from coupler.compare.sample import opened
 from coupler.compare.statistics.distances import area_weights
 from coupler.interface.constants import SECONDS_PER_DAY, Planet
-from coupler.interface.errors import CouplerError
 from coupler.interface.fields import tendency_field
-from coupler.output.restart import newest_good
 
 F64 = NDArray[np.float64]
 _WATER = ("mean precipitation", SECONDS_PER_DAY)
@@ -57,12 +54,11 @@ def efforts(
     series = _series(folder / "budgets.nc")
     if not series:
         return {}
-    means = {n: float(v) for n, v in (record.get("budgets") or {}).items() if n in series}
-    largest = _largest(folder, means)
+    told = record.get("budgets") or {}
     sizes = tendency_sizes(folder) if series.keys() & _ACTS_ON.keys() else {}
     found: dict[str, tuple[float, str]] = {}
     for key, (values, unit) in series.items():
-        label, effort = key.replace("_", " "), means.get(key, float(values[-1]))
+        label, effort = key.replace("_", " "), float(told.get(key, values[-1]))
         found[label] = (effort, unit)
         flow, scale = _FLOWS.get(key, ("", 1.0))
         known = vectors.get(flow)
@@ -73,11 +69,11 @@ def efforts(
         if size > 0.0:
             rms = float(np.sqrt(np.mean(values**2)))
             found[f"{label}, rms, share of the tendency"] = (rms / size, "1")
-        if key in largest:
-            found[f"{label}, largest in a step"] = (largest[key], unit)
+        if f"{key}_largest" in told:
+            largest = float(told[f"{key}_largest"])
+            found[f"{label}, largest in a step"] = (largest, unit)
             if size > 0.0:
-                share = largest[key] / size
-                found[f"{label}, largest in a step, share of the tendency"] = (share, "1")
+                found[f"{label}, largest in a step, share of the tendency"] = (largest / size, "1")
     return found
 
 
@@ -90,24 +86,6 @@ def _series(path: Path) -> dict[str, tuple[F64, str]]:
             for n, x in data.data_vars.items()
             if str(n).startswith("corrector_") and x.dims == ("time",) and x.size
         }
-
-
-def _largest(folder: Path, means: Mapping[str, float]) -> dict[str, float]:
-    """Largest effort of a step by corrector, from the restart at the end of a run.
-
-    Its columns have no names: they are taken only where the means that it holds are those of
-    ``run.json``, in the order of that.
-    """
-    try:
-        kept = newest_good(folder / "restart").memory("correctors")
-    except CouplerError:
-        return {}
-    if "did" not in kept or "seconds" not in kept or kept["did"].shape[1] != len(means):
-        return {}
-    told = kept["did"][1] / max(float(kept["seconds"][1]), 1e-9)
-    if not np.allclose(told, list(means.values()), rtol=1e-9, atol=0.0):
-        return {}
-    return {n: float(x) for n, x in zip(means, kept["did"][2], strict=True)}
 
 
 def tendency_sizes(folder: Path) -> dict[str, float]:

@@ -238,13 +238,19 @@ class Correctors:
         return found
 
     def mean(self) -> dict[str, float]:
-        """Mean efforts since the start, for ``run.json``."""
+        """Mean efforts since the start."""
         if not self._seconds[1]:
             return {}
         return {
             f"corrector_{n}": float(self._did[1, i] / self._seconds[1])
             for n, i in self._place.items()
         }
+
+    def record(self) -> dict[str, float]:
+        """Mean efforts since the start and the largest of a step, for ``run.json``."""
+        means = self.mean()
+        largest = {f"corrector_{n}_largest": float(self._did[2, i]) for n, i in self._place.items()}
+        return means | largest if means else {}
 
     def lines(self) -> list[str]:
         """Closing lines of a run."""

@@ -434,7 +434,7 @@ class Simulation:
         speed = days / 365.0 / (self._wall / 86400.0) if self._wall > 0 else 0.0
         budgets = {n: v for n, (v, _, _) in self.model.atmosphere.budgets().items()}
         counts = summed(self._parallel, self.model.suite.counts())
-        ledger = self.model.ledger.worst() | self.model.correctors.mean()
+        ledger = self.model.ledger.worst() | self.model.correctors.record()
         of_schemes = self._out.promises.largest()  # by all ranks
         if not self._first:
             return

@@ -107,6 +107,7 @@ def test_a_scheme_that_makes_water_breaks_budgets_and_the_correctors_close_them(
     np.testing.assert_allclose(pool["prl"] + pool["prc"], pool["pr"], rtol=1e-14, atol=1e-22)
     assert pool["pr"].max() > 1e-7
     assert abs(did["corrector_energy"]) > 1e-2
+    assert model.correctors.record()["corrector_energy_largest"] > abs(did["corrector_energy"])
     assert abs(did["corrector_moisture"] + did["corrector_moisture_of_air"]) > 1e-9
 
 
