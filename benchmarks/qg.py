@@ -30,6 +30,9 @@ from physics.dynamics.qg_closures import FITTED, read_coefficients, smagorinsky,
 from physics.dynamics.qg_core import EDDY, QGCore
 from physics.dynamics.qg_fused import Batch
 
+BUILD = ["numpy<2", "cython<3", "setuptools<70", "setuptools-scm", "wheel", "pyfftw", "scipy"]
+BUILD += ["xarray<2025"]
+"""What pyqg 0.7.2 builds with: its kernel does not compile with Cython 3."""
 THEIRS = """
 import logging, time
 logging.disable(logging.CRITICAL)
@@ -80,7 +83,7 @@ def pyqg_step(folder: Path) -> tuple[str, float] | str:
         venv.create(folder, with_pip=True)
     done = subprocess.run([python, "-c", "import pyqg"], capture_output=True)
     if done.returncode:
-        for packages in (["numpy", "cython", "setuptools", "scipy", "xarray"], ["pyqg"]):
+        for packages in (BUILD, ["pyqg"]):
             got = subprocess.run(
                 [python, "-m", "pip", "install", "--quiet", "--no-build-isolation", *packages],
                 capture_output=True,

@@ -1,10 +1,11 @@
 """The climate of a finished run of slab_earth: a page with its seasons, ice, rain, rivers, budgets.
 
     python tools/slab_earth_results.py runs/slab_earth_t31 [--skip 365] [--out docs/results]
+                                       [--double runs/slab_earth_t31_double]
 
 writes ``slab-earth.md`` and its pictures from the run's files; nothing is computed anew. Observed
 numbers beside the model's are rounded annual or monthly means of the present climate, with sources
-on the page.
+on the page. ``--double`` adds what closed, and how well, in a run of double precision.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ import numpy as np
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
+
+from coupler.config import read_yaml
 
 EARTH = 4.0e-12 * np.pi * 6.371e6**2
 """Area of the Earth [1e12 m2]."""
@@ -150,7 +153,20 @@ def rivers_row(land: Records, rivers: Records) -> tuple[str, str]:
     return "runoff, and river water into the sea", f"{off:.4f}, {to_sea:.4f} mm/day of the globe"
 
 
-def page(run: Path, out: Path, skip: float) -> None:
+def double_rows(run: Path) -> list[tuple[str, str]]:
+    """What closed in a run of double precision."""
+    precision = read_yaml(run / "case.resolved.yaml")["precision"]
+    if precision != "float64":
+        raise SystemExit(f"{run}: a run of {precision}; --double is for one of float64")
+    report = json.loads((run / "run.json").read_text())
+    water, energy = (report["budgets"][f"{n}_residual_worst"] for n in ("water", "energy"))
+    return [
+        ("days of the same in double precision", f"{report['days_run']:.0f}"),
+        ("residuals of water and of energy in one exchange", f"{water:.1e}, {energy:.1e} W m-2"),
+    ]
+
+
+def page(run: Path, out: Path, skip: float, double: Path | None = None) -> None:
     """Writes the page and its pictures."""
     files = ("atmosphere", "ice", "land", "rivers")
     air, ice, land, rivers = (Records(run / f"{n}.nc", skip) for n in files)
@@ -165,13 +181,14 @@ def page(run: Path, out: Path, skip: float) -> None:
         ("precipitation", f"{air.mean(air['pr']).mean() * 86400.0:.2f} mm/day (observed 2.7)"),
         rivers_row(land, rivers),
         *budget_rows(run, air, skip),
+        *(double_rows(double) if double else []),
     ]
-    title = json.loads((run / "run.json").read_text())["title"]
+    report = json.loads((run / "run.json").read_text())
     lines = [
         "# A small Earth over a slab ocean",
         "",
-        f"{air.month.size} records of `{title}` from day {skip:g} on.",
-        "Made by `python tools/slab_earth_results.py`.",
+        f"{air.month.size} records of `{report['title']}` from day {skip:g} on, commit "
+        f"`{report['versions']['commit']}`. Made by `python tools/slab_earth_results.py`.",
         "",
         "| | |",
         "|---|---|",
@@ -204,8 +221,9 @@ def main() -> None:
     parser.add_argument("run", type=Path, help="folder of the run")
     parser.add_argument("--skip", type=float, default=0.0, help="days to leave out [day]")
     parser.add_argument("--out", type=Path, default=Path("docs/results"))
+    parser.add_argument("--double", type=Path, metavar="RUN", help="a run of double precision")
     args = parser.parse_args()
-    page(args.run, args.out, args.skip)
+    page(args.run, args.out, args.skip, args.double)
 
 
 if __name__ == "__main__":

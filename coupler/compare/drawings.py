@@ -28,10 +28,8 @@ INK = "#24292f"
 
 
 def colour(names: Sequence[str], name: str) -> str:
-    """Of a candidate, the same in all pictures and tables."""
-    return (
-        REFERENCE_COLOUR if name == REFERENCE else COLOURS[list(names).index(name) % len(COLOURS)]
-    )
+    """Of a candidate, the same in all pictures and tables: `names` are `Plan.names`."""
+    return REFERENCE_COLOUR if name == REFERENCE else COLOURS[names.index(name) % len(COLOURS)]
 
 
 def as_png(figure: Figure) -> bytes:
@@ -156,7 +154,7 @@ def spectra(found: Findings) -> bytes | None:
         )
         for name in names:
             power = np.mean(found.ensembles[name].spectra[band], axis=0)[: k.size]
-            axes.loglog(k, power, color=colour(list(found.online), name), lw=1.6,
+            axes.loglog(k, power, color=colour(found.plan.names, name), lw=1.6,
                         label=found.truth_name if name == REFERENCE else name)  # fmt: skip
         plain(axes, f"250 hPa, {band}")
         axes.set_xlabel("zonal wavenumber", fontsize=9)
@@ -184,7 +182,7 @@ def error_growth(found: Findings) -> bytes | None:
             if name == REFERENCE or not ensemble.partings:
                 continue
             days, mean, low, high = mean_curve(list(ensemble.partings.values()), of)
-            tint = colour(list(found.online), name)
+            tint = colour(found.plan.names, name)
             axes.fill_between(days, low, high, color=tint, alpha=0.12, lw=0)
             axes.plot(days, mean, color=tint, lw=1.6, label=f"{name}, same start")
         plain(axes, f"rms difference from the reference, {labels[of]}")
@@ -202,7 +200,7 @@ def survivors(found: Findings) -> bytes | None:
     figure = Figure(figsize=(6.4, 2.8), layout="constrained")
     axes = figure.add_subplot()
     for name, s in found.survival.items():
-        tint = colour(list(found.online) or list(found.survival), name)
+        tint = colour(found.plan.names, name)
         axes.fill_between(s.days, s.low, s.high, step="post", color=tint, alpha=0.12, lw=0)
         axes.step(s.days, s.share, where="post", color=tint, lw=1.8, label=name)
     plain(axes)
@@ -264,7 +262,8 @@ def skill_by_level(found: Findings) -> bytes | None:
                 first = outputs[0]
                 values = np.asarray(getattr(first, of), np.float64)
                 shown = np.clip(values, -1.05, None) if of == "level_r2" else values
-                axes.plot(shown, first.pressure / 100.0, style, color=colour(names, name), lw=1.6,
+                tint = colour(found.plan.names, name)
+                axes.plot(shown, first.pressure / 100.0, style, color=tint, lw=1.6,
                           label=f"{name}, {where}")  # fmt: skip
                 low = min(low, float(first.pressure.min()))
                 drawn = True

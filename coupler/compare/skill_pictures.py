@@ -113,7 +113,6 @@ def scales_of_tendency(found: Findings) -> bytes | None:
     rows = {
         layer: of for layer, of in rows.items() if any(s.share > _TOO_LITTLE for s in of.values())
     }
-    names = [c.name for c in found.plan.judged]
     figure = Figure(figsize=(2.8 * max(2, len(rows)), 4.2), layout="constrained")
     grid = figure.subplots(2, len(rows), squeeze=False, sharex=True, height_ratios=(1.4, 1.0))
     for i, (layer, of) in enumerate(rows.items()):
@@ -123,7 +122,7 @@ def scales_of_tendency(found: Findings) -> bytes | None:
         power.loglog(k, one.truth[1:], color=REFERENCE_COLOUR, lw=2.0, label=found.truth_name)
         ratio.axhline(1.0, color=REFERENCE_COLOUR, lw=1.2)
         for name, s in of.items():
-            tint = colour(names, name)
+            tint = colour(found.plan.names, name)
             if np.isfinite(s.prediction).all():
                 power.loglog(k, s.prediction[1:], color=tint, lw=1.5, label=name)
                 ratio.semilogx(k, s.prediction[1:] / s.truth[1:], color=tint, lw=1.5)

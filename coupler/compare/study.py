@@ -95,6 +95,11 @@ class Plan:
         """All but the baseline."""
         return tuple(c for c in self.candidates if c.name != BASELINE)
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of all candidates, in the order of their colours."""
+        return tuple(c.name for c in self.candidates)
+
 
 def _work(settings: Settings) -> Path:
     return settings.work or settings.report.with_suffix(".work")

@@ -2,16 +2,20 @@
 
 import json
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import xarray as xr
+from matplotlib.colors import to_hex
+from matplotlib.image import imread
 from spoil_bundle import spoil
 from tiny import COUPLED, DRY, changed, run, write_case, write_small_bundle
 
 from coupler.cli import main
+from coupler.compare.drawings import COLOURS
 from coupler.compare.jobs import COMPLETE, Job, Run
 from coupler.compare.stability import analysis, figures, flow
 from coupler.compare.stability.arnoldi import leading
@@ -161,6 +165,12 @@ def test_a_scheme_that_does_not_look_at_the_state_has_no_response(
     assert figures.first(both, ["push"]) is not None
     assert analysis.numbers(both)["push"]["growth_alone"]["tropics"] == 0.0
     assert "growth_push" in analysis.dataset(both)
+    # A candidate that was not analysed keeps its colour: the others have theirs, as in the cards.
+    picture = figures.first({**both, "other": usual}, ["again", "push", "other"])
+    assert picture is not None
+    dots = {to_hex(dot) for dot in np.unique(imread(BytesIO(picture[2])).reshape(-1, 4), axis=0)}
+    assert COLOURS[2] in dots
+    assert not {COLOURS[0], COLOURS[1]} & dots
 
 
 @pytest.fixture(scope="module")

@@ -63,3 +63,16 @@ def test_the_page_is_made_from_the_files_of_a_run(tmp_path: Path) -> None:
     assert rows["energy that the dynamics lost"] == f"{last:.2f} W m-2"
     with pytest.raises(SystemExit, match="no record after day 9"):
         slab_earth_results.page(tmp_path / "run", tmp_path / "page", 9.0)
+
+
+def test_a_run_of_double_precision_has_its_rows(tmp_path: Path) -> None:
+    case = small_earth(tmp_path)  # in double precision
+    Simulation.from_case(case, out=tmp_path / "double").run(quiet=True)
+    rows = dict(slab_earth_results.double_rows(tmp_path / "double"))
+    water = rows["residuals of water and of energy in one exchange"].split(",")[0]
+    assert 0.0 < float(water) < 1e-12
+    Simulation.from_case(case, set={"precision": "float32"}, out=tmp_path / "single").run(
+        quiet=True
+    )
+    with pytest.raises(SystemExit, match="a run of float32; --double is for one of float64"):
+        slab_earth_results.double_rows(tmp_path / "single")

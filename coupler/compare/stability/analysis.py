@@ -77,7 +77,7 @@ def analyse(plan: Plan, runs: Sequence[Run]) -> Foretold:
     notes += said(found, columns)
     return Foretold(
         evidence={name: evidence(found[name], found[REFERENCE]) for name in judged},
-        picture=figures.first(found, judged),
+        picture=figures.first(found, plan.names),
         more_pictures=figures.more(found, judged),
         numbers=numbers(found),
         dataset=dataset(found),

@@ -23,7 +23,12 @@ _FLOW = "#6e7781"
 
 
 def first(found: Mapping[str, Analysed], names: Sequence[str]) -> Picture | None:
-    """Growth of the flow by wavenumber, and of gravity waves by wavelength."""
+    """Growth of the flow by wavenumber, and of gravity waves by wavelength.
+
+    Args:
+        found: what is known of those that were analysed.
+        names: all candidates, which decides their colours.
+    """
     shown = _answering(found, names)
     if not shown:
         return None
@@ -71,7 +76,7 @@ def first(found: Mapping[str, Analysed], names: Sequence[str]) -> Picture | None
 
 def _answering(found: Mapping[str, Analysed], names: Sequence[str]) -> list[str]:
     """Schemes that respond to the state, the reference first."""
-    own = {n: found[n].response for n in (REFERENCE, *names)}
+    own = {n: found[n].response for n in (REFERENCE, *names) if n in found}
     return [n for n, response in own.items() if response is not None and response.blocks]
 
 

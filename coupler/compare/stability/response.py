@@ -232,8 +232,8 @@ def autograd(component: Tendency, columns: Columns) -> Response | str:
         inputs[port.name] = (value * factor + offset).to(torch.float32)
     try:
         fluxes = network({c.name: inputs[c.name] for c in spec.inputs})
-    except (RuntimeError, TypeError) as error:
-        return f"its network cannot be differentiated in its inputs ({str(error).split('.')[0]})"
+    except (RuntimeError, TypeError):
+        return "its network cannot be differentiated in its inputs"
     if not any(isinstance(f, Tensor) and f.requires_grad for f in fluxes.values()):
         return "its network cannot be differentiated in its inputs"
     rates: dict[str, Tensor] = {}
