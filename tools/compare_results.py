@@ -49,7 +49,7 @@ def compared(work: Path, members: int, days: float, jobs: int | None) -> tuple[d
     subprocess.run(command, cwd=ROOT, check=True)
     minutes = (time.perf_counter() - began) / 60.0
     took = f"The call took {minutes:.0f} minutes" + (f" with `--jobs {jobs}`" if jobs else "")
-    took += f", {before} runs of an interrupted call not counted." if before else "."
+    took += f", {before} runs of an earlier call not counted." if before else "."
     return json.loads((work / "report.json").read_text(encoding="utf-8")), took
 
 
@@ -95,11 +95,13 @@ def _mean_r2(answers: dict[str, Any] | None) -> str:
 
 def page(report: dict[str, Any], took: str, command: str, picture_name: str | None) -> str:
     """The text."""
-    made = report["versions"]
+    made, runs = report["versions"], report["runs"]
+    spent = sum(float(run["wall"] or 0.0) for run in runs) / 60.0
     lines = [
         "# A bad emulator on purpose",
         "",
-        f"Made by `{command}` with Isthmus {made['isthmus']}, commit `{made['commit']}`. {took}",
+        f"Made by `{command}` with Isthmus {made['isthmus']}, commit `{made['commit']}`: {len(runs)} "
+        f"runs, {spent:.0f} minutes of processes. {took}",
         "",
         f"`isthmus compare full {CASE}`: {report['members']} members of {report['days']:g} days of "
         "Alexander and Dunkerton (1999), the reference; as many of the same scheme from other "

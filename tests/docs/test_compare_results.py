@@ -29,6 +29,7 @@ REPORT = {
         verdict("strong", "bad", "bad", "bad"),
     ],
     "offline": {"emulator": {"outputs": [{"r2": 0.9}, {"r2": 0.7}]}}, "shadow": {},
+    "runs": [{"wall": 90.0}, {"wall": None}, {"wall": 60.0}],
     "online": {"again": scores(2), "emulator": scores(0), "strong": scores(40)},
 }  # fmt: skip
 
@@ -38,6 +39,7 @@ def test_a_row_has_verdict_skill_stars_and_distance_of_a_candidate():
     # The mean of both outputs; the median of 2, 3, ... 40.
     assert row == "| `emulator` | good | good | good | 0.800 | - | 8 of 8 | 0 of 40 | 21.00 |"
     text = tool.page(REPORT, "The call took 9 minutes.", "python tools/compare_results.py", None)
+    assert "`abc`: 3 runs, 2 minutes of processes. The call took 9 minutes." in text
     assert "- `strong`: why strong" in text and "First screen" not in text
     assert "![First screen](x.png)" in tool.page(REPORT, "", "", "x.png")
 
