@@ -100,8 +100,8 @@ def page(report: dict[str, Any], took: str, command: str, picture_name: str | No
     lines = [
         "# A bad emulator on purpose",
         "",
-        f"Made by `{command}` with Isthmus {made['isthmus']}, commit `{made['commit']}`: {len(runs)} "
-        f"runs, {spent:.0f} minutes of processes. {took}",
+        f"Made by `{command}` with Isthmus {made['isthmus']}, commit `{made['commit']}`: "
+        f"{len(runs)} runs, {spent:.0f} minutes of processes. {took}",
         "",
         f"`isthmus compare full {CASE}`: {report['members']} members of {report['days']:g} days of "
         "Alexander and Dunkerton (1999), the reference; as many of the same scheme from other "
