@@ -50,6 +50,8 @@ DIFFERENCES = (
     "tenth of the depth), mixing by shear everywhere, and a least wind of 0.01 m/s. There are no",
     "gusts.",
 )
+STRATOSPHERE = 150e2
+"""Above this pressure westerlies are no jet of the troposphere [Pa]."""
 _FLUXES = ("rsdt", "rsut", "rlut", "rsds", "rsus", "rlds", "rlus", "hfls", "hfss")
 
 
@@ -96,6 +98,12 @@ def _interfaces(file: netCDF4.Dataset) -> tuple[F64, F64]:
     return pairs[0], pairs[1]
 
 
+def layers(x: dict[str, F64]) -> F64:
+    """Pressure of the layers [Pa], of mean surface pressure."""
+    half = x["a"] + x["b"] * x["ps"].mean()
+    return np.asarray(0.5 * (half[1:] + half[:-1]))
+
+
 def streamfunction(x: dict[str, F64]) -> F64:
     """Of the mass [kg s-1] at the interfaces, [interface, lat], clockwise seen to the east."""
     thick = np.diff(x["a"])[:, None] + np.diff(x["b"])[:, None] * x["ps"]
@@ -119,18 +127,31 @@ def transport(x: dict[str, F64]) -> tuple[F64, F64]:
 def numbers(x: dict[str, F64]) -> list[tuple[str, str, str]]:
     """Rows of the table: what, ours, expected."""
     lat, rain = x["lat"], 86400.0 * x["pr"]
-    upper = x["ua"].max(axis=0)
+    high = layers(x) < STRATOSPHERE
+    upper, above = x["ua"][~high].max(axis=0), x["ua"][high].max(axis=0)
     south, north = (np.flatnonzero(lat * s > 20.0) for s in (-1.0, 1.0))
     jets = [upper[half].max() for half in (south, north)]
-    where = [lat[half[np.argmax(upper[half])]] for half in (south, north)]
+    vortex = [above[half].max() for half in (south, north)]
+    where, poles = (
+        [lat[half[np.argmax(of[half])]] for half in (south, north)] for of in (upper, above)
+    )
     near = x["ua"][-1]
     surface = [lat[half[np.argmax(near[half])]] for half in (south, north)]
     cells = streamfunction(x)[:, np.abs(lat) < 35.0]
     edges, carried = transport(x)
     top = int(np.argmax(carried))
     return [
-        ("Jets, zonal-mean wind [m s-1]", f"{jets[0]:.1f}, {jets[1]:.1f}", "25 to 35"),
+        (
+            f"Jets below {STRATOSPHERE / 100.0:g} hPa, zonal-mean wind [m s-1]",
+            f"{jets[0]:.1f}, {jets[1]:.1f}",
+            "25 to 35",
+        ),
         ("at latitude", f"{where[0]:.0f}, {where[1]:.0f}", "mid-latitudes, 30 to 50"),
+        (
+            "Westerlies above it [m s-1], latitude",
+            f"{vortex[0]:.1f} at {poles[0]:.0f}, {vortex[1]:.1f} at {poles[1]:.0f}",
+            "none: nothing damps them, and grey air is slow to cool there",
+        ),
         ("Westerlies at the surface, latitude", f"{surface[0]:.0f}, {surface[1]:.0f}", "40 to 50"),
         (
             "Hadley cells [1e9 kg s-1]",
@@ -166,17 +187,17 @@ def checks(x: dict[str, F64]) -> list[tuple[str, float, float, float]]:
 
 def sections(x: dict[str, F64]) -> bytes:
     """Wind, temperature and streamfunction by latitude and pressure."""
-    half = (x["a"][:, None] + x["b"][:, None] * x["ps"].mean())[:, 0] / 100.0
-    full = 0.5 * (half[1:] + half[:-1])
+    full = layers(x) / 100.0
     stream = 1e-9 * streamfunction(x)
+    stream = 0.5 * (stream[1:] + stream[:-1])
     return section_panels(
         [
             Panel(title="Zonal wind [m s-1]", values=x["ua"], lat=x["lat"], pressure=full,
                   levels=np.arange(-40, 45, 5), colours="RdBu_r", middle=0.0),
             Panel(title="Temperature [K]", values=x["ta"], lat=x["lat"], pressure=full,
                   levels=np.arange(180, 305, 10)),
-            Panel(title="Streamfunction [1e9 kg s-1]", values=stream[1:], lat=x["lat"],
-                  pressure=half[1:], levels=np.arange(-160, 180, 20), colours="RdBu_r", middle=0.0),
+            Panel(title="Streamfunction [1e9 kg s-1]", values=stream, lat=x["lat"],
+                  pressure=full, levels=np.arange(-160, 180, 20), colours="RdBu_r", middle=0.0),
         ],
         columns=3,
     )  # fmt: skip
