@@ -9,6 +9,11 @@ heat by currents ("q-flux"), all [W m-2]. Where T would fall below the freezing 
 there and the heat that is missing is taken from the water that freezes: the sea hands it to the
 ice as a negative heat flux.
 
+What currents take away where the q-flux is negative they would take from warm water, not from below
+ice: the share A of it is taken from all open water of the globe alike instead, so that the global
+mean is that of the q-flux. Ice that came over such water by chance would grow for ever else, metres
+a year. Where no water is open the q-flux stays as it is.
+
 ``sea: prescribed``: T follows a monthly climatology, and the heat that this takes is ``hfcorr``:
 
 .. math:: Q = \rho c h\, \frac{dT_{clim}}{dt} - (1-A) F_o - F_{ice} + A\, \gamma (T - T_f)
@@ -20,7 +25,8 @@ In a run without a model of ice nothing freezes, and T follows the climatology e
 
 Fresh water that arrives is added up in an account and changes nothing else.
 
-Sources: Hansen et al. (1984), doi:10.1029/GM029p0130, for the q-flux; McPhee (1992),
+Sources: Hansen et al. (1984), doi:10.1029/GM029p0130, for the q-flux; Collins et al. (2004),
+doi:10.5065/D63N21CH, chapter 5, adjust it below ice and keep its global mean, too; McPhee (1992),
 doi:10.1029/92JC00239, for gamma = rho c c_h u_* with c_h = 0.0057 and u_* of 4 mm/s.
 """
 
@@ -200,6 +206,8 @@ class SlabOcean(Model):
         self._currents.fill(0.0)
         if p.sea == "slab" and self._q is not None:
             interpolate(self._q, now.date, self._currents)
+            if "sft_ice" in received:
+                self._spare_the_ice(received.sft_ice / sea)
         self._next[...] = self._t + per * (heat + self._currents)
         if p.sea == "prescribed" and self._tos is not None:
             clim = np.empty(self.grid.shape)
@@ -227,6 +235,14 @@ class SlabOcean(Model):
         self._fields["ts_ocean"][...] = self._t
         self._fields["hfcorr"][...] = np.where(self._wet, self._currents, 0.0)
         self._fields["hfsi"][...] = np.where(self._wet, self._sea * (base - frozen), 0.0)
+
+    def _spare_the_ice(self, cover: Array) -> None:
+        """Takes from open water what currents would take from below ice, of that share of sea."""
+        below = np.minimum(self._currents, 0.0) * cover
+        where = self._sea * self.grid.cell_weights
+        room = ((1.0 - cover) * where).sum()
+        if room > 0.0:
+            self._currents += (below * where).sum() / room * (1.0 - cover) - below
 
     def stores(self) -> Mapping[str, Array]:
         """Heat above 0 degC and fresh water received since the start, per area of the cell."""

@@ -89,6 +89,29 @@ def test_water_freezes_instead_of_cooling_further_and_no_heat_is_lost(wrong: flo
     assert frozen < -10.0
 
 
+def test_currents_cool_open_water_and_not_the_water_below_ice() -> None:
+    rng = np.random.default_rng(5)
+    q = np.broadcast_to(rng.uniform(-60.0, 60.0, SHAPE), (12, *SHAPE)).copy()
+    sea = ocean({"qflux": q})
+    part = sea.fields()["sftof"]
+    cover = np.where(np.arange(SHAPE[0])[:, None] > 2, 1.0, 0.0) * np.ones(SHAPE)
+    cover[1] = 0.5
+    step(sea, 1, sft_ice=cover * part)
+    got, wet = sea.fields()["hfcorr"], part > 0
+    full, cold = wet & (cover == 1.0), q[0] < 0.0
+    np.testing.assert_array_equal(got[full & cold], 0.0)
+    np.testing.assert_allclose(got[full & ~cold], q[0][full & ~cold], rtol=1e-12)
+    area = part * sea.grid.cell_weights
+    assert (got * area).sum() == pytest.approx((q[0] * area).sum(), rel=1e-12)
+    spread = (got - q[0])[wet & (cover == 0.0)]
+    np.testing.assert_allclose(spread, spread[0], rtol=1e-9)
+    assert spread[0] < -1.0
+    step(sea, 2)  # without ice nothing changes
+    np.testing.assert_allclose(sea.fields()["hfcorr"][wet], q[0][wet], rtol=1e-12)
+    step(sea, 3, sft_ice=part)  # without open water neither
+    np.testing.assert_allclose(sea.fields()["hfcorr"][wet], q[0][wet], rtol=1e-12)
+
+
 def test_where_the_climatology_is_frozen_what_would_warm_the_water_melts_its_ice() -> None:
     """And the q-flux takes it only where there is no ice: it is no sink for the summer's sun."""
     tos = climatology()
