@@ -48,6 +48,7 @@ class Records:
         if not self.keep.any():
             raise SystemExit(f"{path}: no record after day {skip:g}; give a smaller --skip")
         self.path, self.month = path, np.array([d.month - 1 for d in dates])
+        self.days = days[self.keep]
         self.weights = area / area.sum()
 
     def __getitem__(self, name: str) -> Any:
@@ -120,27 +121,53 @@ def maps(air: Records, rivers: Records, land: Records, ice: Records, out: Path) 
     plt.close(fig)
 
 
+def worst(run: Path) -> tuple[float, float]:
+    """Largest residuals in one exchange of the whole run: of all water [1], of energy [W m-2]."""
+    with netCDF4.Dataset(run / "budgets.nc") as file:
+        water, energy = (
+            float(np.nanmax(np.asarray(file[f"{n}_residual_worst"][:], np.float64)))
+            for n in ("water", "energy")
+        )
+    return water, energy
+
+
+def currents(ocean: Records) -> float:
+    """Mean of the q-flux per area of the globe [W m-2]."""
+    return float(ocean.mean(ocean["hfcorr"] * ocean["sftof"]).mean())
+
+
+def yearly(air: Records, ice: Records) -> list[str]:
+    """Rows of a table by year: surface, net flux at the top, volume of ice."""
+    ts, top = air.mean(air["ts"]), air.mean(air["rsdt"] - air["rsut"] - air["rlut"])
+    volume = ice["simass"] * ice.weights * EARTH / 917.0
+    halves = [volume[:, ice.lat > 0].sum(axis=(1, 2)), volume[:, ice.lat < 0].sum(axis=(1, 2))]
+    year, rows = np.floor(air.days / 365.0), []
+    for y in np.unique(year):
+        own = year == y
+        numbers = (ts[own].mean(), top[own].mean(), *(half[own].mean() for half in halves))
+        rows.append("| {:.0f} | {:.2f} | {:.2f} | {:.1f} | {:.1f} |".format(y + 1, *numbers))
+    return rows
+
+
 def budget_rows(run: Path, air: Records, skip: float) -> list[tuple[str, str]]:
     """What closed and how well."""
-    report = json.loads((run / "run.json").read_text())
-    budgets = report["budgets"]
+    outcome = json.loads((run / "run.json").read_text())["outcome"]
     with netCDF4.Dataset(run / "budgets.nc") as file:
         keep = np.asarray(file["time"][:]) > skip + 1e-9  # ends of intervals
         numbers = {n: np.asarray(v[:], np.float64)[keep] for n, v in file.variables.items()}
+    water, energy = worst(run)
     stores = [n for n in numbers if n.startswith("water_of_")]
     top = air.mean(air["rsdt"] - air["rsut"] - air["rlut"]).mean()
     down = air["rsds"] - air["rsus"] + air["rlds"] - air["rlus"]
     down = down - air["hfss"] - air["hfls"]
     rows = [
-        ("days of the run", f"{report['days_run']:.0f} ({report['outcome']})"),
-        ("largest residual of all water in one exchange", f"{budgets['water_residual_worst']:.1e}"),
-        (
-            "largest residual of energy in one exchange",
-            f"{budgets['energy_residual_worst']:.1e} W m-2",
-        ),
+        ("days of the run", f"{numbers['time'][-1]:.0f} ({outcome})"),
+        ("largest residual of all water in one exchange", f"{water:.1e}"),
+        ("largest residual of energy in one exchange", f"{energy:.1e} W m-2"),
         ("energy that the dynamics lost", f"{np.nanmean(numbers['energy_residual']):.2f} W m-2"),
         ("net at the top", f"{top:.2f} W m-2"),
         ("net at the surface", f"{air.mean(down).mean():.2f} W m-2"),
+        ("heat of currents", f"{currents(Records(run / 'ocean.nc', skip)):.2f} W m-2"),
     ]
     rows += [(n.replace("_", " ") + " at the end", f"{numbers[n][-1]:.3f} kg m-2") for n in stores]
     return rows
@@ -158,10 +185,11 @@ def double_rows(run: Path) -> list[tuple[str, str]]:
     precision = read_yaml(run / "case.resolved.yaml")["precision"]
     if precision != "float64":
         raise SystemExit(f"{run}: a run of {precision}; --double is for one of float64")
-    report = json.loads((run / "run.json").read_text())
-    water, energy = (report["budgets"][f"{n}_residual_worst"] for n in ("water", "energy"))
+    water, energy = worst(run)
+    with netCDF4.Dataset(run / "budgets.nc") as file:
+        days = float(file["time"][-1])
     return [
-        ("days of the same in double precision", f"{report['days_run']:.0f}"),
+        ("days of the same in double precision", f"{days:.0f}"),
         ("residuals of water and of energy in one exchange", f"{water:.1e}, {energy:.1e} W m-2"),
     ]
 
@@ -193,6 +221,14 @@ def page(run: Path, out: Path, skip: float, double: Path | None = None) -> None:
         "| | |",
         "|---|---|",
         *(f"| {name} | {value} |" for name, value in rows),
+        "",
+        "Currents bring what the sea loses: in a steady climate the net fluxes are their opposite.",
+        "",
+        "## Year by year",
+        "",
+        "| year | surface [K] | net at the top [W m-2] | ice, north [10^12 m3] | south |",
+        "|---|---|---|---|---|",
+        *yearly(air, ice),
         "",
         "## Sea ice by month [10^12 m2]",
         "",

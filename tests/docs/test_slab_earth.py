@@ -58,6 +58,13 @@ def test_the_page_is_made_from_the_files_of_a_run(tmp_path: Path) -> None:
         into = {"rsds": 1, "rsus": -1, "rlds": 1, "rlus": -1, "hfss": -1, "hfls": -1}
         net = sum(s * np.asarray(file[n][:]).mean() for n, s in into.items())
         last = np.asarray(file["energy_residual"][:])[times > times[0] + 1e-6].mean()
+    ice = slab_earth_results.Records(tmp_path / "run" / "ice.nc", 0.0)
+    (line,) = slab_earth_results.yearly(air, ice)
+    year, ts, *_, north, south = (float(cell) for cell in line.strip("| ").split("|"))
+    volume = ice.mean(ice["simass"]).mean() * slab_earth_results.EARTH / 917.0
+    assert (year, ts) == (1.0, pytest.approx(float(air.mean(air["ts"]).mean()), abs=0.006))
+    assert north + south == pytest.approx(float(volume), abs=0.11)
+    assert rows["heat of currents"] == "0.00 W m-2"
     assert rows["net at the surface"] == f"{net:.2f} W m-2"
     rows = dict(slab_earth_results.budget_rows(tmp_path / "run", air, float(times[0])))
     assert rows["energy that the dynamics lost"] == f"{last:.2f} W m-2"
