@@ -83,7 +83,7 @@ def pyqg_step(folder: Path) -> tuple[str, float] | str:
         venv.create(folder, with_pip=True)
     done = subprocess.run([python, "-c", "import pyqg"], capture_output=True)
     if done.returncode:
-        for packages in (BUILD, ["pyqg"]):
+        for packages in (BUILD, ["pyqg==0.7.2"]):
             got = subprocess.run(
                 [python, "-m", "pip", "install", "--quiet", "--no-build-isolation", *packages],
                 capture_output=True,

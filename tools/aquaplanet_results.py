@@ -128,7 +128,7 @@ def numbers(x: dict[str, F64]) -> list[tuple[str, str, str]]:
     """Rows of the table: what, ours, expected."""
     lat, rain = x["lat"], 86400.0 * x["pr"]
     high = layers(x) < STRATOSPHERE
-    upper, above = x["ua"][~high].max(axis=0), x["ua"][high].max(axis=0)
+    upper, above = (np.max(x["ua"][of], axis=0, initial=-np.inf) for of in (~high, high))
     south, north = (np.flatnonzero(lat * s > 20.0) for s in (-1.0, 1.0))
     jets = [upper[half].max() for half in (south, north)]
     vortex = [above[half].max() for half in (south, north)]
@@ -150,7 +150,7 @@ def numbers(x: dict[str, F64]) -> list[tuple[str, str, str]]:
         (
             "Westerlies above it [m s-1], latitude",
             f"{vortex[0]:.1f} at {poles[0]:.0f}, {vortex[1]:.1f} at {poles[1]:.0f}",
-            "none: nothing damps them, and grey air is slow to cool there",
+            "not known: nothing damps them, and they change for years",
         ),
         ("Westerlies at the surface, latitude", f"{surface[0]:.0f}, {surface[1]:.0f}", "40 to 50"),
         (

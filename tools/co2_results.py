@@ -226,8 +226,8 @@ def page(runs: dict[str, Run], out: Path, command: str) -> str:
             f"The ramp of 1 % a year has warmed by {found:.2f} K around year {years:.1f}, after",
             f"{doubled:.2f} doublings; at equilibrium with that much gas it would be "
             f"{expected:.2f} K,",
-            f"and {mean[1] / fits[DOUBLED]['feedback'][0]:.2f} K more for what the control still "
-            "gains at the top.",
+            f"and {mean[1] / fits[DOUBLED]['feedback'][0]:+.2f} K for what the control gains at "
+            "the top.",
         ]
     text = "\n".join([*lines, "", f"![Gregory plot, warming and pattern]({picture.name})", ""])
     out.write_text(text, encoding="utf-8")

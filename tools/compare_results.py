@@ -49,7 +49,7 @@ def compared(work: Path, members: int, days: float, jobs: int | None) -> tuple[d
     subprocess.run(command, cwd=ROOT, check=True)
     minutes = (time.perf_counter() - began) / 60.0
     took = f"The call took {minutes:.0f} minutes" + (f" with `--jobs {jobs}`" if jobs else "")
-    took += f", {before} runs of an earlier call not counted." if before else "."
+    took += "; it found runs of an earlier one." if before else "."
     return json.loads((work / "report.json").read_text(encoding="utf-8")), took
 
 

@@ -137,13 +137,18 @@ def currents(ocean: Records) -> float:
 
 
 def yearly(air: Records, ice: Records) -> list[str]:
-    """Rows of a table by year: surface, net flux at the top, volume of ice."""
+    """Rows of a table by year of 365 days: surface, net flux at the top, volume of ice.
+
+    Years of which a good part is missing are left out: their means would be of a season.
+    """
     ts, top = air.mean(air["ts"]), air.mean(air["rsdt"] - air["rsut"] - air["rlut"])
     volume = ice["simass"] * ice.weights * EARTH / 917.0
     halves = [volume[:, ice.lat > 0].sum(axis=(1, 2)), volume[:, ice.lat < 0].sum(axis=(1, 2))]
     year, rows = np.floor(air.days / 365.0), []
     for y in np.unique(year):
         own = year == y
+        if np.ptp(air.days[own]) < 0.7 * 365.0:
+            continue
         numbers = (ts[own].mean(), top[own].mean(), *(half[own].mean() for half in halves))
         rows.append("| {:.0f} | {:.2f} | {:.2f} | {:.1f} | {:.1f} |".format(y + 1, *numbers))
     return rows
@@ -222,9 +227,11 @@ def page(run: Path, out: Path, skip: float, double: Path | None = None) -> None:
         "|---|---|",
         *(f"| {name} | {value} |" for name, value in rows),
         "",
-        "Currents bring what the sea loses: in a steady climate the net fluxes are their opposite.",
+        "Currents bring what the sea loses: in a steady climate the net flux at the surface is",
+        "their opposite, but for snow and ice that pile up; at the top it differs by what the",
+        "dynamics lose.",
         "",
-        "## Year by year",
+        "## Year by year, counted from the start",
         "",
         "| year | surface [K] | net at the top [W m-2] | ice, north [10^12 m3] | south |",
         "|---|---|---|---|---|",

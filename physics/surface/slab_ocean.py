@@ -9,16 +9,17 @@ heat by currents ("q-flux"), all [W m-2]. Where T would fall below the freezing 
 there and the heat that is missing is taken from the water that freezes: the sea hands it to the
 ice as a negative heat flux.
 
-What currents take away where the q-flux is negative they would take from warm water, not from below
-ice: the share A of it is taken from all open water of the globe alike instead, so that the global
-mean is that of the q-flux. Ice that came over such water by chance would grow for ever else, metres
-a year. Where no water is open the q-flux stays as it is.
+Where the given q-flux is negative, currents would take heat from warm water, not from below ice:
+the share A of it is taken from all open water of the globe alike, and Q keeps its global mean.
+Ice that came over such water by chance would grow for ever else, metres a year. Once less than half
+of the sea is open, that much less is taken over, so that little open water is not asked for all.
 
 ``sea: prescribed``: T follows a monthly climatology, and the heat that this takes is ``hfcorr``:
 
 .. math:: Q = \rho c h\, \frac{dT_{clim}}{dt} - (1-A) F_o - F_{ice} + A\, \gamma (T - T_f)
 
-the q-flux with which the slab keeps that climatology (tools/qflux.py makes its twelve months). The
+the q-flux with which the slab keeps that climatology where no ice lies over water that currents
+cool (tools/qflux.py makes its twelve months; it is given as it is, no ice spared). The
 climatology at or below `at_freezing` is taken as frozen sea: there water freezes freely, and what
 would warm it goes to the ice, as long as there is some; Q is 0 but where open water has none.
 In a run without a model of ice nothing freezes, and T follows the climatology everywhere.
@@ -106,7 +107,7 @@ class SlabOcean(Model):
         self._wet = self._sea > 0.0
         self._capacity = p.heat_capacity * self._depth(site)
         self._tos = self._climatology(site)
-        self._q = months(site, "qflux", shape)
+        self._q = self._heat_of_currents(site)
         self._t = annual_mean_temperature(self.grid)
         if self._tos is not None:
             interpolate(self._tos, site.date, self._t)
@@ -151,6 +152,24 @@ class SlabOcean(Model):
                 remedy="depths are positive downward; fill the file under the coast, or shorten dt",
             )
         return np.asarray(np.where(self._wet, mean, self.p.depth))
+
+    def _heat_of_currents(self, site: Site) -> Array | None:
+        """Months of ``qflux`` [W m-2], 0 on land."""
+        q = months(site, "qflux", self.grid.shape)
+        if q is None:
+            return None
+        q[:, ~self._wet] = 0.0
+        if not np.isfinite(q).all():
+            month, row, column = (int(i) for i in np.argwhere(~np.isfinite(q))[0])
+            raise DataError.of(
+                "sea without heat of currents",
+                "qflux",
+                expected="numbers wherever sftlf < 1",
+                found=f"{int((~np.isfinite(q)).sum())} that are none, the first in month "
+                f"{month + 1} at {self.grid.lat[row]:g} N, {self.grid.lon[column]:g} E",
+                remedy="fill the file under the coast, or correct sftlf",
+            )
+        return q
 
     def _climatology(self, site: Site) -> Array | None:
         p, tos = self.p, months(site, "tos", self.grid.shape)
@@ -207,7 +226,7 @@ class SlabOcean(Model):
         if p.sea == "slab" and self._q is not None:
             interpolate(self._q, now.date, self._currents)
             if "sft_ice" in received:
-                self._spare_the_ice(received.sft_ice / sea)
+                self._spare_the_ice(np.clip(received.sft_ice / sea, 0.0, 1.0))
         self._next[...] = self._t + per * (heat + self._currents)
         if p.sea == "prescribed" and self._tos is not None:
             clim = np.empty(self.grid.shape)
@@ -238,11 +257,11 @@ class SlabOcean(Model):
 
     def _spare_the_ice(self, cover: Array) -> None:
         """Takes from open water what currents would take from below ice, of that share of sea."""
-        below = np.minimum(self._currents, 0.0) * cover
         where = self._sea * self.grid.cell_weights
         room = ((1.0 - cover) * where).sum()
+        spared = np.minimum(self._currents, 0.0) * cover * min(1.0, 2.0 * room / where.sum())
         if room > 0.0:
-            self._currents += (below * where).sum() / room * (1.0 - cover) - below
+            self._currents += (spared * where).sum() / room * (1.0 - cover) - spared
 
     def stores(self) -> Mapping[str, Array]:
         """Heat above 0 degC and fresh water received since the start, per area of the cell."""

@@ -89,27 +89,61 @@ def test_water_freezes_instead_of_cooling_further_and_no_heat_is_lost(wrong: flo
     assert frozen < -10.0
 
 
-def test_currents_cool_open_water_and_not_the_water_below_ice() -> None:
-    rng = np.random.default_rng(5)
+def cooled(seed: int = 5, **parameters: Any) -> tuple[SlabOcean, np.ndarray, np.ndarray]:
+    """A sea that currents heat and cool, the given flux, and areas of sea."""
+    rng = np.random.default_rng(seed)
     q = np.broadcast_to(rng.uniform(-60.0, 60.0, SHAPE), (12, *SHAPE)).copy()
-    sea = ocean({"qflux": q})
-    part = sea.fields()["sftof"]
-    cover = np.where(np.arange(SHAPE[0])[:, None] > 2, 1.0, 0.0) * np.ones(SHAPE)
-    cover[1] = 0.5
+    sea = ocean({"qflux": q}, **parameters)
+    return sea, q[0], sea.fields()["sftof"] * sea.grid.cell_weights
+
+
+def test_currents_cool_open_water_and_not_the_water_below_ice() -> None:
+    sea, q, area = cooled()
+    part = sea.fields()["sftof"].copy()
+    cover = np.zeros(SHAPE)
+    cover[0], cover[1] = 1.0, 0.5
+    assert (cover * area).sum() < 0.5 * area.sum()
+    before = sea.stores()["energy"].copy()
     step(sea, 1, sft_ice=cover * part)
-    got, wet = sea.fields()["hfcorr"], part > 0
-    full, cold = wet & (cover == 1.0), q[0] < 0.0
-    np.testing.assert_array_equal(got[full & cold], 0.0)
-    np.testing.assert_allclose(got[full & ~cold], q[0][full & ~cold], rtol=1e-12)
-    area = part * sea.grid.cell_weights
-    assert (got * area).sum() == pytest.approx((q[0] * area).sum(), rel=1e-12)
-    spread = (got - q[0])[wet & (cover == 0.0)]
-    np.testing.assert_allclose(spread, spread[0], rtol=1e-9)
-    assert spread[0] < -1.0
-    step(sea, 2)  # without ice nothing changes
-    np.testing.assert_allclose(sea.fields()["hfcorr"][wet], q[0][wet], rtol=1e-12)
-    step(sea, 3, sft_ice=part)  # without open water neither
-    np.testing.assert_allclose(sea.fields()["hfcorr"][wet], q[0][wet], rtol=1e-12)
+    got, wet, cold = sea.fields()["hfcorr"].copy(), part > 0, q < 0.0
+    closed = sea.dt * (sea.sources()["energy"] - sea.fields()["hfsi"])
+    np.testing.assert_allclose(sea.stores()["energy"] - before, closed, atol=1e-2)
+    assert (got * area).sum() == pytest.approx((q * area).sum(), rel=1e-12)
+    spared = (np.minimum(q, 0.0) * cover * area).sum() / ((1.0 - cover) * area).sum()
+    assert spared < -1.0
+    want = np.where(cold, q * (1.0 - cover), q) + spared * (1.0 - cover)
+    np.testing.assert_allclose(got[wet], want[wet], rtol=1e-9)
+    assert np.abs(got[wet & cold & (cover == 1.0)]).max() == 0.0
+    for n, nothing in ((2, np.zeros(SHAPE)), (3, part)):  # no ice; no open water
+        step(sea, n, sft_ice=nothing)
+        np.testing.assert_allclose(sea.fields()["hfcorr"][wet], q[wet], rtol=1e-12)
+    given = Arrays(**{m: np.zeros(SHAPE) for m in ("evspsbl_ocean", "pr", "hfds_ocean")})
+    sea.step(given, Now(date=START, step=4, seconds=0.0, dt=sea.dt))  # no model of ice
+    np.testing.assert_allclose(sea.fields()["hfcorr"][wet], q[wet], rtol=1e-12)
+
+
+@pytest.mark.parametrize("excess", [0.0, 1e-7, -1e-7])
+def test_little_open_water_is_not_asked_for_all_that_ice_is_spared(excess: float) -> None:
+    sea, q, area = cooled()
+    part = sea.fields()["sftof"]
+    for n, lone in enumerate((0.0, 0.01, 1.0)):
+        cover = np.full(SHAPE, 1.0 + excess)
+        cover[3, 3] -= lone
+        step(sea, n + 1, sft_ice=cover * part)
+        got = sea.fields()["hfcorr"]
+        assert np.abs(got).max() < 2.0 * 60.0 + 60.0
+        assert (got * area).sum() == pytest.approx((q * area).sum(), rel=1e-6)
+
+
+def test_a_qflux_without_numbers_is_refused_at_sea_only() -> None:
+    q = np.zeros((12, *SHAPE))
+    q[:, 2, 0] = np.nan  # land
+    sea = ocean({"qflux": q})
+    step(sea, 1, sft_ice=0.1)
+    assert np.isfinite(sea.fields()["hfcorr"]).all()
+    q[4, 1, 3] = np.nan
+    with pytest.raises(DataError, match=r"sea without heat of currents.*1 that are none.*month 5"):
+        ocean({"qflux": q})
 
 
 def test_where_the_climatology_is_frozen_what_would_warm_the_water_melts_its_ice() -> None:
