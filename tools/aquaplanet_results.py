@@ -3,7 +3,8 @@
     python tools/aquaplanet_results.py RUN [--skip-days 360] [--out FILE.md]
 
 RUN is the folder of a finished run of ``cases/frierson_t21.yaml`` or ``aquaplanet_t42.yaml``, for
-example of ``isthmus run cases/frierson_t21.yaml --days 720 --out runs/frierson_t21``. The transport
+example of ``isthmus run cases/frierson_t21.yaml --days 2160 --out runs/frierson_t21``, of which
+the stratosphere needs the first 1440 (``--skip-days``) to forget its start. The transport
 of moist static energy is what the fluxes at the top and at the surface ask for,
 
     F(lat) = 2 pi a^2 int_{-90}^{lat} (N_top - N_surface) cos(lat') dlat',
