@@ -111,6 +111,12 @@ def main() -> None:
         print(
             f"64 points, 16 members: {1e3 * own:.3f} ms a step and member, {1 / own:.0f} a second"
         )
+        waves, grid = torch.fft.rfft2(torch.randn(96, 64, 64)), torch.randn(64, 64, 64)
+        back, forth = (
+            seconds(call) / 16
+            for call in (lambda: torch.fft.irfft2(waves), lambda: torch.fft.rfft2(grid))
+        )
+        print(f"  of it FFTs, six back and four forth: {1e3 * (back + forth):.3f} ms")
         one = batch(256, 1)
         truth = seconds(one.step)
         years = truth * 10 * 360 * 24 / 60

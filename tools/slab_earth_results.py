@@ -217,11 +217,13 @@ def page(run: Path, out: Path, skip: float, double: Path | None = None) -> None:
         *(double_rows(double) if double else []),
     ]
     report = json.loads((run / "run.json").read_text())
+    command = f"python tools/slab_earth_results.py {run} --skip {skip:g}"
+    command += f" --double {double}" if double else ""
     lines = [
         "# A small Earth over a slab ocean",
         "",
         f"{air.month.size} records of `{report['title']}` from day {skip:g} on, commit "
-        f"`{report['versions']['commit']}`. Made by `python tools/slab_earth_results.py`.",
+        f"`{report['versions']['commit']}`. Made by `{command}`.",
         "",
         "| | |",
         "|---|---|",

@@ -105,6 +105,7 @@ class SlabOcean(Model):
         p, shape = self.p, self.grid.shape
         self._sea = 1.0 - land_fraction(site, shape)
         self._wet = self._sea > 0.0
+        self._area = self._sea * self.grid.cell_weights
         self._capacity = p.heat_capacity * self._depth(site)
         self._tos = self._climatology(site)
         self._q = self._heat_of_currents(site)
@@ -159,17 +160,25 @@ class SlabOcean(Model):
         if q is None:
             return None
         q[:, ~self._wet] = 0.0
-        if not np.isfinite(q).all():
-            month, row, column = (int(i) for i in np.argwhere(~np.isfinite(q))[0])
-            raise DataError.of(
-                "sea without heat of currents",
-                "qflux",
-                expected="numbers wherever sftlf < 1",
-                found=f"{int((~np.isfinite(q)).sum())} that are none, the first in month "
-                f"{month + 1} at {self.grid.lat[row]:g} N, {self.grid.lon[column]:g} E",
-                remedy="fill the file under the coast, or correct sftlf",
-            )
+        self._refuse(
+            ~np.isfinite(q),
+            q,
+            "sea without heat of currents",
+            "qflux",
+            expected="numbers wherever sftlf < 1",
+            remedy="fill the file under the coast, or correct sftlf",
+        )
         return q
+
+    def _refuse(self, bad: Array, months: Array, what: str, name: str, **advice: str) -> None:
+        """Says where the first of some bad values in months of a field is, if there are any."""
+        if bad.any():
+            month, row, column = (int(i) for i in np.argwhere(bad)[0])
+            found = (
+                f"{int(bad.sum())} others, the first {months[month, row, column]:g} in month "
+                f"{month + 1} at {self.grid.lat[row]:g} N, {self.grid.lon[column]:g} E"
+            )
+            raise DataError.of(what, name, found=found, **advice)
 
     def _climatology(self, site: Site) -> Array | None:
         p, tos = self.p, months(site, "tos", self.grid.shape)
@@ -182,17 +191,14 @@ class SlabOcean(Model):
                     remedy="name a file for tos, or set sea to 'slab'",
                 )
             return None
-        bad = self._wet & ~((tos > 150.0) & (tos < 380.0))
-        if bad.any():
-            month, row, column = (int(i) for i in np.argwhere(bad)[0])
-            raise DataError.of(
-                "sea without a temperature",
-                "tos",
-                expected="values from 150 to 380 K wherever sftlf < 1",
-                found=f"{int(bad.sum())} others, the first {tos[month, row, column]:g} in month "
-                f"{month + 1} at {self.grid.lat[row]:g} N, {self.grid.lon[column]:g} E",
-                remedy="extend the sea temperature under the coast, or correct sftlf",
-            )
+        self._refuse(
+            self._wet & ~((tos > 150.0) & (tos < 380.0)),
+            tos,
+            "sea without a temperature",
+            "tos",
+            expected="values from 150 to 380 K wherever sftlf < 1",
+            remedy="extend the sea temperature under the coast, or correct sftlf",
+        )
         tos[:, ~self._wet] = p.freezing_point
         tos[tos <= p.freezing_point + p.at_freezing] = p.freezing_point
         return tos
@@ -257,11 +263,10 @@ class SlabOcean(Model):
 
     def _spare_the_ice(self, cover: Array) -> None:
         """Takes from open water what currents would take from below ice, of that share of sea."""
-        where = self._sea * self.grid.cell_weights
-        room = ((1.0 - cover) * where).sum()
-        spared = np.minimum(self._currents, 0.0) * cover * min(1.0, 2.0 * room / where.sum())
+        room = ((1.0 - cover) * self._area).sum()
+        spared = np.minimum(self._currents, 0.0) * cover * min(1.0, 2.0 * room / self._area.sum())
         if room > 0.0:
-            self._currents += (spared * where).sum() / room * (1.0 - cover) - spared
+            self._currents += (spared * self._area).sum() / room * (1.0 - cover) - spared
 
     def stores(self) -> Mapping[str, Array]:
         """Heat above 0 degC and fresh water received since the start, per area of the cell."""

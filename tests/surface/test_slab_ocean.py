@@ -142,7 +142,9 @@ def test_a_qflux_without_numbers_is_refused_at_sea_only() -> None:
     step(sea, 1, sft_ice=0.1)
     assert np.isfinite(sea.fields()["hfcorr"]).all()
     q[4, 1, 3] = np.nan
-    with pytest.raises(DataError, match=r"sea without heat of currents.*1 that are none.*month 5"):
+    with pytest.raises(
+        DataError, match=r"sea without heat of currents.*1 others, the first nan in month 5 at "
+    ):
         ocean({"qflux": q})
 
 

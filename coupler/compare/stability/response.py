@@ -233,7 +233,7 @@ def autograd(component: Tendency, columns: Columns) -> Response | str:
     try:
         fluxes = network({c.name: inputs[c.name] for c in spec.inputs})
     except (RuntimeError, TypeError):
-        return "its network cannot be differentiated in its inputs"
+        fluxes = {}
     if not any(isinstance(f, Tensor) and f.requires_grad for f in fluxes.values()):
         return "its network cannot be differentiated in its inputs"
     rates: dict[str, Tensor] = {}
