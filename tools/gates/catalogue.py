@@ -40,6 +40,7 @@ _CASES = (*_MODEL, *_PUBLISHED, "tools/gates/published.py")
 _FORCED = (*_MODEL, *reached("physics/columns/held_suarez.py", "physics/columns/rayleigh.py"),
            "tools/gates/zonal.py", "tools/gates/longrun.py")  # fmt: skip
 _WAVE = (*_DRY, "tools/gates/dry.py", "tools/gates/wave.py")
+_LOW = (*_DRY, "tools/gates/dry.py", "tools/gates/low.py", "tools/gates/peer_wave.py")
 _TRANSPORT = (*reached("physics/dynamics/prescribed.py"), "tools/gates/transport.py")
 
 
@@ -107,13 +108,11 @@ GATES: dict[str, Gate] = {
     ),
     "wave_2014": _short(
         "Dry wave of 2014", wave_2014.wave_2014,
-        (*_DRY, _ULLRICH, "tools/gates/dry.py", "tools/gates/wave_2014.py",
-         "tools/gates/peer_wave.py"),
+        (*_LOW, _ULLRICH, "tools/gates/wave_2014.py"),
     ),
     "life_cycle": _short(
         "Life cycle that converges", life_cycle.life_cycles,
-        (*_DRY, "physics/dynamics/initial_polvani.py", "tools/gates/dry.py",
-         "tools/gates/life_cycle.py", "tools/gates/peer_wave.py"),
+        (*_LOW, "physics/dynamics/initial_polvani.py", "tools/gates/life_cycle.py"),
     ),
     "moist_wave": _short(
         "Dry and moist wave", published.moist_wave,

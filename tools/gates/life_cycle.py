@@ -7,13 +7,10 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-from coupler.interface.constants import Planet
-from coupler.interface.grid import HybridLevels
-from gates.dry import run
-from gates.peer_wave import CONSTANTS, DIFFUSION, WAVES, lowest
+from gates.low import PLANET, STEPS, begun, by_day, low
+from gates.peer_wave import DIFFUSION
 from gates.rows import Row, Table, below, near
 from physics.dynamics.core import DynamicalCore
-from physics.dynamics.initial import to_spectral
 from physics.dynamics.initial_polvani import life_cycle
 from physics.dynamics.leapfrog import Diffusion
 
@@ -30,37 +27,19 @@ PEER: dict[int, dict[int, Found]] = {
     },
 }
 """By truncation and day, as ``tools/gates/peer_wave.py --wave 2004`` prints them."""
-STEPS = {42: 1200.0, 63: 900.0, 85: 600.0}
-"""[s]"""
 DAYS = (4, 8, 10, 12)
 WITHIN = {"lowest surface pressure [hPa]": 1.0, "its longitude [degrees]": 1.0}
 
 
 def measured(core: DynamicalCore) -> Found:
     """What is compared, of the newest state."""
-    state, nlev = core.newest(), core.levels.nlev
-    lat = np.degrees(np.arcsin(core.transform.sin_lat))
-    lon = 360.0 / core.transform.nlon * np.arange(core.transform.nlon)
-    ps, east, _ = lowest(state["ps"] / 100.0, lat, lon)
+    nlev = core.levels.nlev
+    ps, east, _ = low(core)
     waves = torch.from_numpy(core.memory()["spectral_now"])[:, :, :nlev].contiguous()
     with torch.no_grad():
         curl = core.transform.synthesis(waves).numpy()[-1] * 1e5
-    warm = state["ta"][-1]
+    warm = core.newest()["ta"][-1]
     return ps, east, *(float(v) for v in (curl.min(), curl.max(), warm.min(), warm.max()))
-
-
-def begun(truncation: int) -> DynamicalCore:
-    """A core at the start, float32, with the diffusion of the test."""
-    planet = Planet(**CONSTANTS)
-    slow = planet.radius**2 / (DIFFUSION * truncation * (truncation + 1))
-    core = DynamicalCore(
-        truncation=truncation, levels=HybridLevels.sigma(WAVES["2004"]), planet=planet,
-        dt=STEPS[truncation], dtype=torch.float32, tracers=0,
-        diffusion=Diffusion(power=1, timescale=slow),
-    )  # fmt: skip
-    with torch.no_grad():
-        core.start(to_spectral(core.equations, life_cycle(core.frame)))
-    return core
 
 
 def life_cycles(quick: bool) -> Iterator[Row | Table]:
@@ -75,10 +54,9 @@ def life_cycles(quick: bool) -> Iterator[Row | Table]:
     """
     body, last = [], {}
     for truncation in list(STEPS)[: 1 if quick else None]:
-        core, done = begun(truncation), 0
-        for day in (1,) if quick else DAYS:
-            run(core, day - done)
-            done = day
+        slow = PLANET.radius**2 / (DIFFUSION * truncation * (truncation + 1))
+        core = begun("2004", life_cycle, truncation, diffusion=Diffusion(power=1, timescale=slow))
+        for day in by_day(core, (1,) if quick else DAYS):
             ours, theirs = measured(core), PEER.get(truncation, {}).get(day)
             last[truncation] = ours
             body.append([f"T{truncation}" if day == DAYS[0] else "", f"{day}", *_cells(ours)])

@@ -4,16 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import numpy as np
-import torch
-
-from coupler.interface.constants import Planet
-from coupler.interface.grid import HybridLevels
-from gates.dry import run
-from gates.peer_wave import CONSTANTS, WAVES, lowest
+from gates.low import begun, by_day, low
 from gates.rows import Row, Table, near
-from physics.dynamics.core import DynamicalCore
-from physics.dynamics.initial import to_spectral
 from physics.dynamics.initial_ullrich import baroclinic_wave
 
 PEER: dict[int, dict[int, tuple[float, float, float]]] = {
@@ -36,8 +28,6 @@ PEER: dict[int, dict[int, tuple[float, float, float]]] = {
 }  # fmt: skip
 """By truncation and day: lowest surface pressure [hPa], its longitude and latitude [degrees], as
 ``tools/gates/peer_wave.py`` prints them."""
-STEPS = {42: 1200.0, 85: 600.0}
-"""[s]"""
 
 
 def wave_2014(quick: bool) -> Iterator[Row | Table]:
@@ -48,20 +38,10 @@ def wave_2014(quick: bool) -> Iterator[Row | Table]:
     below the top wavenumbers; its T85 run ended on day 8.
     """
     body = []
-    for truncation, dt in list(STEPS.items())[: 1 if quick else None]:
-        core = DynamicalCore(
-            truncation=truncation, levels=HybridLevels.sigma(WAVES["2014"]), dt=dt,
-            planet=Planet(**CONSTANTS), dtype=torch.float32, tracers=0,
-        )  # fmt: skip
-        with torch.no_grad():
-            core.start(to_spectral(core.equations, baroclinic_wave(core.frame)))
-        lat = np.degrees(np.arcsin(core.transform.sin_lat))
-        lon = 360.0 / core.transform.nlon * np.arange(core.transform.nlon)
-        peer, done = PEER.get(truncation, {}), 0
-        for day in (1,) if quick else (4, 6, 7, 8, 9, 10):
-            run(core, day - done)
-            done = day
-            ps, east, north = lowest(core.newest()["ps"] / 100.0, lat, lon)
+    for truncation, peer in list(PEER.items())[: 1 if quick else None]:
+        core = begun("2014", baroclinic_wave, truncation)
+        for day in by_day(core, (1,) if quick else (4, 6, 7, 8, 9, 10)):
+            ps, east, north = low(core)
             theirs = peer.get(day)
             body.append([
                 f"T{truncation}" if day in (1, 4) else "", f"{day}", f"{ps:.2f}",
