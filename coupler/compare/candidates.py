@@ -25,7 +25,9 @@ from coupler.output.folder import RunFolder
 
 REFERENCE, BASELINE = "reference", "baseline"
 """Names of the case's own runs and of those that similarity is measured from."""
-_RESERVED = (REFERENCE, BASELINE, "truth", "control")
+NONE = "none"
+"""Name of the flow without any scheme, in linear analyses."""
+_RESERVED = (REFERENCE, BASELINE, NONE, "truth", "control")
 _LARGE = 1 << 26
 """Larger files are known by size and time of change instead of by their content [B]."""
 
@@ -61,7 +63,8 @@ def parse(pairs: Sequence[str]) -> dict[str, str]:
             name, scheme = re.sub(r"\W+", "_", Path(pair.rpartition(":")[2]).name), pair
         good = re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name) and scheme
         if not good or name in _RESERVED or name in found:
-            what = "a name given twice" if name in found else "not a candidate"
+            taken = "a name given twice" if name in found else "not a candidate"
+            what = "a name that is taken" if name in _RESERVED else taken
             problems.append(
                 Problem(
                     what=what,

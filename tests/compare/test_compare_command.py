@@ -140,9 +140,11 @@ def test_names_of_candidates_are_words_and_stand_once() -> None:
     assert parse(["a=ad99", "path/to/net", "file.py:mine"]) == {
         "a": "ad99", "net": "path/to/net", "mine": "file.py:mine"}  # fmt: skip
     with pytest.raises(ConfigError) as refused:
-        parse(["a=ad99", "a=wms", "reference=wms", "1x=wms", "b="])
-    assert len(refused.value.problems) == 4
+        parse(["a=ad99", "a=wms", "reference=wms", "1x=wms", "b=", "none=wms"])
+    assert len(refused.value.problems) == 5
     assert "a name given twice: a=wms" in str(refused.value)
+    # Linear analyses call the flow without a scheme so.
+    assert "a name that is taken: none=wms; expected NAME=SCHEME, the name" in str(refused.value)
 
 
 def test_candidates_belong_to_one_process(case: Path) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from coupler.compare.candidates import REFERENCE
+from coupler.compare.candidates import NONE, REFERENCE
 from coupler.compare.foretold import Foretold
 from coupler.compare.jobs import Run
 from coupler.compare.numerals import number
@@ -29,8 +29,6 @@ from coupler.compare.verdict import Evidence, Grade
 from coupler.interface.errors import CouplerError, DataError
 
 F64 = NDArray[np.float64]
-NONE = "none"
-"""The flow alone, in tables and pictures."""
 ROOM = 0.05
 """Growth above the reference's that is no warning [day-1]: an e-folding of 20 days."""
 

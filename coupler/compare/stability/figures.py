@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from coupler.compare.candidates import REFERENCE
+from coupler.compare.candidates import NONE, REFERENCE
 from coupler.compare.drawings import as_png, colour, plain, pressure_axis
 from coupler.compare.foretold import Picture
 from coupler.compare.stability.waves import FAST
@@ -32,7 +32,7 @@ def first(found: Mapping[str, Analysed], names: Sequence[str]) -> Picture | None
     shown = _answering(found, names)
     if not shown:
         return None
-    with_modes = [n for n in ("none", *shown) if found[n].modes is not None]
+    with_modes = [n for n in (NONE, *shown) if found[n].modes is not None]
     with_waves = [n for n in shown if found[n].waves]
     if not with_modes and not with_waves:
         return None
@@ -41,7 +41,7 @@ def first(found: Mapping[str, Analysed], names: Sequence[str]) -> Picture | None
     for n in with_modes:
         modes = found[n].modes
         assert modes is not None
-        flow = n == "none"
+        flow = n == NONE
         left.errorbar(
             modes.wavenumber, modes.growth, yerr=modes.uncertainty,
             color=_FLOW if flow else colour(names, n), linestyle="--" if flow else "-", marker="o",
