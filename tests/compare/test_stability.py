@@ -1,6 +1,7 @@
 """Linear analyses of schemes: responses and modes with known answers, and what they warn of."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -30,7 +31,8 @@ from coupler.interface.grid import HybridLevels
 from emulators.bundle import load_bundle, write_bundle
 from emulators.component import emulator_class
 from emulators.networks import build
-from emulators.schema import Architecture
+from emulators.programs import write_program
+from emulators.schema import Architecture, Weights
 
 DAY = 86400.0
 PUSH = '''
@@ -239,13 +241,40 @@ def test_a_wrong_derivative_is_seen_and_differences_take_its_place(
     assert "it is not the derivative of the scheme, by 0.1" in found.why
 
 
-def test_a_network_with_compiled_features_says_why_there_is_no_autograd(
-    tmp_path: Path, dry: Columns
+def program_bundle(base: Path, levels: HybridLevels) -> Path:
+    """A bundle whose network is a program of columns."""
+    plain = load_bundle(write_small_bundle(base / "mlp", levels))
+    given, k = 4 * levels.nlev + 2, levels.nlev  # of latitude sine and cosine
+    linear = torch.nn.Linear(given, 2 * k + 2)
+    write_program(linear, torch.zeros(7, given), base / "w.ts", "torchscript")
+    spec = plain.spec.model_copy(update={
+        "architecture": Architecture(name="program", config={"tile": 7}),
+        "weights": Weights(format="torchscript", file="w.ts"),
+    })  # fmt: skip
+    inputs = {c.name: plain.reference[f"input.{c.name}"] for c in spec.inputs}
+    return write_bundle(base / "program", spec, build(spec), inputs, program=base / "w.ts")
+
+
+@pytest.mark.parametrize(
+    ("make", "ends"),
+    [
+        (lambda base, levels: write_small_bundle(base / "mlp", levels), "features of column_mlp"),
+        (program_bundle, "its weights are a program of the format torchscript"),
+    ],
+)
+def test_a_network_without_gradients_says_where_they_end(
+    tmp_path: Path, dry: Columns, make: Callable[[Path, HybridLevels], Path], ends: str
 ) -> None:
-    bundle = emulator_class(write_small_bundle(tmp_path / "mlp", dry.levels))
-    found = response(bundle(), dry)
+    found = response(emulator_class(make(tmp_path, dry.levels))(), dry)
     assert found.method == "differences"
-    assert "cannot be differentiated in its inputs" in found.why
+    assert f"no autograd: torch cannot differentiate its network in its inputs, {ends}" in found.why
+    both = {
+        "made": analysis.Analysed(name="made", response=found),
+        "wide": analysis.Analysed(name="wide", why="it sees neighbouring columns"),
+    }
+    first, second = analysis.said(both, dry)
+    assert f"made: differences ({found.why})" in first
+    assert second == "stability: wide has no answer: it sees neighbouring columns"
 
 
 def test_a_scheme_that_sees_its_neighbours_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -427,7 +456,8 @@ def test_the_command_writes_numbers_that_fit_together(report: Path) -> None:
         "leading mode of the flow with it",
     ]
     assert all(e["when"] == "before" for e in verdicts["strong"]["evidence"])
-    assert any("cannot be differentiated" in n for n in data["notes"])
+    (how,) = (n for n in data["notes"] if "torch cannot differentiate its network" in n)
+    assert how[1:] in report.read_text()
 
 
 def test_the_page_shows_the_picture_first_and_the_file_holds_the_responses(report: Path) -> None:

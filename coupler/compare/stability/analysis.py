@@ -211,6 +211,9 @@ def said(found: Mapping[str, Analysed], columns: Columns) -> list[str]:
             made.append(f"{own.name}: {how}")
     text = f"stability: linear about zonal means of day {columns.day:g}; responses by "
     notes = [text + "; ".join(made)]
+    notes += [
+        f"stability: {own.name} has no answer: {own.why}" for own in found.values() if own.why
+    ]
     if any(own.modes is not None for own in found.values()):
         worst = max(float(o.modes.uncertainty.max()) for o in found.values() if o.modes is not None)
         notes.append(

@@ -217,6 +217,12 @@ def autograd(component: Tendency, columns: Columns) -> Response | str:
     network, spec = bundle.network, bundle.spec
     if columns.levels.nlev != spec.levels.nlev:
         return "its levels are not the host's"
+    if not network.differentiable_in_inputs:
+        kind = spec.weights.format
+        ends = f"features of {spec.architecture.name} are formed without gradients"
+        if kind != "safetensors":
+            ends = f"its weights are a program of the format {kind}"
+        return f"torch cannot differentiate its network in its inputs, {ends}"
     k, n = columns.levels.nlev, columns.ncol
     state = {
         of: torch.from_numpy(x).requires_grad_(bool(x.size)) for of, x in columns.state().items()
@@ -230,12 +236,7 @@ def autograd(component: Tendency, columns: Columns) -> Response | str:
         if value is None:
             return f"no {port.name} at hand"
         inputs[port.name] = (value * factor + offset).to(torch.float32)
-    try:
-        fluxes = network({c.name: inputs[c.name] for c in spec.inputs})
-    except (RuntimeError, TypeError):
-        fluxes = {}
-    if not any(isinstance(f, Tensor) and f.requires_grad for f in fluxes.values()):
-        return "its network cannot be differentiated in its inputs"
+    fluxes = network({c.name: inputs[c.name] for c in spec.inputs})
     rates: dict[str, Tensor] = {}
     for f in (with_top(f, columns.top) for f in component.fluxes):
         scale = columns.planet.gravity / (columns.planet.cp_dry if f.of == "ta" else 1.0)
