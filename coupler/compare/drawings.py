@@ -247,7 +247,7 @@ def skill_by_level(found: Findings) -> bytes | None:
         ("shadow", found.shadow, "--"),
         ("own states", found.own_states, ":"),
     )
-    names = [c.name for c in found.plan.judged]
+    names = found.plan.judged_names
     figure = Figure(figsize=(8.4, 3.6), layout="constrained")
     drawn = False
     for i, (of, title) in enumerate((("level_r2", "R$^2$"), ("level_amplitude", "amplitude"))):

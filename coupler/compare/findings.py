@@ -214,8 +214,7 @@ def _climates(found: Findings) -> None:
     extra = [tendency_field(plan.process, of).name for of in STATE]
     truth = plan.settings.truth
     levels = LEVELS if truth is None else levels_of(truth)
-    names = [REFERENCE] if plan.settings.truth is None else []
-    names += [c.name for c in plan.candidates]
+    names = plan.names if plan.settings.truth is not None else (REFERENCE, *plan.names)
     last: Sample | None = None
     first: Sample | None = None
     kept: dict[int, Sample] = {}
@@ -341,7 +340,7 @@ def _lives(found: Findings) -> None:
 
 
 def _costs(found: Findings) -> None:
-    for name in [REFERENCE, *(c.name for c in found.plan.candidates)]:
+    for name in (REFERENCE, *found.plan.names):
         runs = [r for r in _named(found, name) if r.good and r.record]
         # Member 1 calls other schemes too.
         alone = [r for r in runs if r.job.member > 1] or runs

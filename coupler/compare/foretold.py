@@ -111,7 +111,7 @@ def foretell(plan: Plan, runs: Sequence[Run]) -> dict[str, Foretold]:
                 grade="open",
             )
             found[analysis.name] = Foretold(
-                evidence={c.name: (silent,) for c in plan.judged},
+                evidence=dict.fromkeys(plan.judged_names, (silent,)),
                 notes=(f"{analysis.name} cannot tell: {why}",),
             )
     return found

@@ -108,7 +108,7 @@ def page(found: Findings, *, took: float = math.nan) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    names = [c.name for c in found.plan.judged]
+    names = found.plan.judged_names
     foretold = found.foretold.values()
     below = [p for of in foretold for p in of.more_pictures]
     return environment.get_template("study.html.j2").render(
@@ -313,7 +313,7 @@ def _data(found: Findings) -> dict[str, Any]:
 def dataset(found: Findings) -> xr.Dataset:
     """Distances, noise, similarity and probabilities by candidate and metric; zonal means."""
     metrics = [s.metric for s in _metrics(found)]
-    names = list(found.online) or [c.name for c in found.plan.judged]
+    names = list(found.online) or list(found.plan.judged_names)
     data: dict[str, Any] = {}
     wanted = {"distance": "distance", "noise": "noise", "relative": "relative_distance",
               "similarity": "similarity", "octaves": "octaves", "probability": "probability",

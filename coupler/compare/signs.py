@@ -133,7 +133,7 @@ def twin_growth(plan: Plan, runs: Sequence[Run]) -> Foretold:
         raise DataError.of(
             "no twins were made", "--twins", remedy="ask for some: --twins 3", expected="at least 1"
         )
-    fields = {n: _pairs(runs, n) for n in [REFERENCE, *(c.name for c in plan.judged)]}
+    fields = {n: _pairs(runs, n) for n in (REFERENCE, *plan.judged_names)}
     saturation = _saturation(runs)
     grown = {n: _growth(pairs, saturation) for n, pairs in fields.items() if pairs}
     if REFERENCE not in grown or not grown[REFERENCE].rates.size:
@@ -202,7 +202,7 @@ def _growth(pairs: Sequence[tuple[F64, F64]], saturation: float) -> twins.Growth
 
 def warnings(plan: Plan, runs: Sequence[Run]) -> Foretold:
     """Share of runs with a series whose variance or memory rises, against the reference's."""
-    alarms = {n: _alarms(runs, n) for n in [REFERENCE, *(c.name for c in plan.judged)]}
+    alarms = {n: _alarms(runs, n) for n in (REFERENCE, *plan.judged_names)}
     usual = alarms[REFERENCE]
     if not usual:
         least = early_warning.LEAST_VALUES

@@ -100,6 +100,11 @@ class Plan:
         """Of all candidates, in the order of their colours."""
         return tuple(c.name for c in self.candidates)
 
+    @property
+    def judged_names(self) -> tuple[str, ...]:
+        """Of all but the baseline."""
+        return tuple(c.name for c in self.judged)
+
 
 def _work(settings: Settings) -> Path:
     return settings.work or settings.report.with_suffix(".work")

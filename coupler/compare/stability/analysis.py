@@ -71,7 +71,7 @@ def analyse(plan: Plan, runs: Sequence[Run]) -> Foretold:
         found[NONE].modes = flow.modes(None)
     for name, choice in schemes.items():
         found[name] = examined(name, choice, plan, columns, flow, found[NONE].modes)
-    judged = [c.name for c in plan.judged if c.name in found]
+    judged = [name for name in plan.judged_names if name in found]
     notes += said(found, columns)
     return Foretold(
         evidence={name: evidence(found[name], found[REFERENCE]) for name in judged},
