@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from coupler.compare.answers import Answers, in_run, on_recording
 from coupler.compare.candidates import BASELINE, REFERENCE, code_version
-from coupler.compare.efforts import efforts
+from coupler.compare.conservation import Residual, conserved, residuals_of_schemes
 from coupler.compare.forecasts import Forecast, forecasts, global_means
 from coupler.compare.foretold import Foretold, foretell
 from coupler.compare.jobs import FAILED, MISSING, Run
@@ -24,7 +24,6 @@ from coupler.compare.metrics import Vector, energy_spectrum, measure, zonal_mean
 from coupler.compare.online import Online, score
 from coupler.compare.order import Order, Standing, order
 from coupler.compare.pieces import block_of, memory
-from coupler.compare.reading import budgets_of
 from coupler.compare.sample import (
     LEVELS,
     Sample,
@@ -123,6 +122,8 @@ class Findings:
     cost: dict[str, Cost] = field(default_factory=dict)
     conservation: dict[str, dict[str, tuple[float, str]]] = field(default_factory=dict)
     """Value and unit by quantity."""
+    residuals_of_schemes: dict[str, dict[str, Residual]] = field(default_factory=dict)
+    """The largest by quantity."""
     verdicts: list[Verdict] = field(default_factory=list)
     order: Order = field(default_factory=Order)
     starts: dict[int, str] = field(default_factory=dict)
@@ -358,39 +359,11 @@ def _costs(found: Findings) -> None:
         )
 
 
-_CONTENTS = {"dry_air_mass": "dry air", "total_energy": "total energy"}
-_RATES = {
-    "water_residual": "water residual", "energy_residual": "energy residual",
-    "angular_momentum_residual": "angular momentum residual",
-}  # fmt: skip
-_FIXED = {"mass_fix": "mass restored", "water_filled": "water filled"}
-
-
 def _conserved(found: Findings) -> None:
-    for name in found.ensembles:
-        values: dict[str, list[float]] = {}
-        units: dict[str, str] = {}
-        for run in [r for r in _named(found, name) if r.good]:
-            for key, (start, end, unit) in budgets_of(run.folder / "budgets.nc").items():
-                if key in _CONTENTS and start:
-                    label, unit = f"{_CONTENTS[key]}, relative drift", "per year"
-                    value = (end / start - 1.0) * 365.0 / found.plan.days
-                elif key in _RATES or key in _FIXED:
-                    label = {**_RATES, **_FIXED}[key]
-                    value = float(run.record.get("budgets", {}).get(key, end))
-                elif key.startswith("momentum_") and key.endswith("residual_abs"):
-                    label, value = key.removesuffix("_abs").replace("_", " "), end
-                else:
-                    continue
-                values.setdefault(label, []).append(value)
-                units[label] = unit
-            vectors = found.ensembles[name].vectors.get(run.job.member, {})
-            for label, (value, unit) in efforts(run.folder, run.record, vectors).items():
-                values.setdefault(label, []).append(value)
-                units[label] = unit
-        found.conservation[name] = {
-            label: (float(np.mean(v)), units[label]) for label, v in values.items()
-        }
+    for name, ensemble in found.ensembles.items():
+        runs = [r for r in _named(found, name) if r.good]
+        found.conservation[name] = conserved(runs, ensemble.vectors, found.plan.days)
+        found.residuals_of_schemes[name] = residuals_of_schemes(runs)
 
 
 def _same_starts(found: Findings) -> None:

@@ -132,6 +132,9 @@ def page(found: Findings, *, took: float = math.nan) -> str:
         card=_card(found),
         leads=_leads(found),
         quantities=list(dict.fromkeys(q for v in found.conservation.values() for q in v)),
+        residual_quantities=list(
+            dict.fromkeys(q for v in found.residuals_of_schemes.values() for q in v)
+        ),
         first_pictures=_embedded([of.picture for of in foretold if of.picture]),
         pictures=_embedded([*below, *skill_pictures.gallery(found), *drawings.gallery(found)]),
         stamp=stamp(found, took),
@@ -297,6 +300,10 @@ def _data(found: Findings) -> dict[str, Any]:
         "missing": found.missing,
         "cost": {n: dataclasses.asdict(c) for n, c in found.cost.items()},
         "conservation": found.conservation,
+        "residuals_of_schemes": {
+            n: {q: dataclasses.asdict(r) for q, r in of.items()}
+            for n, of in found.residuals_of_schemes.items()
+        },
         "order": dataclasses.asdict(found.order),
         "starts": found.starts,
         "unequal_options": found.unequal,

@@ -1,6 +1,7 @@
-"""Efforts of correctors, and what they are of the flows and tendencies that they act on."""
+"""Efforts of correctors beside the flows and tendencies that they act on; residuals of schemes."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,10 @@ import xarray as xr
 from made_up_run import NLON, write_run
 from made_up_study import FINE, STRONG, made_up_study
 
+from coupler.compare.candidates import REFERENCE
 from coupler.compare.efforts import efforts, tendency_sizes
 from coupler.compare.findings import examine
+from coupler.compare.pages import page
 
 
 def test_efforts_of_correctors_are_given_with_their_share(tmp_path: Path) -> None:
@@ -67,3 +70,35 @@ def test_efforts_of_correctors_are_held_against_the_size_of_the_tendencies(tmp_p
     # Runs of before there was one say nothing of the largest.
     other = efforts(run, {"budgets": {"corrector_energy": 0.5}}, {})
     assert not [n for n in other if "largest" in n]
+
+
+def test_the_scheme_with_the_largest_residual_is_named_for_each_ensemble(tmp_path: Path) -> None:
+    plan, runs = made_up_study(tmp_path, members=2)
+    told = {
+        (REFERENCE, 1): {"energy": {"radiation=grey": 2e-5, "sponge=rayleigh": 1e-9}},
+        (REFERENCE, 2): {"energy": {"radiation=grey": 1e-5}, "water": {"convection=bm": 3e-12}},
+        (FINE, 2): {"energy": {"radiation=grey": 1e-5, "gravity_wave=fine": 0.25}},
+    }
+    runs = [
+        replace(r, record={**r.record, "residuals_of_schemes": told[key]})
+        if (key := (r.job.candidate, r.job.member)) in told else r
+        for r in runs
+    ]  # fmt: skip
+    got = examine(plan, runs)
+    largest = {
+        name: {q: (r.scheme, r.value, r.units) for q, r in of.items()}
+        for name, of in got.residuals_of_schemes.items()
+    }
+    assert largest == {
+        REFERENCE: {
+            "water": ("convection=bm", 3e-12, "kg m-2 s-1"),
+            "energy": ("radiation=grey", 2e-5, "W m-2"),
+        },
+        FINE: {"energy": ("gravity_wave=fine", 0.25, "W m-2")},
+        STRONG: {},
+    }
+    row = page(got).partition("largest residual of a scheme, energy")[2].partition("</tr>")[0]
+    cells = [x.partition("</td>")[0] for x in row.split('<td class="n">')[1:]]
+    assert cells == ["2.00e−05 W m-2<br>radiation=grey", "0.2500 W m-2<br>gravity_wave=fine", "–"]
+    got.residuals_of_schemes = {name: {} for name in got.ensembles}  # runs that did not look
+    assert "esidual of a scheme" not in page(got)
