@@ -119,10 +119,8 @@ class BehindModel(Model):
     """`inner`, whose fields are shown one step late."""
 
     def __init__(self, inner: Model) -> None:
-        self.inner, self.p, self.grid, self.dt = inner, inner.p, inner.grid, inner.dt
-        for name in ("process", "scheme", "receives", "provides", "boundary"):
-            vars(self)[name] = getattr(inner, name)
-        self.advice = inner.advice  # type: ignore[method-assign]
+        self.inner = inner
+        self.stand_for(inner)
         self._post: Any = getattr(inner, "post", inner.step)
         self._wait: Any = getattr(inner, "wait", lambda: None)
 

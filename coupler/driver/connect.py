@@ -94,14 +94,10 @@ def _refuse_other_ice(models: Mapping[str, Model]) -> None:
 
 
 def differing(models: Mapping[str, Model]) -> list[Problem]:
-    """Parameters that two models have of one thing, where they are not the same.
-
-    A model names them as ``alike``: another model's parameter, ``ocean.albedo``, by its own.
-    """
+    """Parameters that two models have of one thing (`Model.alike`), where they are not the same."""
     found = []
     for name, model in models.items():
-        alike: Mapping[str, str] = getattr(model, "alike", {})
-        for own, theirs in alike.items():
+        for own, theirs in model.alike.items():
             other, _, parameter = theirs.partition(".")
             if other not in models:
                 continue

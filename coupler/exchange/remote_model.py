@@ -38,11 +38,8 @@ class RemoteModel(Model):
             deadline: longest time for an answer [s].
             greeting: longest time for it to be set up [s].
         """
-        self.p, self.grid, self.dt = declared.p, declared.grid, declared.dt
+        self.stand_for(declared)
         self._peer, self._deadline, self._greeting = peer, deadline, greeting
-        for name in ("process", "scheme", "receives", "provides", "boundary"):
-            vars(self)[name] = getattr(declared, name)
-        self.advice = declared.advice  # type: ignore[method-assign]
         self._name = f"{declared.process}={declared.scheme}"
         self._open = False
         self.waits = Waits()

@@ -17,6 +17,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, ClassVar, Literal
 
 import cftime
@@ -343,10 +344,20 @@ class Model(Component, ABC):
     """What it offers to other models and to the output."""
     boundary: ClassVar[tuple[Port, ...]] = ()
     """Constant or climatological fields that a case may give it from files."""
+    alike: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    """Its parameters that are those of another model, as ``{"albedo_water": "ocean.albedo"}``; a
+    run says where the two are not the same."""
 
     grid: Grid
     dt: float
     """Time step [s]."""
+
+    def stand_for(self, other: Model) -> None:
+        """Declares and advises what `other` does, which it takes the place of."""
+        self.p, self.grid, self.dt = other.p, other.grid, other.dt
+        for name in ("process", "scheme", "receives", "provides", "boundary", "alike"):
+            vars(self)[name] = getattr(other, name)
+        self.advice = other.advice  # type: ignore[method-assign]
 
     def setup(self, site: Site) -> None:
         """Called once before the first step."""

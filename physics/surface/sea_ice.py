@@ -203,7 +203,6 @@ class SemtnerIce(Model):
     alike = MappingProxyType(
         {"freezing_point": "ocean.freezing_point", "albedo_water": "ocean.albedo"}
     )
-    """Parameters that are those of another model; the driver says where they differ."""
 
     def __init__(self, parameters: Params | None = None) -> None:
         super().__init__(parameters)

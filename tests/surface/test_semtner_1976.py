@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from coupler.driver.behind import BehindModel
 from coupler.driver.connect import differing
+from coupler.exchange.remote_model import RemoteModel
 from coupler.interface.component import Site
 from coupler.interface.constants import Planet
 from physics.surface.parts import FREEZING, FUSION, MELTING
@@ -230,6 +232,9 @@ def test_water_that_is_not_that_of_the_ocean_is_said() -> None:
     ice = SemtnerIce(SemtnerIce.Parameters(freezing_point=271.0, albedo_water=0.1))
     (said,) = differing({"ocean": sea, "ice": ice})
     assert "ice.freezing_point" in str(said)
+    nobody: Any = object()
+    for other in (BehindModel(ice), RemoteModel(ice, nobody, deadline=1.0, greeting=1.0)):
+        assert differing({"ocean": sea, "ice": other}) == [said], "with a lag, on another rank"
     assert "found 271" in str(said)
     assert not differing({"ocean": SlabOcean(), "ice": SemtnerIce()})
     assert not differing({"ice": ice})
