@@ -5,7 +5,8 @@
 
 writes ``slab-earth.md`` and its pictures from the run's files; nothing is computed anew. Observed
 numbers beside the model's are rounded annual or monthly means of the present climate, with sources
-on the page. ``--double`` adds what closed, and how well, in a run of double precision.
+on the page. ``--double`` adds what closed, and how well, in a run of the same case in double
+precision.
 """
 
 from __future__ import annotations
@@ -23,11 +24,14 @@ import numpy as np
 mpl.use("Agg")
 import matplotlib.pyplot as plt
 
+from coupler.compare.differences import flatten
 from coupler.config import read_yaml
 
 EARTH = 4.0e-12 * np.pi * 6.371e6**2
 """Area of the Earth [1e12 m2]."""
 MONTHS = "JFMAMJJASOND"
+MAY_DIFFER = ("precision", "days", "output")
+"""Between a run and that of double precision beside it."""
 
 
 class Records:
@@ -185,13 +189,21 @@ def rivers_row(land: Records, rivers: Records) -> tuple[str, str]:
     return "runoff, and river water into the sea", f"{off:.4f}, {to_sea:.4f} mm/day of the globe"
 
 
-def double_rows(run: Path) -> list[tuple[str, str]]:
-    """What closed in a run of double precision."""
-    precision = read_yaml(run / "case.resolved.yaml")["precision"]
-    if precision != "float64":
-        raise SystemExit(f"{run}: a run of {precision}; --double is for one of float64")
-    water, energy = worst(run)
-    with netCDF4.Dataset(run / "budgets.nc") as file:
+def double_rows(double: Path, run: Path) -> list[tuple[str, str]]:
+    """What closed in a run of double precision, of the same case as `run`."""
+    theirs, ours = (flatten(read_yaml(f / "case.resolved.yaml")) for f in (double, run))
+    if theirs["precision"] != "float64":
+        precision = theirs["precision"]
+        raise SystemExit(f"{double}: a run of {precision}; --double is for one of float64")
+    other = [
+        f"{key} is {theirs.get(key)}, not {ours.get(key)}"
+        for key in dict.fromkeys([*theirs, *ours])
+        if theirs.get(key) != ours.get(key) and key.partition(".")[0] not in MAY_DIFFER
+    ]
+    if other:
+        raise SystemExit(f"{double}: not of the same case as {run}: {'; '.join(other)}")
+    water, energy = worst(double)
+    with netCDF4.Dataset(double / "budgets.nc") as file:
         days = float(file["time"][-1])
     return [
         ("days of the same in double precision", f"{days:.0f}"),
@@ -214,7 +226,7 @@ def page(run: Path, out: Path, skip: float, double: Path | None = None) -> None:
         ("precipitation", f"{air.mean(air['pr']).mean() * 86400.0:.2f} mm/day (observed 2.7)"),
         rivers_row(land, rivers),
         *budget_rows(run, air, skip),
-        *(double_rows(double) if double else []),
+        *(double_rows(double, run) if double else []),
     ]
     report = json.loads((run / "run.json").read_text())
     command = f"python tools/slab_earth_results.py {run} --skip {skip:g}"

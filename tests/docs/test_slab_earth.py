@@ -6,6 +6,7 @@ from pathlib import Path
 import netCDF4
 import numpy as np
 import pytest
+import yaml
 from small_earth import small_earth
 
 from coupler import Simulation
@@ -71,14 +72,22 @@ def test_the_page_is_made_from_the_files_of_a_run(tmp_path: Path) -> None:
 def test_a_run_of_double_precision_has_its_rows(tmp_path: Path) -> None:
     case = small_earth(tmp_path)  # in double precision
     Simulation.from_case(case, out=tmp_path / "double").run(quiet=True)
-    rows = dict(slab_earth_results.double_rows(tmp_path / "double"))
+    single = tmp_path / "single"
+    Simulation.from_case(
+        case, set={"precision": "float32", "days": 0.25, "output.interval": 0.25}, out=single
+    ).run(quiet=True)
+    rows = dict(slab_earth_results.double_rows(tmp_path / "double", single))
     water = rows["residuals of water and of energy in one exchange"].split(",")[0]
     assert 0.0 < float(water) < 1e-12
-    Simulation.from_case(case, set={"precision": "float32"}, out=tmp_path / "single").run(
-        quiet=True
-    )
     with pytest.raises(SystemExit, match="a run of float32; --double is for one of float64"):
-        slab_earth_results.double_rows(tmp_path / "single")
+        slab_earth_results.double_rows(single, single)
+    resolved = single / "case.resolved.yaml"
+    other = read_yaml(resolved) | {"seed": 7}
+    other["ocean"]["parameters"].pop("dt")
+    resolved.write_text(yaml.safe_dump(other))
+    wrong = "seed is 0, not 7; ocean.parameters.dt is 1 h, not None"
+    with pytest.raises(SystemExit, match=f"not of the same case as .*single: {wrong}$"):
+        slab_earth_results.double_rows(tmp_path / "double", single)
 
 
 class Years(slab_earth_results.Records):
