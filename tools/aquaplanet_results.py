@@ -30,6 +30,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tools"))
 
 from gates.pictures import INK, Panel, png, section_panels  # noqa: E402
+from made_with import made_with  # noqa: E402
 
 from coupler.interface.constants import Planet  # noqa: E402
 from coupler.interface.errors import DataError  # noqa: E402
@@ -223,7 +224,7 @@ def profiles(x: dict[str, F64]) -> bytes:
     return png(figure)
 
 
-def page(x: dict[str, F64], out: Path, command: str) -> tuple[str, bool]:
+def page(x: dict[str, F64], out: Path, command: str, made: str) -> tuple[str, bool]:
     """Writes the page and its pictures; returns the text, and whether all hard checks hold."""
     out.parent.mkdir(parents=True, exist_ok=True)
     pictures = {"sections": sections(x), "profiles": profiles(x)}
@@ -233,7 +234,7 @@ def page(x: dict[str, F64], out: Path, command: str) -> tuple[str, bool]:
     lines = [
         "# The grey aquaplanet of Frierson et al. (2006)",
         "",
-        f"Made by `{command}`.",
+        f"Made by `{command}`" + (f" from a run with {made}." if made else "."),
         "",
         "| has to hold | ours | expected | holds |",
         "|---|---|---|---|",
@@ -268,7 +269,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=PAGE)
     args = parser.parse_args(arguments)
     command = f"python tools/aquaplanet_results.py {args.run} --skip-days {args.skip_days:g}"
-    text, good = page(read(args.run, args.skip_days), args.out, command)
+    found = read(args.run, args.skip_days)
+    text, good = page(found, args.out, command, made_with(args.run))
     print(text)
     return 0 if good else 1
 

@@ -28,6 +28,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tools"))
 
 from gates.pictures import INK, png  # noqa: E402
+from made_with import made_with  # noqa: E402
 
 from coupler import Simulation  # noqa: E402
 from coupler.interface.errors import DataError  # noqa: E402
@@ -56,6 +57,8 @@ class Run:
     lat: F64
     zonal: F64
     """Zonal mean surface temperature of each record [K], [time, lat]."""
+    made: str = ""
+    """With which Isthmus."""
 
 
 def make(name: str, days: float, work: Path) -> None:
@@ -90,6 +93,7 @@ def read(folder: Path) -> Run:
             residual=np.asarray(file["energy_residual"][:], np.float64),
             lat=np.asarray(air["lat"][:], np.float64),
             zonal=np.asarray(air["ts"][:].mean(axis=-1), np.float64),
+            made=made_with(folder),
         )
 
 
@@ -184,11 +188,13 @@ def page(runs: dict[str, Run], out: Path, command: str) -> str:
     out.parent.mkdir(parents=True, exist_ok=True)
     picture = out.with_suffix(".png")
     picture.write_bytes(pictures(runs, fits))
+    made = " and ".join(dict.fromkeys(r.made for r in runs.values() if r.made))
     closes = np.abs([r.residual[late(r)].mean() for r in runs.values()]).max()
     lines = [
         "# Carbon dioxide on an aquaplanet",
         "",
-        f"Made by `{command}` from runs at T21 with 20 levels, radiation of Byrne and",
+        f"Made by `{command}`" + (f" with {made}," if made else ""),
+        "from runs at T21 with 20 levels, radiation of Byrne and",
         "O'Gorman (2013) and a slab ocean of 2.5 m. The control has "
         f"{base.days[-1]:.0f} days; its second half is at",
         f"{mean[0]:.2f} K with a net flux at the top of {mean[1]:.2f} W m-2. The moist energy of",

@@ -23,6 +23,7 @@ import numpy as np
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
+from made_with import made_with
 
 from coupler.compare.differences import flatten
 from coupler.config import read_yaml
@@ -234,8 +235,8 @@ def page(run: Path, out: Path, skip: float, double: Path | None = None) -> None:
     lines = [
         "# A small Earth over a slab ocean",
         "",
-        f"{air.month.size} records of `{report['title']}` from day {skip:g} on, commit "
-        f"`{report['versions']['commit']}`. Made by `{command}`.",
+        f"{air.month.size} records of `{report['title']}` from day {skip:g} on, with "
+        f"{made_with(run)}. Made by `{command}`.",
         "",
         "| | |",
         "|---|---|",

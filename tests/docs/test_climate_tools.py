@@ -1,6 +1,7 @@
 """The tools that make the pages of the aquaplanet and of carbon dioxide."""
 
 import copy
+import json
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
 
 import aquaplanet_results as aquaplanet
 import co2_results as co2
+from made_with import made_with
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +28,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     raw["physics"]["precipitation"] = "total"
     Simulation.from_case(raw, out=out).run(quiet=True)
     return out
+
+
+def test_a_page_names_the_version_and_the_commit_of_the_run(tmp_path):
+    assert made_with(tmp_path) == ""
+    for known, expected in (({}, ""), ({"commit": "abc"}, ", commit `abc`")):
+        report = {"versions": {"isthmus": "0.0.9", **known}}
+        (tmp_path / "run.json").write_text(json.dumps(report))
+        assert made_with(tmp_path) == "Isthmus 0.0.9" + expected
 
 
 def test_forcing_and_feedback_are_those_that_made_the_points():
@@ -79,9 +89,11 @@ def test_the_page_of_carbon_dioxide_is_made_from_four_runs(folder, tmp_path):
             net=factor * (4.0 - 1.6 * warm),
             zonal=base.zonal + factor * warm[:, None],
         )
+    runs[co2.RAMP] = replace(runs[co2.RAMP], made="Isthmus 9.9, commit `abc`")
     text = co2.page(runs, tmp_path / "page" / "co2.md", "the command")
+    assert f"`the command` with {made_with(folder)} and Isthmus 9.9, commit `abc`,\nfrom" in text
     assert "4.00 ± 0.00 | 1.60 ± 0.00 | 2.50 ± 0.00" in text and "forces 2.00 times" in text
-    assert "`the command`" in text and "The ramp of 1 % a year" in text
+    assert "The ramp of 1 % a year" in text
     assert (tmp_path / "page" / "co2.png").stat().st_size > 5_000
     with pytest.raises(DataError, match="no such file"):
         co2.read(tmp_path)
@@ -112,6 +124,7 @@ def test_the_page_of_the_aquaplanet_says_what_does_not_hold(folder, tmp_path):
     text = out.read_text()
     assert status == 1 and "**no**" in text, "half a day is no climate"
     assert "| climate | ours (south, north) | expected |" in text
+    assert f"--skip-days 0.25` from a run with {made_with(folder)}.\n" in text
     assert "no numbers of the paper" in text and "stability functions" in text
     assert "Hadley cells" in text and "--skip-days 0.25" in text
     for name in ("sections", "profiles"):

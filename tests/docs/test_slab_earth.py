@@ -16,6 +16,7 @@ from coupler.driver.assemble import check
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
 
 import slab_earth_results
+from made_with import made_with
 
 ROOT = Path(__file__).resolve().parents[2]
 SIZE = {"truncation", "levels", "dt", "nlat", "nlon", "interval", "days", "title", "description"}
@@ -44,6 +45,7 @@ def test_the_page_is_made_from_the_files_of_a_run(tmp_path: Path) -> None:
     Simulation.from_case(small_earth(tmp_path), out=tmp_path / "run").run(quiet=True)
     slab_earth_results.page(tmp_path / "run", tmp_path / "page", 0.0)
     text = (tmp_path / "page" / "slab-earth.md").read_text()
+    assert f" from day 0 on, with {made_with(tmp_path / 'run')}. Made by `python" in text
     assert "| share of sunlight that is reflected | 0." in text
     assert "| largest residual of all water in one exchange | " in text
     assert {p.name for p in (tmp_path / "page").glob("*.png")} == {
