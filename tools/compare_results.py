@@ -31,6 +31,11 @@ PAGE = ROOT / "docs" / "results" / "compare.md"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
 
+def browser() -> str | None:
+    """The first browser that is there."""
+    return next((found for name in BROWSERS if (found := shutil.which(name))), None)
+
+
 def compared(work: Path, members: int, days: float, jobs: int | None) -> tuple[dict[str, Any], str]:
     """The report's numbers, and how long the last call took."""
     strong = work / "strong"
@@ -55,11 +60,11 @@ def compared(work: Path, members: int, days: float, jobs: int | None) -> tuple[d
 
 def picture(report: Path, path: Path) -> bool:
     """The first screen of a report as a PNG; whether there is a browser."""
-    browser = next((found for name in BROWSERS if (found := shutil.which(name))), None)
-    if browser is None:
+    program = browser()
+    if program is None:
         return False
     subprocess.run(
-        [browser, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
+        [program, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
          "--window-size=1200,1000", f"--screenshot={path}", report.resolve().as_uri()],
         check=True, capture_output=True,
     )  # fmt: skip

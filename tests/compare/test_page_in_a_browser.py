@@ -2,11 +2,11 @@
 
 import json
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+from compare_results import browser
 from made_up_study import STRONG
 
 PROBE = """
@@ -26,11 +26,7 @@ window.addEventListener("load", function () {
 
 
 def _browser() -> str:
-    for name in ("chromium", "chromium-browser", "google-chrome", "chrome"):
-        path = shutil.which(name)
-        if path:
-            return path
-    pytest.fail("no browser: tools/need.sh chromium installs one")
+    return browser() or pytest.fail("no browser: tools/need.sh chromium installs one")
 
 
 @pytest.mark.parametrize("width", [1280, 390])
