@@ -116,7 +116,7 @@ def count_above(pressure: Array, limit: float, most: int, found: Array) -> None:
             found[i] = min(max(found[i], 1), most)
 
 
-@njit(parallel=True)
+@njit(parallel=True, allocates=True)
 def fill_features(
     first: int,
     winds: tuple[Array, ...],

@@ -78,7 +78,7 @@ _single, _double = _pointer_to(types.float32), _pointer_to(types.float64)
 _array: Any = numba.__dict__["carray"]
 
 
-@njit()
+@njit(allocates=True)
 def _add(table: Array, ranges: Array, dt: float, sums: F64, outside: Array) -> None:
     for n in range(table.shape[0]):
         address, size, begin = table[n, 0], table[n, 1], table[n, 2]

@@ -9,7 +9,12 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 
 
 def njit(
-    *, parallel: bool = False, fastmath: bool = False, nogil: bool = False, inline: bool = False
+    *,
+    parallel: bool = False,
+    fastmath: bool = False,
+    nogil: bool = False,
+    inline: bool = False,
+    allocates: bool = False,
 ) -> Callable[[_F], _F]:
     """Compiles a function with numba (no Python objects, cached); its signature stays the same.
 
@@ -17,6 +22,11 @@ def njit(
     division and keeps loops from being vectorized. So does a call: a small function that is called
     in an inner loop asks for `inline`, which makes it part of its callers' machine code. With
     `nogil` other Python threads go on meanwhile.
+
+    A kernel makes no arrays: the compiler refuses one that would, and so need not count references
+    to rows of arrays, which costs more than a short loop over them. One that makes some says
+    `allocates`. To copy a row by a slice counts as making one, for it might overlap with the other:
+    a loop does not.
     """
     import numba
 
@@ -24,6 +34,8 @@ def njit(
 
     def compile_it(function: _F) -> _F:
         options = {"parallel": parallel, "fastmath": fastmath, "nogil": nogil}
+        if not allocates:
+            options["_nrt"] = False
         if inline:
             options["forceinline"] = True
         compiled: _F = compiler(cache=True, error_model="numpy", **options)(function)

@@ -141,7 +141,8 @@ def grid_tendency(
                 for i in range(nlon):
                     heat[i] = t[i] + virtual * (t[i] + t_ref) * q[i]
             else:
-                heat[:] = t
+                for i in range(nlon):
+                    heat[i] = t[i]
             speed, energy = omega_p[k, j], out[2 * levels + k, j]
             usual = level_energy[k, j * level_energy.shape[1] // nlat]
             for i in range(nlon):

@@ -60,7 +60,7 @@ class Lorenz96Parameters(Params):
     """How much faster they are."""
 
 
-@njit()
+@njit(allocates=True)
 def slow_rate(x: F64, push: F64, forcing: float, out: F64) -> None:
     """dX/dt of one member [1 per time unit]; `push` is U."""
     n = x.size
@@ -68,7 +68,7 @@ def slow_rate(x: F64, push: F64, forcing: float, out: F64) -> None:
         out[k] = -x[k - 1] * (x[k - 2] - x[(k + 1) % n]) - x[k] + forcing + push[k]
 
 
-@njit()
+@njit(allocates=True)
 def both_rates(
     x: F64, y: F64, forcing: float, h: float, b: float, c: float, push: F64, dx: F64, dy: F64
 ) -> None:
@@ -86,7 +86,7 @@ def both_rates(
         dy[j] = -c * b * bent - c * y[j] + scale * x[j // each]
 
 
-@njit()
+@njit(allocates=True)
 def step_slow(x: F64, push: F64, forcing: float, dt: float, room: F64) -> None:
     """One step of X in place for all members.
 
@@ -108,7 +108,7 @@ def step_slow(x: F64, push: F64, forcing: float, dt: float, room: F64) -> None:
         x[m] += (dt / 6.0) * total
 
 
-@njit()
+@njit(allocates=True)
 def step_both(
     x: F64,
     y: F64,

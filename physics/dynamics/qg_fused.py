@@ -55,7 +55,10 @@ def spread(
                     v[i, 1] = k[i] * re
                     linear[i, 0] = friction[i] * re - gradient * k[i] * im
                     linear[i, 1] = friction[i] * im + gradient * k[i] * re
-                q[:] = qh[layer, m, j]
+                vorticity = qh[layer, m, j]
+                for i in range(columns):
+                    q[i, 0] = vorticity[i, 0]
+                    q[i, 1] = vorticity[i, 1]
 
 
 @njit(fastmath=True, nogil=True)

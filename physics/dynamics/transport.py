@@ -238,19 +238,19 @@ class GridTransport:
         self._refuse_emptied({s.__name__: s(q) for s in (sweeps[::-1] if reverse else sweeps)})
         kernels.settle(q, self._mass, after, self._a, self._b, self._weights)
 
-    def _refuse_emptied(self, least: dict[str, float]) -> None:
-        """Raises on every rank when a sweep left a cell on any of them without air."""
+    def _refuse_emptied(self, emptied: dict[str, float]) -> None:
+        """Raises on every rank when a sweep left cells on any of them without air."""
         ranks = self.rows.parallel.size
-        all_of_them = np.zeros((ranks, len(least)))
-        own = np.array([list(least.values())])
-        self.rows.parallel.allgather(own, all_of_them, [len(least)] * ranks)
-        for sweep, smallest in zip(least, all_of_them.min(axis=0), strict=True):
-            if not smallest > 0.0:
+        all_of_them = np.zeros((ranks, len(emptied)))
+        own = np.array([list(emptied.values())])
+        self.rows.parallel.allgather(own, all_of_them, [len(emptied)] * ranks)
+        for sweep, cells in zip(emptied, all_of_them.sum(axis=0), strict=True):
+            if cells:
                 raise UnstableError.of(
                     "more air leaves a cell than it has",
                     sweep.strip("_"),
-                    expected="a positive part left",
-                    found=f"{smallest:g}",
+                    expected="a positive part left in all cells",
+                    found=f"{cells:g} without air",
                     remedy="shorten dt",
                 )
 
@@ -279,11 +279,11 @@ class GridTransport:
             self._over_edges = np.zeros((count, nlat + 1, self.shape[2]), self.dtype)
         self._levels.to_levels([*q, self._mass, self._fy[:, self._south]], self._by_level)
         self._over_edges[:, :-1] = self._by_level[-1]
-        least = kernels.sweep_north(
+        emptied = kernels.sweep_north(
             self._by_level[:tracers], self._by_level[tracers], self._over_edges, self._planes
         )
         self._levels.to_rows(self._by_level[:-1], [*q, self._mass])
-        return least
+        return emptied
 
     def _down(self, q: Array) -> float:
         return kernels.sweep_down(q, self._mass, self._fz, self._planes)

@@ -22,7 +22,14 @@ from coupler.interface.jit import njit
 Array = NDArray[Any]
 
 
-@njit(fastmath=True)
+@njit(inline=True)
+def copy(row: Array, into: Array) -> None:
+    """Copies a row [any]."""
+    for i in range(row.size):
+        into[i] = row[i]
+
+
+@njit(fastmath=True, inline=True)
 def limited(low: float, mid: float, high: float, centred: float) -> float:
     """Van Leer's monotonized difference across a cell, given the unlimited one."""
     down, up = mid - low, high - mid
@@ -33,7 +40,7 @@ def limited(low: float, mid: float, high: float, centred: float) -> float:
     return size if up > zero else -size
 
 
-@njit(fastmath=True)
+@njit(fastmath=True, inline=True)
 def end_value(mid: Array, high: Array, s_mid: Array, s_high: Array, out: Array) -> None:
     """Value at the face between two rows of cells minus the mean of the first, [any]."""
     half, sixth = mid.dtype.type(0.5), mid.dtype.type(1.0 / 6.0)
@@ -41,7 +48,7 @@ def end_value(mid: Array, high: Array, s_mid: Array, s_high: Array, out: Array) 
         out[i] = half * (high[i] - mid[i]) - sixth * (s_high[i] - s_mid[i])
 
 
-@njit(fastmath=True)
+@njit(fastmath=True, inline=True)
 def limit_parabola(left: Array, right: Array) -> None:
     """Makes parabolas monotone (Colella and Woodward 1984), given end values minus the mean."""
     zero = left.dtype.type(0.0)
@@ -57,7 +64,7 @@ def limit_parabola(left: Array, right: Array) -> None:
         right[i] = end_new if keep else zero
 
 
-@njit(fastmath=True)
+@njit(fastmath=True, inline=True)
 def outflow(mean: float, near: float, far: float, part: float, half: float, three: float) -> float:
     """Mean of the parabola over the `part` of a cell next to the face it leaves through."""
     bend = (three - (part + part)) * (near + far)
@@ -66,13 +73,13 @@ def outflow(mean: float, near: float, far: float, part: float, half: float, thre
 
 @njit(fastmath=True)
 def sweep_east(q: Array, mass: Array, fx: Array, rows: Array) -> float:
-    """Zonal sweep in place. `rows`: scratch [7, lon+6]. Returns the least M+ / M."""
+    """Zonal sweep in place. `rows`: scratch [7, lon+6]. Returns how many cells have no air left."""
     tracers, levels, nlat, nlon = q.shape
     real = q.dtype.type
     half, one, zero, three = real(0.5), real(1.0), real(0.0), real(3.0)
     air, x, flux, f = rows[0], rows[1], rows[2], rows[3]
     left, right, tilt = rows[4], rows[5], rows[6]
-    least = one
+    emptied = zero
     for k in range(levels):
         for j in range(nlat):
             cell, given = mass[k, j], fx[k, j]
@@ -82,11 +89,13 @@ def sweep_east(q: Array, mass: Array, fx: Array, rows: Array) -> float:
             f[0] = f[nlon]
             for i in range(3):
                 air[i], air[nlon + 3 + i] = air[nlon + i], air[3 + i]
-            largest = zero
+            far = zero  # how many faces take from more than one cell
             for i in range(nlon):
-                largest = max(largest, max(f[i + 1] / air[i + 3], -f[i + 1] / air[i + 4]))
-                cell[i] = air[i + 3] - (f[i + 1] - f[i])
-                least = min(least, cell[i] / air[i + 3])
+                far += one if f[i + 1] > air[i + 3] else zero
+                far += one if -f[i + 1] > air[i + 4] else zero
+                rest = air[i + 3] - (f[i + 1] - f[i])
+                emptied += zero if rest > zero else one
+                cell[i] = rest
             for s in range(tracers):
                 target = q[s, k, j]
                 for i in range(nlon):
@@ -99,15 +108,12 @@ def sweep_east(q: Array, mass: Array, fx: Array, rows: Array) -> float:
                 end_value(mid, x[3:-1], s_mid, tilt[3:-1], b)
                 end_value(mid, x[1:-3], tilt[1:-3], s_mid, a)
                 limit_parabola(a, b)
-                if largest <= one:
+                if far == zero:
                     for i in range(nlon):
-                        c = f[i + 1]
-                        east = c > zero
-                        value = x[i + 3] if east else x[i + 4]
-                        near = right[i + 3] if east else left[i + 4]
-                        far = left[i + 3] if east else right[i + 4]
-                        part = abs(c) / (air[i + 3] if east else air[i + 4])
-                        flux[i + 1] = c * outflow(value, near, far, part, half, three)
+                        c, w, e = f[i + 1], i + 3, i + 4
+                        to_east = outflow(x[w], right[w], left[w], abs(c) / air[w], half, three)
+                        to_west = outflow(x[e], left[e], right[e], abs(c) / air[e], half, three)
+                        flux[i + 1] = c * (to_east if c > zero else to_west)
                 else:
                     for i in range(nlon):
                         c = f[i + 1]
@@ -124,14 +130,14 @@ def sweep_east(q: Array, mass: Array, fx: Array, rows: Array) -> float:
                             at += step
                         at = at + nlon if at < 3 else (at - nlon if at >= nlon + 3 else at)
                         near = right[at] if c > zero else left[at]
-                        far = left[at] if c > zero else right[at]
-                        mean = outflow(x[at], near, far, rest / air[at], half, three)
+                        away = left[at] if c > zero else right[at]
+                        mean = outflow(x[at], near, away, rest / air[at], half, three)
                         flux[i + 1] = sign * (carried + rest * mean)
                 flux[0] = flux[nlon]
                 for i in range(nlon):
                     excess = x[i + 3] * (f[i + 1] - f[i]) - (flux[i + 1] - flux[i])
                     target[i] = x[i + 3] + excess / cell[i]
-    return float(least)
+    return float(emptied)
 
 
 @njit(fastmath=True)
@@ -170,16 +176,15 @@ def face_fluxes(
         c, out = f[e], flux[e]
         x_low, x_high, air_low, air_high = x[e - 1], x[e], air[e - 1], air[e]
         near_low, far_low, near_high, far_high = right[e - 1], left[e - 1], left[e], right[e]
-        largest = zero
+        far = zero
         for i in range(nlon):
+            up, down = abs(c[i]) / air_low[i], abs(c[i]) / air_high[i]
             ahead = c[i] > zero
-            value = x_low[i] if ahead else x_high[i]
-            near = near_low[i] if ahead else near_high[i]
-            far = far_low[i] if ahead else far_high[i]
-            part = abs(c[i]) / (air_low[i] if ahead else air_high[i])
-            largest = max(largest, part)
-            out[i] = c[i] * outflow(value, near, far, part, half, three)
-        if largest > one:
+            far += one if (up if ahead else down) > one else zero
+            forth = outflow(x_low[i], near_low[i], far_low[i], up, half, three)
+            back = outflow(x_high[i], near_high[i], far_high[i], down, half, three)
+            out[i] = c[i] * (forth if ahead else back)
+        if far > zero:
             for i in range(nlon):
                 source = air_low[i] if c[i] > zero else air_high[i]
                 if abs(c[i]) > source:
@@ -201,24 +206,25 @@ def update(cells: int, x: Array, air: Array, f: Array, flux: Array) -> None:
 
 @njit(fastmath=True)
 def carry_air(cells: int, air: Array, f: Array) -> float:
-    """New air along the first axis; returns the least M+ / M."""
+    """New air along the first axis; returns how many cells have none left."""
     nlon = air.shape[1]
-    least = air.dtype.type(1.0)
+    one, zero = air.dtype.type(1.0), air.dtype.type(0.0)
+    emptied = zero
     for k in range(cells):
         cell, f_low, f_high = air[k], f[k], f[k + 1]
         for i in range(nlon):
             rest = cell[i] - (f_high[i] - f_low[i])
-            least = min(least, rest / cell[i])
+            emptied += zero if rest > zero else one
             cell[i] = rest
-    return float(least)
+    return float(emptied)
 
 
 @njit(fastmath=True)
 def sweep_north(q: Array, mass: Array, fy: Array, planes: Array) -> float:
-    """Meridional sweep in place. Scratch `planes` [8, >= lat+4, lon]; returns the least M+ / M."""
+    """Meridional sweep in place. Scratch `planes` [8, >= lat+4, lon]; returns cells without air."""
     tracers, levels, nlat, nlon = q.shape
     real = q.dtype.type
-    half, turn, least = real(0.5), nlon // 2, 1.0
+    half, turn, emptied = real(0.5), nlon // 2, 0.0
     wide, slopes, flux, left, right = planes[0], planes[1], planes[2], planes[3], planes[4]
     flux[0] = real(0.0)
     flux[nlat] = real(0.0)
@@ -227,7 +233,7 @@ def sweep_north(q: Array, mass: Array, fy: Array, planes: Array) -> float:
         for s in range(tracers):
             x = q[s, k]
             for j in range(nlat):
-                wide[j + 2, :] = x[j]
+                copy(x[j], wide[j + 2])
             for i in range(nlon):  # beyond the pole: the other side of it
                 other = i + turn if i + turn < nlon else i + turn - nlon
                 wide[1, i], wide[0, i] = x[0, other], x[1, other]
@@ -243,16 +249,16 @@ def sweep_north(q: Array, mass: Array, fy: Array, planes: Array) -> float:
                 limit_parabola(left[j], right[j])
             face_fluxes(nlat, x, air, f, left, right, flux)
             update(nlat, x, air, f, flux)
-        least = min(least, carry_air(nlat, air, f))
-    return least
+        emptied += carry_air(nlat, air, f)
+    return emptied
 
 
 @njit(fastmath=True)
 def sweep_down(q: Array, mass: Array, fz: Array, planes: Array) -> float:
-    """Vertical sweep in place. Scratch `planes` [8, >= K+1, lon]; returns the least M+ / M."""
+    """Vertical sweep in place. Scratch `planes` [8, >= K+1, lon]; returns cells without air."""
     tracers, levels, nlat, nlon = q.shape
     real = q.dtype.type
-    half, least = real(0.5), 1.0
+    half, emptied = real(0.5), 0.0
     # Copies of a latitude's slab: rows of a strided view would not be vectorized.
     flux, left, right = planes[2], planes[3], planes[4]
     x, air, f = planes[5], planes[6], planes[7]
@@ -261,12 +267,12 @@ def sweep_down(q: Array, mass: Array, fz: Array, planes: Array) -> float:
     flux[0], flux[levels] = real(0.0), real(0.0)
     for j in range(nlat):
         for k in range(levels):
-            air[k, :] = mass[k, j]
-            f[k, :] = fz[k, j]
-        f[levels, :] = fz[levels, j]
+            copy(mass[k, j], air[k])
+            copy(fz[k, j], f[k])
+        copy(fz[levels, j], f[levels])
         for s in range(tracers):
             for k in range(levels):
-                x[k, :] = q[s, k, j]
+                copy(q[s, k, j], x[k])
             for k in range(1, levels - 1):
                 low, mid, high, begin, end = x[k - 1], x[k], x[k + 1], left[k], right[k]
                 a_low, a_mid, a_high = air[k - 1], air[k], air[k + 1]
@@ -278,11 +284,11 @@ def sweep_down(q: Array, mass: Array, fz: Array, planes: Array) -> float:
             face_fluxes(levels, x, air, f, left, right, flux)
             update(levels, x, air, f, flux)
             for k in range(levels):
-                q[s, k, j, :] = x[k]
-        least = min(least, carry_air(levels, air, f))
+                copy(x[k], q[s, k, j])
+        emptied += carry_air(levels, air, f)
         for k in range(levels):
-            mass[k, j, :] = air[k]
-    return least
+            copy(air[k], mass[k, j])
+    return emptied
 
 
 @njit(fastmath=True)
