@@ -1,19 +1,21 @@
-"""A flux head that looks ahead: convolutions see the state, and what a backbone says it will be.
+"""A flux head that looks ahead: convolutions are called on states that a backbone foretells.
 
 For a head that is called rarely and whose answer is held until the next call: what is wanted is a
 mean over hours that have not been. The backbone is used as what it was pretrained as. From the
-winds and the temperature of now, in its own channels, it forecasts those of some hours later, and
-all of it goes through convolutions on a sphere,
+winds and the temperature of now, in its own channels, it forecasts those of some hours later; one
+network C sees each of these states, and the answer is the mean,
 
-    F = C(x(t), x'(t + h_1), x'(t + h_2), ..),    x'(t + h) = x(t) + s B(x(t), h)
+    F = 1/n sum_i C(x(t) + I s B(x(t), h_i))
 
-with B the backbone, given the state of now twice and 0 hours between, and s its output scalers
-(`residual: temporal`). It is given no clock.
+with B the backbone, given the state of now twice and 0 hours between, s its output scalers
+(`residual: temporal`), and I the linear interpolation of changes to levels that are not its own.
+It is given no clock. Without a backbone this is C(x(t)). C is a sum: a perceptron on columns,
+because schemes work on columns, and convolutions on a sphere, which can look upstream themselves.
 
-The ablation is a switch, `backbone`: ``pretrained`` (all of it from a checkpoint; it refuses to run
-before), ``random`` (as it was drawn), ``zero`` (zeros in the place of forecasts), ``identity``
-(patches are embedded and unfolded with no transformer between). Transformers are frozen,
-embeddings are trained, whatever the switch says; only ``zero`` has none to train.
+The ablation is a switch, `backbone`: ``pretrained`` (all of it from a checkpoint; it refuses to
+run before), ``random`` (as it was drawn), ``zero`` (nothing changes), ``identity`` (patches are
+embedded and unfolded with no transformer between). Transformers are frozen, embeddings are trained,
+whatever the switch says; only ``zero`` has none to train.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor, nn
@@ -29,7 +32,7 @@ from torch import Tensor, nn
 from coupler.interface.errors import ContractError
 from emulators.networks.attention_unet import double_conv
 from emulators.networks.flux_head_v2 import TRAINED, Backbone, BackboneSize
-from emulators.networks.maps import VECTORS, MapConfig, MapNetwork
+from emulators.networks.maps import MapConfig, MapNetwork
 from emulators.networks.pretrained import Taken, read_checkpoint, take
 from emulators.networks.prithvi import PrithviConfig, PrithviWxC
 from emulators.networks.sphere import Poles, SphereConv2d
@@ -42,8 +45,10 @@ CLOCK = 4
 class ForecastHeadConfig(MapConfig):
     """Size of a `forecast_head`."""
 
-    widths: tuple[int, ...] = Field(default=(16, 32, 32), min_length=1)
+    widths: tuple[int, ...] = Field(default=(16, 32), min_length=1)
     """Channels of the blocks of two convolutions."""
+    column: tuple[int, ...] = Field(default=(128, 128, 128), min_length=1)
+    """Units of the layers that see one column."""
     backbone: Backbone = "pretrained"
     size: BackboneSize = BackboneSize()
     names: tuple[str, ...] = Field(default=("ua", "va", "ta"), min_length=1)
@@ -75,10 +80,22 @@ class ForecastHeadConfig(MapConfig):
 
 
 class Convolutions(nn.Module):
-    """Blocks of two convolutions, and as many back that see what the first ones saw."""
+    """Layers on columns, beside blocks of two convolutions and back."""
 
-    def __init__(self, n_in: int, n_out: int, widths: tuple[int, ...], poles: Poles) -> None:
+    def __init__(
+        self,
+        n_in: int,
+        n_out: int,
+        *,
+        widths: tuple[int, ...],
+        column: tuple[int, ...],
+        poles: Poles,
+    ) -> None:
         super().__init__()
+        layers: list[nn.Module] = []
+        for a, b in pairwise((n_in, *column)):
+            layers += [nn.Conv2d(a, b, 1), nn.SiLU()]
+        self.column = nn.Sequential(*layers, nn.Conv2d(column[-1], n_out, 1))
         self.encoder = nn.ModuleList(
             double_conv(a, b, poles=poles, norm="group")
             for a, b in zip((n_in, *widths[:-1]), widths, strict=True)
@@ -98,14 +115,14 @@ class Convolutions(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Shape [B, n_in, lat, lon] to [B, n_out, lat, lon]."""
-        kept = []
+        columns, kept = self.column(x), []
         for layer in self.encoder:
             x = layer(x)
             kept.append(x)
         kept.pop()
         for layer in self.decoder:
             x = layer(torch.cat((x, kept.pop()), dim=1))
-        y: Tensor = self.final_conv(x)
+        y: Tensor = columns + self.final_conv(x)
         return y
 
 
@@ -117,7 +134,7 @@ class ForecastHead(MapNetwork):
     def __init__(self, spec: BundleSpec, config: ForecastHeadConfig) -> None:
         super().__init__(spec, config)
         self.names, self.every, self.backbone = config.names, config.every, config.backbone
-        known = {c.name: c for c in spec.inputs if c.dims == "level"}
+        known = {c.name: c for c in spec.inputs if c.dims == "level" and c.transform == "none"}
         if missing := [n for n in config.names if n not in known]:
             self.refuse(
                 "a forecast of what is no input channel on levels",
@@ -125,34 +142,49 @@ class ForecastHead(MapNetwork):
                 expected="some of " + (", ".join(known) or "none"),
             )
         of = [known[n] for n in config.names]
-        mean = torch.tensor([v for c in of for v in c.mean[:: config.every]])
-        scale = torch.tensor([v for c in of for v in c.scale[:: config.every]])
-        states, leads = mean.numel(), len(config.lead_hours)
-        # Forecasts are normalized as the inputs are, whatever the backbone's own scalers are.
-        self.register_buffer("mean", mean[:, None, None], persistent=False)
-        self.register_buffer("scale", scale[:, None, None], persistent=False)
-        self.register_buffer("leads", torch.tensor(config.lead_hours), persistent=False)
+        own = torch.arange(0, spec.levels.nlev, config.every)
+        mean = torch.tensor([c.mean for c in of])
+        scale = torch.tensor([c.scale for c in of])
         self.model = PrithviWxC(
-            config.prithvi(states), {"input_mu": mean, "input_sigma": scale, "output": scale}
+            config.prithvi(len(of) * len(own)),
+            {
+                "input_mu": mean[:, own].flatten(),
+                "input_sigma": scale[:, own].flatten(),
+                "output": scale[:, own].flatten(),
+            },
         )
         for name, parameter in self.model.named_parameters():
             parameter.requires_grad_(name.startswith(TRAINED) and config.backbone != "zero")
         # Part of the state: a bundle that says `pretrained` has to have been.
         self.register_buffer("has_pretrained", torch.zeros((), dtype=torch.bool))
         core = Convolutions(
-            self.stack.size + states * leads, self.unstack.size, config.widths, config.poles
-        )
+            self.stack.size, self.unstack.size,
+            widths=config.widths, column=config.column, poles=config.poles,
+        )  # fmt: skip
         self.core: Convolutions = core
-        vectors = [c.name in VECTORS for c in of for _ in c.mean[:: config.every]]
-        self.turn_components(core.first, vectors * leads)
+        self.turn_components(core.first)
+        rows = [r for n in config.names for r in range(*self.stack.rows[n].indices(10**9))]
+        between = np.stack(
+            [np.interp(range(spec.levels.nlev), own, unit) for unit in np.eye(len(own))], axis=1
+        )
         grid = config.grid.grid()
         lat = torch.deg2rad(torch.tensor(grid.lat))[:, None].expand(grid.shape)
         lon = torch.deg2rad(torch.tensor(grid.lon))[None, :].expand(grid.shape)
         static = torch.cat((torch.stack((lat, lon)), torch.zeros(CLOCK, *grid.shape)))
-        self.register_buffer("static", static.float(), persistent=False)
+        for name, values in (
+            ("leads", torch.tensor(config.lead_hours)),
+            ("rows", torch.tensor(rows)),
+            ("scale", scale.flatten()[:, None, None]),
+            ("between", torch.from_numpy(between).float()),
+            ("static", static.float()),
+        ):
+            self.register_buffer(name, values, persistent=False)
 
-    def ahead(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        """Normalized forecasts, lead after lead, shape [map, lead x channel, lat, lon].
+    def changes(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        """What is different at each lead time, in the units of the inputs.
+
+        Returns:
+            Shape [map, lead, channel, lat, lon], the channels those of all levels, name by name.
 
         Raises:
             ContractError: when it is to be pretrained and has not been.
@@ -160,9 +192,6 @@ class ForecastHead(MapNetwork):
         states = torch.cat([inputs[n][:: self.every].float() for n in self.names])
         x = states.view(len(states), -1, self.grid.nlat, self.grid.nlon).transpose(0, 1)
         hours = self.get_buffer("leads")
-        maps, leads = x.shape[0], hours.numel()
-        if self.backbone == "zero":
-            return torch.zeros_like(x).repeat(1, leads, 1, 1)
         if self.backbone == "pretrained" and not self._loaded():
             raise ContractError.of(
                 "a pretrained backbone without pretrained weights",
@@ -171,23 +200,36 @@ class ForecastHead(MapNetwork):
                 found="freshly drawn ones",
                 remedy="call load_backbone first, or set backbone: random",
             )
-        now = x.repeat_interleave(leads, 0)
+        now = x.repeat_interleave(hours.numel(), 0)
         later = self.model(
             torch.stack((now, now), dim=1),
-            self.get_buffer("static").expand(maps * leads, -1, -1, -1),
-            lead_time=hours.repeat(maps)[:, None],
+            self.get_buffer("static").expand(now.shape[0], -1, -1, -1),
+            lead_time=hours.repeat(x.shape[0])[:, None],
             transform=self.backbone != "identity",
         )
-        y: Tensor = (later - self.get_buffer("mean")) / self.get_buffer("scale")
-        return y.reshape(maps, -1, *y.shape[-2:])
+        change = (later - now).unflatten(1, (len(self.names), -1))
+        change = torch.einsum("kc,bncyx->bnkyx", self.get_buffer("between"), change)
+        return change.flatten(1, 2).unflatten(0, (-1, hours.numel()))
 
     def _loaded(self) -> bool:
         flag = self.get_buffer("has_pretrained")
         return flag.is_meta or bool(flag)
 
     def maps(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        """Stacked channels and forecasts as maps, shape [map, channel, lat, lon]."""
-        return torch.cat((super().maps(inputs), self.ahead(inputs)), dim=1)
+        """Stacked channels as they will be, shape [map x lead, channel, lat, lon]."""
+        x = super().maps(inputs)
+        if self.backbone == "zero":
+            return x
+        change = (self.changes(inputs) / self.get_buffer("scale")).flatten(0, 1)
+        x = x.repeat_interleave(change.shape[0] // x.shape[0], 0)
+        return x.index_add(1, self.get_buffer("rows"), change)
+
+    def through_core(self, x: Tensor) -> Tensor:
+        """The mean over lead times of what the core gives."""
+        y: Tensor = self.core(x)
+        if self.backbone == "zero":
+            return y
+        return y.unflatten(0, (-1, self.get_buffer("leads").numel())).mean(dim=1)
 
     def train(self, mode: bool = True) -> ForecastHead:
         """Frozen transformers are not trained, so they drop no paths either."""

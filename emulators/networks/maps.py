@@ -204,9 +204,9 @@ class MapNetwork(Network):
         """Why it cannot run on the grid of a host, or None."""
         return self.grid.problem(name, host)
 
-    def turn_components(self, conv: SphereConv2d, more: Sequence[bool] = ()) -> None:
-        """`conv` is the one that sees the stacked channels, and `more` that may be components."""
-        components_turn(conv, [*self.stack.components(), *more])
+    def turn_components(self, conv: SphereConv2d) -> None:
+        """`conv` is the one that sees the stacked channels."""
+        components_turn(conv, self.stack.components())
 
     def refuse(self, what: str, name: str, *, expected: str) -> NoReturn:
         """Ends the building with one sentence.

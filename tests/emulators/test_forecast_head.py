@@ -16,11 +16,11 @@ from emulators.bundle import load_bundle, write_bundle
 from emulators.networks import build
 from emulators.networks.flux_head_v2 import BackboneSize
 from emulators.networks.forecast_head import ForecastHead
-from emulators.networks.maps import MapGrid
+from emulators.networks.maps import MapGrid, MapNetwork
 from emulators.training import pretrain
 
 SIZE = {"embed_dim": 12, "n_heads": 3, "n_blocks_encoder": 1, "mask_unit": [2, 6]}
-SMALL = {"widths": [5, 7], "size": SIZE, "every": 2, "lead_hours": [6.0, 18.0]}
+SMALL = {"widths": [5, 7], "column": [9], "size": SIZE, "every": 2, "lead_hours": [6.0, 18.0]}
 NAMES = ("ua", "va", "ta", "lat")
 
 
@@ -67,17 +67,19 @@ def test_it_sees_what_the_pretrained_backbone_says_of_states_in_its_own_units(
         every=2, input_hours=(0.0,), lead_hours=(0.0,), residual="temporal", clock=False
     )
     task = pretrain.draw([run], asked, 1, torch.Generator().manual_seed(0))
-    mean = torch.tensor([m for c in net.stack.channels[:3] for m in c.mean[::2]])[:, None, None]
-    scale = torch.tensor([s for c in net.stack.channels[:3] for s in c.scale[::2]])[:, None, None]
     with torch.no_grad():
-        found = net.ahead(inputs).reshape(2, 2, len(states), NLAT, NLON)
+        found = net.changes(inputs).unflatten(2, (3, levels.nlev))
         for i in range(2):
             for j, hours in enumerate((6.0, 18.0)):
                 want = model(
                     torch.stack((x[i], x[i]))[None], task.static, lead_time=torch.tensor([[hours]])
                 )
-                # float32, batches of another size
-                assert torch.allclose(found[i, j], ((want - mean) / scale)[0], atol=1e-4)
+                change = (want[0] - x[i]).unflatten(0, (3, -1))
+                # float32 of temperatures, batches of another size
+                assert torch.allclose(found[i, j, :, ::2], change, atol=1e-3)
+                middle = 0.5 * (change[:, :-1] + change[:, 1:])
+                between = found[i, j, :, 1 : 2 * middle.shape[1] : 2]
+                assert torch.allclose(between, middle, atol=1e-3)
     assert not torch.allclose(found[:, 0], found[:, 1], atol=1e-2)  # the lead matters
 
 
@@ -94,9 +96,26 @@ def test_what_is_forecast_reaches_the_fluxes(levels: HybridLevels) -> None:
         assert bool(moved) == counts
 
 
+def test_the_answer_is_the_mean_over_states_that_are_foretold(levels: HybridLevels) -> None:
+    net, inputs = head(levels, backbone="random"), some_inputs(levels, 5, NAMES)
+    with torch.no_grad():
+        change = net.changes(inputs)[0].unflatten(1, (3, levels.nlev)).flatten(-2)
+        plain = head(levels, backbone="zero")
+        plain.core.load_state_dict(net.core.state_dict())
+        each = [
+            plain.raw({**inputs, **{n: inputs[n] + c[k] for k, n in enumerate(NAMES[:3])}})
+            for c in change
+        ]
+        # float32: temperatures of hundreds against changes of one
+        assert torch.allclose(net.raw(inputs), 0.5 * (each[0] + each[1]), atol=1e-3)
+    assert not torch.allclose(each[0], each[1], atol=1e-2)
+
+
 def test_with_zero_there_is_no_forecast_and_nothing_of_it_to_train(levels: HybridLevels) -> None:
     net = head(levels, backbone="zero")
-    assert not net.ahead(some_inputs(levels, 5, NAMES)).any()
+    with torch.no_grad():
+        x = MapNetwork.maps(net, inputs := some_inputs(levels, 5, NAMES))
+        assert torch.equal(net.raw(inputs), net.core(x)[0].flatten(1))
     assert not any(p.requires_grad for p in net.model.parameters())
     others = [head(levels, backbone=b).core.state_dict() for b in ("random", "identity")]
     for name, tensor in net.core.state_dict().items():
