@@ -81,7 +81,7 @@ def forecast_heads(preset: Preset) -> Architectures:
 
 def calls_of(recording: Columns, hours: float) -> int:
     """How many calls there are in some hours."""
-    return max(1, round(hours / (24.0 * (recording.days[1] - recording.days[0]))))
+    return max(1, round(hours / (24.0 * float(recording.days[1] - recording.days[0]))))
 
 
 def held(recording: Columns, hours: float, names: Sequence[str] = FLUXES) -> Columns:
@@ -93,8 +93,8 @@ def held(recording: Columns, hours: float, names: Sequence[str] = FLUXES) -> Col
     times, each = recording.times - many + 1, recording.n // recording.times
 
     def meant(values: torch.Tensor) -> torch.Tensor:
-        runs = values.unflatten(-1, (recording.times, each)).unfold(-2, many, 1)
-        return runs.mean(dim=-1).flatten(-2)
+        runs = values.reshape(-1, recording.times, each).unfold(1, many, 1)
+        return runs.mean(dim=-1).flatten(1)
 
     fields = {
         n: meant(v) if n in names else v[..., : times * each] for n, v in recording.fields.items()
@@ -145,7 +145,7 @@ Written by `{command}` with Isthmus {isthmus}, commit `{commit}`.
 
 A head that is dear is called rarely, and its fluxes are held until the next call. It should then
 give not the fluxes of the call but their mean over the {hours:g} hours to come, and that takes a
-forecast: here a backbone that was pretrained on states alone has something to add.
+forecast: here a backbone that was pretrained on states alone could have something to add.
 
 The truth is the mean over {hours:g} hours ({calls} calls) of what Alexander and Dunkerton (1999)
 gave in {days:g} days of `{case}` ({maps} maps to fit, {tested} of another run to score; recorded
@@ -187,8 +187,11 @@ The loss ends at {seen:.3f} on the states that were fitted and at {later:.3f} on
 
 ## How far this goes
 
-The forecasts are of a coarse model by a small network; the published backbone has 2.4
-billion. Nothing was coupled: what a mean that was foretold is worth in a run, this page cannot say.
+The forecasts are of a coarse model, by a backbone of some {thousands:.0f} thousand weights that
+are frozen; the published one has 2.4 billion. The form of the head was chosen with one seed on the
+block that validates ([decision 48](../decisions/0048-a-held-answer-is-a-forecast.md)), not on the
+run that scores. Nothing was coupled: what a mean that was foretold is worth in a run, this page
+cannot say.
 All of it took {minutes:.0f} minutes of processor time of one core, runs not counted.
 """
 
@@ -230,7 +233,7 @@ def page(
             f"| {h} | {a:.3f} | {b:.3f} | {a / b:.2f} |" for h, (a, b) in by_lead(backbones).items()
         ),
         seen=fmean(b.train[-1] for b in backbones),
-        later=fmean(b.validation[-1] for b in backbones),
+        later=fmean(b.validation[-1] for b in backbones), thousands=wide[0].frozen / 1e3,
         minutes=(sum(b.seconds for b in backbones) + sum(x.seconds for x in found)) / 60.0,
     )  # fmt: skip
     to.write_text(text, encoding="utf-8")

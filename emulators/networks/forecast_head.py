@@ -207,9 +207,10 @@ class ForecastHead(MapNetwork):
             lead_time=hours.repeat(x.shape[0])[:, None],
             transform=self.backbone != "identity",
         )
-        change = (later - now).unflatten(1, (len(self.names), -1))
+        shape = self.grid.grid().shape
+        change = (later - now).reshape(len(now), len(self.names), -1, *shape)
         change = torch.einsum("kc,bncyx->bnkyx", self.get_buffer("between"), change)
-        return change.flatten(1, 2).unflatten(0, (-1, hours.numel()))
+        return change.reshape(-1, hours.numel(), change.shape[1] * change.shape[2], *shape)
 
     def _loaded(self) -> bool:
         flag = self.get_buffer("has_pretrained")
@@ -229,7 +230,7 @@ class ForecastHead(MapNetwork):
         y: Tensor = self.core(x)
         if self.backbone == "zero":
             return y
-        return y.unflatten(0, (-1, self.get_buffer("leads").numel())).mean(dim=1)
+        return y.reshape(-1, self.get_buffer("leads").numel(), *y.shape[1:]).mean(dim=1)
 
     def train(self, mode: bool = True) -> ForecastHead:
         """Frozen transformers are not trained, so they drop no paths either."""

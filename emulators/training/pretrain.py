@@ -201,8 +201,8 @@ def draw(
     for run, i, _, after in rows:
         hour = run.start + (i + after) * run.step
         year, day = 2.0 * math.pi * hour / (365.0 * 24.0), 2.0 * math.pi * hour / 24.0
-        numbers = (math.cos(year), math.sin(year), math.cos(day), math.sin(day))
-        numbers = numbers if config.clock else (0.0,) * STATICS
+        numbers = [math.cos(year), math.sin(year), math.cos(day), math.sin(day)]
+        numbers = numbers if config.clock else [0.0] * STATICS
         static.append(torch.stack((lat, lon, *(torch.full(grid.shape, v) for v in numbers))))
     maps = torch.stack([r.values[[i - b, i, i + a]] for r, i, b, a in rows])
     if config.turned:
