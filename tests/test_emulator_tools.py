@@ -1,4 +1,4 @@
-"""The scripts behind docs/results/ablation.md and thirty-days.md."""
+"""The scripts behind docs/results/ablation.md, ablation-held.md and thirty-days.md."""
 
 import subprocess
 import sys
@@ -7,6 +7,10 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+import torch
+
+from emulators.schema import Levels, Source
+from emulators.training.data import Columns
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -21,6 +25,8 @@ def tools() -> ModuleType:
 
 def scores(tools: ModuleType, gain: float) -> list[object]:
     """Three seeds that differ far more from each other than backbones do."""
+    import ablation_page
+
     ablation = tools.ablation_results
     return [
         ablation.Score(
@@ -30,7 +36,7 @@ def scores(tools: ModuleType, gain: float) -> list[object]:
             + (gain if kind == "pretrained" and share == 0.01 else 0.0),
         )
         for seed in (1, 2, 3)
-        for target in ablation.TARGETS
+        for target in ablation_page.TARGETS
         for share in ablation.SHARES
         for kind in ablation.BACKBONES
     ]  # fmt: skip
@@ -143,11 +149,71 @@ def test_the_commits_of_bundles_are_said(tools: ModuleType, tmp_path: Path) -> N
     assert len(made) == 40 and f"column network `{made[:12]}`" in said
 
 
+def calls(times: int, each: int, every: float = 3.0) -> Columns:
+    """A recording of fluxes that only depend on time and level, every three hours."""
+    when = torch.arange(float(times)).repeat_interleave(each)
+    place = torch.arange(float(each)).repeat(times)
+    flux = torch.stack((when, when.square(), 0.0 * when))
+    fields = {"ua": torch.stack((when + 100.0 * place,) * 2), "lat": place,
+              "xgwdparam": flux, "ygwdparam": -flux}  # fmt: skip
+    return Columns(
+        fields=fields, levels=Levels(a=[0.0, 0.0, 0.0], b=[0.0, 0.5, 1.0]), times=times,
+        source=Source(file="r.nc", sha256="0", times=times, columns=each),
+        days=np.arange(times) * every / 24.0,
+    )  # fmt: skip
+
+
+def test_a_held_answer_is_the_mean_of_its_own_hours(tools: ModuleType) -> None:
+    import ablation_held
+
+    found = ablation_held.held(calls(20, 5), 24.0)
+    assert found.times == found.source.times == found.days.size == 13  # seven are not whole
+    assert found.n == 13 * 5
+    flux = found.fields["xgwdparam"].reshape(3, 13, 5)
+    assert (flux == flux[..., :1]).all()
+    assert flux[0, :, 0].tolist() == [t + 3.5 for t in range(13)]
+    want = [np.mean([(t + j) ** 2 for j in range(8)]) for t in range(13)]
+    assert np.allclose(flux[1, :, 0], want)
+    assert torch.equal(found.fields["ygwdparam"], -found.fields["xgwdparam"])
+    # The state is that of the call.
+    assert torch.equal(found.fields["ua"], calls(20, 5).fields["ua"][:, : 13 * 5])
+    assert ablation_held.calls_of(calls(20, 5, every=6.0), 24.0) == 4
+
+
+def test_holding_the_answer_of_a_call_costs_what_the_flux_changes(tools: ModuleType) -> None:
+    import ablation_held
+
+    now = tools.ablation_results.Data(fit=calls(20, 5), test=calls(20, 5), commits=[])
+    mean = ablation_held.as_held(now, 6.0)
+    flux, _ = ablation_held.of_the_call(now, mean, 100)
+    # Two calls: t and t + 1/2 on one level, t^2 and t^2 + t + 1/2 on the other.
+    t = np.arange(19.0)
+    want = np.stack((t + 0.5, t**2 + t + 0.5))
+    wrong = ((want - np.stack((t, t**2))) ** 2).sum()
+    total = ((want - want.mean(axis=1, keepdims=True)) ** 2).sum()
+    assert flux == pytest.approx(1.0 - wrong / total, rel=1e-6)
+    same = ablation_held.as_held(now, 3.0)
+    assert ablation_held.of_the_call(now, same, 100) == (1.0, 1.0)
+
+
+def test_heads_of_the_held_target_differ_in_the_backbone_alone(tools: ModuleType) -> None:
+    import ablation_held
+
+    of = ablation_held.forecast_heads(ablation_held.HELD["small"])
+    one, two = of("pretrained"), of("zero")
+    assert one["config"].pop("backbone") == "pretrained"
+    assert two["config"].pop("backbone") == "zero"
+    assert one == two
+
+
 @pytest.mark.slow
-def test_both_pages_are_written_from_nothing_and_then_from_what_is_there(tmp_path: Path) -> None:
+def test_the_pages_are_written_from_nothing_and_then_from_what_is_there(tmp_path: Path) -> None:
     common = ["--preset", "tiny", "--work", str(tmp_path / "work")]
     short = ["--days", "2", "--skip-days", "1", "--shadow-days", "1.5"]
-    for script, more in (("ablation_results", ["--seeds", "2"]), ("thirty_days", short)):
+    heads = ["--seeds", "2"]
+    for script, more in (
+        ("ablation_results", heads), ("ablation_held", heads), ("thirty_days", short)
+    ):  # fmt: skip
         page = tmp_path / f"{script}.md"
         command = [sys.executable, ROOT / "tools" / f"{script}.py", *common, *more]
         for _ in range(2):

@@ -81,19 +81,23 @@ def gains(found: Sequence[Score], target: str) -> tuple[list[str], list[str]]:
 
 def section(found: Sequence[Score], target: str, about: str) -> str:
     """Tables of one target."""
+    return "\n\n".join([f"## {TARGETS[target]}", about, *tables(found, target)])
+
+
+def tables(found: Sequence[Score], target: str) -> list[str]:
+    """What a page says of one target, in paragraphs."""
     lines, words = gains(found, target)
     verdict = (
         "Beyond these intervals: " + "; ".join(words) + "."
         if words
         else "No difference is beyond its interval."
     )
-    parts = [
-        f"## {TARGETS[target]}", about, "R2 of the flux:", "\n".join(table(found, target, "flux")),
+    return [
+        "R2 of the flux:", "\n".join(table(found, target, "flux")),
         "R2 of the drag:", "\n".join(table(found, target, "drag")), "What a backbone adds to R2 of "
         "the flux, mean of the differences seed by seed and half width of their 95 % interval:",
         "\n".join(lines), verdict,
     ]  # fmt: skip
-    return "\n\n".join(parts)
 
 
 def draw(found: Sequence[Score], backbones: Sequence[Backbone], block: int, to: Path) -> None:

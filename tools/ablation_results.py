@@ -18,8 +18,8 @@ import hashlib
 import json
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ from safetensors.torch import save_file
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import resolved_fluxes
-from ablation_page import BACKBONES, SHARES, TARGETS, page
+from ablation_page import BACKBONES, SHARES, page
 from gates.store import fingerprint as code_of
 
 from coupler.driver.training import record
@@ -50,6 +50,7 @@ from emulators.training.pretrain import (
     Normal,
     Pretraining,
     States,
+    by_lead,
     persistence,
     pretrain,
     states_of,
@@ -64,9 +65,10 @@ PAGE = ROOT / "docs" / "results" / "ablation.md"
 CODE = tuple(
     f"emulators/{module}.py"
     for module in (
-        "normalization", "networks/attention_unet", "networks/flux_head_v2", "networks/maps",
-        "networks/prithvi", "networks/sphere", "networks/transformer", "training/data",
-        "training/describe", "training/fit", "training/pretrain", "training/skill",
+        "normalization", "networks/attention_unet", "networks/flux_head_v2",
+        "networks/forecast_head", "networks/maps", "networks/prithvi", "networks/sphere",
+        "networks/transformer", "training/data", "training/describe", "training/fit",
+        "training/pretrain", "training/skill",
     )
 )  # fmt: skip
 """What makes results stale when it changes; heads also when this file does."""
@@ -177,30 +179,37 @@ def states_to_pretrain(preset: Preset, work: Path, console: Console) -> Columns:
     return read_recording(path, STATES, skip_days=preset.skip)
 
 
-def recordings(
-    preset: Preset, pretraining: Columns, work: Path, console: Console
-) -> dict[str, Data]:
-    """By target, a run to fit and one to score; the runs are made unless they are there."""
-    ad99 = [
+def of_ad99(preset: Preset, pretraining: Columns, work: Path, console: Console) -> Data:
+    """What AD99 saw and gave in a run to fit and one to score; made unless they are there."""
+    runs = [
         (recorded(preset, days, seed, work, console), skip)
         for days, skip, seed in (
             (preset.days, preset.skip, 42), (preset.test_days, preset.test_skip, 43)
         )
     ]  # fmt: skip
-    fine = [
-        (resolved(preset, days, seed, work, console), 0.0)
-        for days, seed in ((preset.fine.days, 42), (preset.fine.test_days, 43))
-    ]
-    found = {}
-    for target, runs in (("ad99", ad99), ("resolved", fine)):
-        fitted, test = (
-            read_recording(path, STATES + FLUXES, role=role, skip_days=skip)
-            for role, (path, skip) in zip(("train", "test"), runs, strict=True)
-        )
-        refuse_leaks([pretraining, fitted] if target == "ad99" else [fitted], test)
-        commits = sorted({commit_of(path) for path, _ in runs})
-        found[target] = Data(fit=fitted, test=test, commits=commits)
-    return found
+    return read(runs, [pretraining])
+
+
+def of_resolved(preset: Preset, work: Path, console: Console) -> Data:
+    """Fluxes of the waves that two finer runs resolve; made unless they are there."""
+    fine = preset.fine
+    return read(
+        [
+            (resolved(preset, days, seed, work, console), 0.0)
+            for days, seed in ((fine.days, 42), (fine.test_days, 43))
+        ],
+        [],
+    )
+
+
+def read(runs: Sequence[tuple[Path, float]], before: Sequence[Columns]) -> Data:
+    """Two recordings without their first days; the second one repeats nothing of `before`."""
+    fitted, test = (
+        read_recording(path, STATES + FLUXES, role=role, skip_days=skip)
+        for role, (path, skip) in zip(("train", "test"), runs, strict=True)
+    )
+    refuse_leaks([*before, fitted], test)
+    return Data(fit=fitted, test=test, commits=sorted({commit_of(path) for path, _ in runs}))
 
 
 def recorded(preset: Preset, days: float, seed: int, work: Path, console: Console) -> Path:
@@ -253,6 +262,8 @@ class Backbone:
     whole: float
     """With nothing hidden."""
     persistence: float
+    leads: dict[str, tuple[float, float]]
+    """By lead time [h]: with nothing hidden, and persistence."""
     seconds: float
 
 
@@ -288,13 +299,14 @@ def backbone(
     return Backbone(path=folder / "backbone.safetensors", **json.loads(done.read_text("utf-8")))
 
 
-def scores(model: Any, fitted: States, later: States, config: Pretraining) -> dict[str, float]:
+def scores(model: Any, fitted: States, later: States, config: Pretraining) -> dict[str, Any]:
     """What a backbone can do with states that it was not fitted to."""
     normal = Normal.of(fitted)
     return {
         "hidden": validated(model, [later], config, normal),
         "whole": validated(model, [later], config, normal, ratio=0.0),
         "persistence": persistence([later], config, normal),
+        "leads": {f"{h:g}": e for h, e in by_lead(model, [later], config, normal).items()},
     }
 
 
@@ -317,22 +329,31 @@ class Score:
     seconds: float
 
 
+Architectures = Callable[[str], dict[str, Any]]
+"""The name and the configuration of a head by its kind of backbone."""
+
+
+def flux_heads(preset: Preset) -> Architectures:
+    """Heads of version 2."""
+    size = BackboneSize.model_validate(preset.size).model_dump(mode="json")
+    grid = {"nlat": preset.nlat, "nlon": preset.nlon}
+    return lambda kind: {
+        "name": "flux_head",
+        "config": {"grid": grid, "widths": list(preset.widths), "backbone": kind, "size": size},
+    }
+
+
 def head(
-    preset: Preset, target: str, data: Data, kind: str, share: float, seed: int,
+    preset: Preset, target: str, data: Data, architecture: dict[str, Any], share: float, seed: int,
     pretrained: Backbone, work: Path,
 ) -> Score:  # fmt: skip
     """Fits a head, unless that is done."""
-    size = BackboneSize.model_validate(preset.size)
-    config = {"grid": {"nlat": preset.nlat, "nlon": preset.nlon}, "widths": list(preset.widths),
-              "backbone": kind, "size": size.model_dump(mode="json")}  # fmt: skip
-    what = digest(
-        [
-            code(),
-            code_of(["tools/ablation_results.py"]),
-            (data.fit.source.sha256, data.test.source.sha256),
-        ]
-    )
-    made_of = [what, config, preset.steps, preset.batch, preset.learning_rate, share, seed]
+    kind = architecture["config"]["backbone"]
+    made_of = [
+        code(), code_of(["tools/ablation_results.py"]), target, data.fit.source.sha256,
+        data.test.source.sha256, architecture, preset.steps, preset.batch, preset.learning_rate,
+        preset.test_maps, share, seed,
+    ]  # fmt: skip
     if kind == "pretrained":
         made_of.append(sha256(pretrained.path))
     folder = work / "heads" / digest(made_of)
@@ -340,7 +361,7 @@ def head(
     if not done.is_file():
         folder.mkdir(parents=True, exist_ok=True)
         began = time.process_time()
-        found = fitted_head(preset, data, config, kind, share, seed, pretrained, folder)
+        found = fitted_head(preset, data, architecture, share, seed, pretrained, folder)
         found |= {"seconds": time.process_time() - began}
         done.write_text(json.dumps(found), encoding="utf-8")
     said = json.loads(done.read_text("utf-8"))
@@ -348,7 +369,7 @@ def head(
 
 
 def fitted_head(
-    preset: Preset, data: Data, config: dict[str, Any], kind: str, share: float, seed: int,
+    preset: Preset, data: Data, architecture: dict[str, Any], share: float, seed: int,
     pretrained: Backbone, folder: Path,
 ) -> dict[str, float]:  # fmt: skip
     """Fits a head on a share of the calls of one run and scores it on another."""
@@ -356,7 +377,7 @@ def fitted_head(
         {"name": "head", "process": "gravity_wave", "bundle": "head", "seed": seed,
          "inputs": ["ua", "va", "ta", "lat"], "train": [{"file": data.fit.source.file}],
          "test": {"file": data.test.source.file},
-         "architecture": {"name": "flux_head", "config": config}}
+         "architecture": architecture}
     )  # fmt: skip
     together = preset.nlat * preset.nlon
     some, held = (share_of(m, share, seed) for m in apart(data.fit.times))
@@ -368,7 +389,7 @@ def fitted_head(
     spec = describe(recipe, columns["fit"], data.fit.levels, provenance)
     torch.manual_seed(seed)
     network = build(spec)
-    if kind == "pretrained":
+    if architecture["config"]["backbone"] == "pretrained":
         network.load_backbone(pretrained.path)
     batches = -(-len(some) // preset.batch)
     optimizer = Optimizer(
@@ -380,10 +401,11 @@ def fitted_head(
     test = thinned(data.test.fields, preset.test_maps * together, together)
     estimate = predict(network, {n: test[n] for n in recipe.inputs})
     found = skill({n: test[n] for n in recipe.outputs}, estimate, data.test.levels)
+    trained = sum(p.numel() for p in network.parameters() if p.requires_grad)
     return {
         "maps": len(some), "held": len(held),
         "flux": found.flux_overall, "drag": found.drag_overall,
-        **network.core.account(),  # type: ignore[union-attr,operator]
+        "trained": trained, "frozen": sum(p.numel() for p in network.parameters()) - trained,
     }  # fmt: skip
 
 
@@ -411,47 +433,65 @@ def index_of(maps: Sequence[int] | np.ndarray, together: int) -> torch.Tensor:
 
 
 def all_scores(
-    preset: Preset, work: Path, seeds: int, console: Console
-) -> Iterator[tuple[list[Backbone], list[Score], Columns, dict[str, Data]]]:
+    preset: Preset, pretraining: Columns, data: Mapping[str, Data], architecture: Architectures,
+    work: Path, seeds: int, console: Console,
+) -> Iterator[tuple[list[Backbone], list[Score]]]:  # fmt: skip
     """Results as they come; the last ones are all of them."""
-    pretraining = states_to_pretrain(preset, work, console)
-    data = recordings(preset, pretraining, work, console)
     backbones: list[Backbone] = []
     found: list[Score] = []
     began = time.perf_counter()
-    cells = [(t, share, kind) for t in TARGETS for share in SHARES for kind in BACKBONES]
+    cells = [(t, share, kind) for t in data for share in SHARES for kind in BACKBONES]
     for seed in range(1, seeds + 1):
         backbones.append(backbone(preset, pretraining, seed, work, console))
         for target, share, kind in cells:
-            s = head(preset, target, data[target], kind, share, seed, backbones[-1], work)
+            s = head(
+                preset, target, data[target], architecture(kind), share, seed, backbones[-1], work
+            )
             found.append(s)
             console.print(
                 f"{len(found):3d}/{seeds * len(cells)}  seed {seed}  {target:8}  "
                 f"{100 * share:g} % ({s.maps} + {s.held} maps)  {kind:10}  R2 flux {s.flux:.3f}  "
                 f"drag {s.drag:.3f}  {time.perf_counter() - began:.0f} s"
             )
-        yield backbones, found, pretraining, data
+        yield backbones, found
+
+
+def asked(
+    about: str | None, out: Path, presets: Mapping[str, Preset], argv: list[str] | None
+) -> tuple[Preset, argparse.Namespace, str]:
+    """What the command line says: a preset, all options, and those that are not usual as text."""
+    parser = argparse.ArgumentParser(description=(about or "").splitlines()[0])
+    parser.add_argument("--preset", choices=sorted(presets), default="small")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--steps", type=int, help="of every fit, instead of the preset's")
+    parser.add_argument("--work", type=Path, default=ROOT / "runs" / "emulators")
+    parser.add_argument("--out", type=Path, default=out)
+    args = parser.parse_args(argv)
+    preset, said = presets[args.preset], ""
+    said += f" --preset {args.preset}" if args.preset != "small" else ""
+    said += f" --seeds {args.seeds}" if args.seeds != 3 else ""
+    if args.steps is not None:
+        preset = replace(preset, steps=args.steps)
+        said += f" --steps {args.steps}"
+    return preset, args, said
 
 
 def main(argv: list[str] | None = None) -> None:
     """The command."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--preset", choices=sorted(PRESETS), default="small")
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--steps", type=int, help="of every fit, instead of the preset's")
-    parser.add_argument("--work", type=Path, default=ROOT / "runs" / "emulators")
-    parser.add_argument("--out", type=Path, default=PAGE)
-    args = parser.parse_args(argv)
+    preset, args, said = asked(__doc__, PAGE, PRESETS, argv)
     threads.prepare()
-    preset = PRESETS[args.preset]
-    command = "python tools/ablation_results.py"
-    command += f" --preset {args.preset}" if args.preset != "small" else ""
-    command += f" --seeds {args.seeds}" if args.seeds != 3 else ""
-    if args.steps is not None:
-        preset = Preset(**(asdict(preset) | {"steps": args.steps}))
-        command += f" --steps {args.steps}"
-    for result in all_scores(preset, args.work, args.seeds, Console()):
-        page(preset, command, *result, args.out)
+    console = Console()
+    pretraining = states_to_pretrain(preset, args.work, console)
+    data = {
+        "ad99": of_ad99(preset, pretraining, args.work, console),
+        "resolved": of_resolved(preset, args.work, console),
+    }
+    every = all_scores(
+        preset, pretraining, data, flux_heads(preset), args.work, args.seeds, console
+    )
+    for backbones, found in every:
+        page(preset, f"python tools/ablation_results.py{said}", backbones, found, pretraining,
+             data, args.out)  # fmt: skip
     print(f"{args.out} written")
 
 

@@ -24,6 +24,7 @@ ARCHITECTURES = {
     "attention_unet": "emulators.networks.attention_unet:UNet",
     "flux_head": "emulators.networks.flux_head_v2:FluxHeadNetwork",
     "flux_head_published": "emulators.networks.flux_head_published:PublishedHead",
+    "forecast_head": "emulators.networks.forecast_head:ForecastHead",
     "plane_conv": "emulators.networks.plane_conv:PlaneConv",
     "ring": "emulators.networks.ring:Ring",
     "program": "emulators.networks.program:Program",
@@ -71,7 +72,7 @@ class Network(nn.Module, ABC):
         raise ContractError.of(
             "a pretrained backbone for a network without one",
             type(self).__name__,
-            expected="an architecture with a backbone, flux_head",
+            expected="an architecture with a backbone: flux_head or forecast_head",
             remedy="leave `pretrained` out",
         )
 

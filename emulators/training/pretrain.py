@@ -10,6 +10,9 @@ with one network. It gives the departure from a climatology in units of that dep
 with < > the area mean over all channels, so that the climatology itself scores about 1. The
 climatology is the mean over time and longitude of the states that are fitted.
 
+A backbone that shall only forecast hides nothing and adds s y to the later input (`residual:
+temporal`): what it says at once is persistence, and it learns what will be different.
+
 What is kept for later is the transformers (`FluxHeadV2.load_backbone`); embeddings belong to the
 channels of a task.
 """
@@ -20,6 +23,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -49,6 +53,13 @@ class Pretraining(Data):
     input_hours: tuple[float, ...] = (3.0, 6.0, 9.0, 12.0)
     lead_hours: tuple[float, ...] = (0.0, 6.0, 12.0, 24.0)
     mask_ratio: float = Field(default=0.5, ge=0.0, lt=1.0)
+    residual: Literal["climate", "temporal"] = "climate"
+    """What the answer is added to: the climatology, or the later input."""
+    clock: bool = True
+    """Whether it is told the time of the year and of the day, or zeros."""
+    turned: bool = False
+    """Whether samples are turned about the axis and mirrored at the equator at random: for a planet
+    that is the same everywhere on a circle of latitude and in both hemispheres."""
     steps: int = Field(default=1000, ge=1)
     batch: int = Field(default=4, ge=1)
     learning_rate: float = Field(default=1e-3, gt=0.0)
@@ -190,15 +201,36 @@ def draw(
     for run, i, _, after in rows:
         hour = run.start + (i + after) * run.step
         year, day = 2.0 * math.pi * hour / (365.0 * 24.0), 2.0 * math.pi * hour / 24.0
-        numbers = (math.cos(year), math.sin(year), math.cos(day), math.sin(day))
+        numbers = [math.cos(year), math.sin(year), math.cos(day), math.sin(day)]
+        numbers = numbers if config.clock else [0.0] * STATICS
         static.append(torch.stack((lat, lon, *(torch.full(grid.shape, v) for v in numbers))))
+    maps = torch.stack([r.values[[i - b, i, i + a]] for r, i, b, a in rows])
+    if config.turned:
+        maps = torch.stack([turned(m, config.names, generator) for m in maps])
     return Task(
-        x=torch.stack([torch.stack((r.values[i - b], r.values[i])) for r, i, b, _ in rows]),
-        target=torch.stack([r.values[i + a] for r, i, _, a in rows]),
+        x=maps[:, :2],
+        target=maps[:, 2],
         static=torch.stack(static),
         input_time=torch.tensor([[b * r.step] for r, _, b, _ in rows]),
         lead_time=torch.tensor([[a * r.step] for r, _, _, a in rows]),
     )
+
+
+def turned(maps: Tensor, names: Sequence[str], generator: torch.Generator) -> Tensor:
+    """`maps` turned about the axis and, as often as not, mirrored at the equator.
+
+    Args:
+        maps: shape [time, channel, lat, lon], as many channels of each name.
+        names: of the fields.
+        generator: what is drawn comes from it.
+    """
+    by = int(torch.randint(maps.shape[-1], (1,), generator=generator))
+    maps = maps.roll(by, -1)
+    if torch.rand((), generator=generator) < 0.5:
+        return maps
+    signs = torch.tensor([-1.0 if n == "va" else 1.0 for n in names])
+    each = signs.repeat_interleave(maps.shape[1] // len(names))
+    return maps.flip(-2) * each[:, None, None]
 
 
 def backbone(config: Pretraining, channels: int, grid: MapGrid, normal: Normal) -> PrithviWxC:
@@ -218,7 +250,7 @@ def backbone(config: Pretraining, channels: int, grid: MapGrid, normal: Normal) 
             mlp_multiplier=s.mlp_multiplier,
             n_heads=s.n_heads,
             drop_path=s.drop_path,
-            residual="climate",
+            residual=config.residual,
             masking_mode="both",
             encoder_shifting=False,
             decoder_shifting=False,
@@ -378,3 +410,17 @@ def persistence(states: Sequence[States], config: Pretraining, normal: Normal) -
     tasks = looked_at(states, config)
     errors = [((t.x[:, 1] - t.target) / scale).square().mean(dim=(0, 1)) for t in tasks]
     return float((torch.stack(errors).mean(dim=0) * area).sum())
+
+
+def by_lead(
+    model: PrithviWxC, states: Sequence[States], config: Pretraining, normal: Normal
+) -> dict[float, tuple[float, float]]:
+    """By lead time [h], the error with nothing hidden and that of persistence."""
+    found = {}
+    for lead in config.lead_hours:
+        asked = config.model_copy(update={"lead_hours": (lead,)})
+        found[lead] = (
+            validated(model, states, asked, normal, ratio=0.0),
+            persistence(states, asked, normal),
+        )
+    return found

@@ -24,6 +24,7 @@ from emulators.training.pretrain import (
     Pretraining,
     States,
     area_weights,
+    by_lead,
     draw,
     looked_at,
     persistence,
@@ -163,6 +164,59 @@ def test_inputs_and_targets_lie_as_far_apart_as_they_say() -> None:
         assert float(task.static[n, 4, 0, 0]) == pytest.approx(
             np.cos(2 * np.pi * hour / 24.0), abs=1e-5
         )
+
+
+FORECAST = CONFIG.model_copy(
+    update={"mask_ratio": 0.0, "residual": "temporal", "clock": False, "lead_hours": (6.0, 12.0)}
+)
+
+
+def test_what_is_added_to_the_later_input_begins_as_persistence_and_beats_it() -> None:
+    runs = [waves(40, 1.0)]
+    started, _ = pretrain([waves(90)], runs, FORECAST.model_copy(update={"steps": 1}), seed=1)
+    with torch.no_grad():
+        started.unembed.weight.zero_()
+        started.unembed.bias.zero_()
+    normal = Normal.of(waves(90))
+    for mine, still in by_lead(started, runs, FORECAST, normal).values():
+        assert mine == pytest.approx(still, rel=1e-5)  # float32
+    model, _ = pretrain([waves(90)], runs, FORECAST, seed=1)
+    found = by_lead(model, runs, FORECAST, normal)
+    assert list(found) == [6.0, 12.0]
+    assert all(mine < 0.7 * still for mine, still in found.values())
+    assert found[12.0][1] > 1.5 * found[6.0][1]  # waves move on
+
+
+def test_a_backbone_without_a_clock_is_told_no_time() -> None:
+    task = draw([waves(60)], FORECAST, 3, torch.Generator().manual_seed(3))
+    assert not task.static[:, 2:].any() and task.static[:, :2].any()
+
+
+def test_samples_are_turned_and_mirrored_as_a_whole() -> None:
+    values = torch.randn(60, 4, 8, 16, generator=torch.Generator().manual_seed(2))
+    run = States(values=values, step=3.0, start=0.0, grid=GRID)
+    config = CONFIG.model_copy(update={"turned": True, "names": ("ua", "va")})
+    task = draw([run], config, 32, torch.Generator().manual_seed(3))
+    signs = torch.tensor([1.0, 1.0, -1.0, -1.0])[:, None, None]  # only the northward wind turns
+    kinds = set()
+    for n in range(32):
+        before, after = (round(float(t[n]) / 3.0) for t in (task.input_time, task.lead_time))
+        first = task.x[n, 0, 0]
+        for by, mirrored in ((b, m) for b in range(16) for m in (False, True)):
+            back = (first.flip(-2) if mirrored else first).roll(-by, -1)
+            where = (values[:, 0] == back).all(dim=(1, 2)).nonzero()
+            if not len(where):
+                continue
+            kinds.add((by, mirrored))
+            i = int(where[0, 0])
+            for found, want in (
+                (task.x[n, 0], values[i]),
+                (task.x[n, 1], values[i + before]),
+                (task.target[n], values[i + before + after]),
+            ):
+                same = want.roll(by, -1)
+                assert torch.equal(found, same.flip(-2) * signs if mirrored else same)
+    assert len(kinds) > 12 and {m for _, m in kinds} == {False, True}
 
 
 def recording(times: int, each: int, days: np.ndarray | None = None) -> Columns:
