@@ -350,9 +350,9 @@ def head(
     """Fits a head, unless that is done."""
     kind = architecture["config"]["backbone"]
     made_of = [
-        code(), code_of(["tools/ablation_results.py"]), target, data.fit.source.sha256,
-        data.test.source.sha256, architecture, preset.steps, preset.batch, preset.learning_rate,
-        preset.test_maps, share, seed,
+        code(), code_of(["tools/ablation_results.py", "tools/ablation_held.py"]), target,
+        data.fit.source.sha256, data.test.source.sha256, architecture, preset.steps, preset.batch,
+        preset.learning_rate, preset.test_maps, share, seed,
     ]  # fmt: skip
     if kind == "pretrained":
         made_of.append(sha256(pretrained.path))

@@ -207,7 +207,7 @@ def double_rows(double: Path, run: Path) -> list[tuple[str, str]]:
     with netCDF4.Dataset(double / "budgets.nc") as file:
         days = float(file["time"][-1])
     return [
-        ("days of the same in double precision", f"{days:.0f}"),
+        ("last record of the same in double precision", f"day {days:.0f}"),
         ("residuals of water and of energy in one exchange", f"{water:.1e}, {energy:.1e} W m-2"),
     ]
 
@@ -230,13 +230,14 @@ def page(run: Path, out: Path, skip: float, double: Path | None = None) -> None:
         *(double_rows(double, run) if double else []),
     ]
     report = json.loads((run / "run.json").read_text())
+    with_what = made_with(run)
     command = f"python tools/slab_earth_results.py {run} --skip {skip:g}"
     command += f" --double {double}" if double else ""
     lines = [
         "# A small Earth over a slab ocean",
         "",
-        f"{air.month.size} records of `{report['title']}` from day {skip:g} on, with "
-        f"{made_with(run)}. Made by `{command}`.",
+        f"{air.month.size} records of `{report['title']}` from day {skip:g} on"
+        f"{', with ' + with_what if with_what else ''}. Made by `{command}`.",
         "",
         "| | |",
         "|---|---|",

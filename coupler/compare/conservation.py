@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -71,6 +72,6 @@ def residuals_of_schemes(runs: Sequence[Run]) -> dict[str, Residual]:
         records = [(r.record.get("residuals_of_schemes") or {}).get(q, {}) for r in runs]
         values = [(float(v), name) for of in records for name, v in of.items()]
         if values:
-            value, name = max(values)
+            value, name = max(values, key=lambda v: (math.isnan(v[0]), v[0]))
             found[q] = Residual(scheme=name, value=value, units=UNITS[q])
     return found

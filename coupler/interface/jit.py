@@ -24,18 +24,17 @@ def njit(
     `nogil` other Python threads go on meanwhile.
 
     A kernel makes no arrays: the compiler refuses one that would, and so need not count references
-    to rows of arrays, which costs more than a short loop over them. One that makes some says
-    `allocates`. To copy a row by a slice counts as making one, for it might overlap with the other:
-    a loop does not.
+    to rows of arrays, which costs more than a short loop over them. Nor does it return a view of
+    one. One that does says `allocates`; numba's words are "NRT required", "No implementation of
+    function zeros" or "Only accept returning of array passed into the function". To copy a row by a
+    slice counts as making one, for it might overlap with the other: a loop does not.
     """
     import numba
 
     compiler: Any = numba.njit
 
     def compile_it(function: _F) -> _F:
-        options = {"parallel": parallel, "fastmath": fastmath, "nogil": nogil}
-        if not allocates:
-            options["_nrt"] = False
+        options = {"parallel": parallel, "fastmath": fastmath, "nogil": nogil, "_nrt": allocates}
         if inline:
             options["forceinline"] = True
         compiled: _F = compiler(cache=True, error_model="numpy", **options)(function)

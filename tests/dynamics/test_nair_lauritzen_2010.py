@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from coupler.interface.errors import UnstableError
+from physics.dynamics import transport_kernels as kernels
 from physics.dynamics.prescribed import (
     DAY,
     Flow,
@@ -104,8 +105,32 @@ def test_the_advective_form_loses_mass():
 
 def test_a_step_that_empties_a_cell_is_refused_and_says_what_to_do():
     flow = Flow(32)
-    with pytest.raises(UnstableError, match="shorten dt"):
+    with pytest.raises(UnstableError, match=r"found \d+ without air; shorten dt"):
         flow.run(np.ones((1, 1, 32, 64)), rotation(flow, 0.5 * np.pi), 12.0 * DAY, 10)
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+@pytest.mark.parametrize("spoiled", ["nothing", "emptied", "flux", "mass"])
+@pytest.mark.parametrize("sweep", ["east", "north", "down"])
+def test_every_sweep_counts_cells_without_air(sweep, spoiled, kind):
+    levels, nlat, nlon = 4, 8, 16
+    q, mass = np.ones((1, levels, nlat, nlon), kind), np.ones((levels, nlat, nlon), kind)
+    shape = {"east": (4, 8, 16), "north": (4, 9, 16), "down": (5, 8, 16)}[sweep]
+    flux = np.zeros(shape, kind)
+    if spoiled == "emptied":
+        flux[2, 3, 5] = 1.0  # all that the cell has, into one neighbour
+    elif spoiled == "flux":
+        flux[2, 3, 5] = np.nan
+    elif spoiled == "mass":
+        mass[2, 3, 5] = np.nan
+    scratch = np.zeros((7, nlon + 6) if sweep == "east" else (8, nlat + 4, nlon), kind)
+    count = getattr(kernels, f"sweep_{sweep}")(q, mass, flux, scratch)
+    if spoiled == "nothing":
+        assert count == 0.0 and (q == 1.0).all()
+    elif spoiled == "emptied":
+        assert count == 1.0
+    else:
+        assert count >= 1.0
 
 
 def test_an_odd_number_of_longitudes_is_refused():

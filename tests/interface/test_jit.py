@@ -53,6 +53,17 @@ def test_rows_are_not_counted():
     assert counted(compiled(doubled, allocates=True), field, out) > 0
 
 
+def test_a_kernel_that_makes_arrays_may_be_called_by_one_that_makes_none():
+    field, out = np.arange(12.0).reshape(3, 4), np.zeros((3, 4))
+    inner = compiled(made, allocates=True)
+
+    def outer(field, out):
+        inner(field, out)
+
+    compiled(outer)(field + 1.0, out)
+    assert out[0, 0] == 1.0
+
+
 @pytest.mark.parametrize("function", [copied, made])
 def test_a_kernel_that_makes_arrays_is_refused_unless_it_says_so(function):
     field, out = np.arange(12.0).reshape(3, 4), np.zeros((3, 4))

@@ -219,7 +219,7 @@ def autograd(component: Tendency, columns: Columns) -> Response | str:
         return "its levels are not the host's"
     if not network.differentiable_in_inputs:
         kind = spec.weights.format
-        ends = f"features of {spec.architecture.name} are formed without gradients"
+        ends = f"inputs of {spec.architecture.name} are prepared without gradients"
         if kind != "safetensors":
             ends = f"its weights are a program of the format {kind}"
         return f"torch cannot differentiate its network in its inputs, {ends}"
