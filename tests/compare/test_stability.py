@@ -258,7 +258,7 @@ def program_bundle(base: Path, levels: HybridLevels) -> Path:
 @pytest.mark.parametrize(
     ("make", "ends"),
     [
-        (lambda base, levels: write_small_bundle(base / "mlp", levels), "features of column_mlp"),
+        (lambda base, levels: write_small_bundle(base / "mlp", levels), "inputs of column_mlp"),
         (program_bundle, "its weights are a program of the format torchscript"),
     ],
 )
