@@ -20,7 +20,7 @@ between).
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from pydantic import Field, model_validator
@@ -28,7 +28,7 @@ from torch import Tensor, nn
 
 from coupler.interface.errors import ContractError
 from emulators.networks.attention_unet import double_conv
-from emulators.networks.maps import MapConfig, MapNetwork, is_angle
+from emulators.networks.maps import MapConfig, MapGrid, MapNetwork, is_angle
 from emulators.networks.pretrained import Taken, read_checkpoint, take
 from emulators.networks.prithvi import PrithviConfig, PrithviWxC
 from emulators.networks.sphere import Poles, SphereConv2d
@@ -54,6 +54,26 @@ class BackboneSize(Data):
     checkpoint: bool = False
     """Whether activations of the transformers are computed again in the backward pass."""
 
+    def on(self, grid: MapGrid, **settings: Any) -> PrithviConfig:
+        """A backbone of this size on a grid, with the other settings of its configuration."""
+        each = range(2 * self.n_blocks_encoder + 1) if self.checkpoint else ()
+        return PrithviConfig(
+            n_lats_px=grid.nlat,
+            n_lons_px=grid.nlon,
+            patch_size_px=(self.patch, self.patch),
+            mask_unit_size_px=self.mask_unit,
+            embed_dim=self.embed_dim,
+            n_blocks_encoder=self.n_blocks_encoder,
+            n_blocks_decoder=self.n_blocks_decoder,
+            mlp_multiplier=self.mlp_multiplier,
+            n_heads=self.n_heads,
+            drop_path=self.drop_path,
+            encoder_shifting=False,
+            decoder_shifting=False,
+            checkpoint_encoder=tuple(each),
+            **settings,
+        )
+
 
 class FluxHeadConfig(MapConfig):
     """Size of a `flux_head`."""
@@ -72,27 +92,13 @@ class FluxHeadConfig(MapConfig):
 
     def prithvi(self) -> PrithviConfig:
         """The backbone's configuration."""
-        s = self.size
-        each = range(2 * s.n_blocks_encoder + 1) if s.checkpoint else ()
-        return PrithviConfig(
+        return self.size.on(
+            self.grid,
             in_channels=self.widths[-1],
             input_size_time=1,
             in_channels_static=3 + len(self.static),
-            n_lats_px=self.grid.nlat,
-            n_lons_px=self.grid.nlon,
-            patch_size_px=(s.patch, s.patch),
-            mask_unit_size_px=s.mask_unit,
-            embed_dim=s.embed_dim,
-            n_blocks_encoder=s.n_blocks_encoder,
-            n_blocks_decoder=s.n_blocks_decoder,
-            mlp_multiplier=s.mlp_multiplier,
-            n_heads=s.n_heads,
-            drop_path=s.drop_path,
             residual="none",
-            encoder_shifting=False,
-            decoder_shifting=False,
             positional_encoding="absolute",
-            checkpoint_encoder=tuple(each),
         )
 
 

@@ -39,7 +39,8 @@ from emulators.networks.sphere import Poles, SphereConv2d
 from emulators.schema import BundleSpec
 
 CLOCK = 4
-"""Static channels of a pretrained backbone that tell the time: zeros here."""
+"""Static channels of a pretrained backbone: cosine and sine of the time of the year and of the hour
+at the target; zeros here."""
 
 
 class ForecastHeadConfig(MapConfig):
@@ -59,23 +60,8 @@ class ForecastHeadConfig(MapConfig):
 
     def prithvi(self, channels: int) -> PrithviConfig:
         """The backbone's configuration, as `emulators.training.pretrain` makes it."""
-        s = self.size
-        return PrithviConfig(
-            in_channels=channels,
-            in_channels_static=CLOCK,
-            n_lats_px=self.grid.nlat,
-            n_lons_px=self.grid.nlon,
-            patch_size_px=(s.patch, s.patch),
-            mask_unit_size_px=s.mask_unit,
-            embed_dim=s.embed_dim,
-            n_blocks_encoder=s.n_blocks_encoder,
-            n_blocks_decoder=s.n_blocks_decoder,
-            mlp_multiplier=s.mlp_multiplier,
-            n_heads=s.n_heads,
-            drop_path=s.drop_path,
-            residual="temporal",
-            encoder_shifting=False,
-            decoder_shifting=False,
+        return self.size.on(
+            self.grid, in_channels=channels, in_channels_static=CLOCK, residual="temporal"
         )
 
 

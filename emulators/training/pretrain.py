@@ -33,14 +33,12 @@ from torch import Tensor
 
 from coupler.interface.errors import DataError, UnstableError
 from emulators.networks.flux_head_v2 import BackboneSize
+from emulators.networks.forecast_head import CLOCK
 from emulators.networks.maps import MapGrid
-from emulators.networks.prithvi import PrithviConfig, PrithviWxC
+from emulators.networks.prithvi import PrithviWxC
 from emulators.schema import Data
 from emulators.training.data import Columns
 from emulators.training.fit import History, copied, device_of, resumed, save_checkpoint
-
-STATICS = 4
-"""Cosine and sine of the time of the year and of the hour at the target."""
 
 
 class Pretraining(Data):
@@ -202,7 +200,7 @@ def draw(
         hour = run.start + (i + after) * run.step
         year, day = 2.0 * math.pi * hour / (365.0 * 24.0), 2.0 * math.pi * hour / 24.0
         numbers = [math.cos(year), math.sin(year), math.cos(day), math.sin(day)]
-        numbers = numbers if config.clock else [0.0] * STATICS
+        numbers = numbers if config.clock else [0.0] * CLOCK
         static.append(torch.stack((lat, lon, *(torch.full(grid.shape, v) for v in numbers))))
     maps = torch.stack([r.values[[i - b, i, i + a]] for r, i, b, a in rows])
     if config.turned:
@@ -235,25 +233,13 @@ def turned(maps: Tensor, names: Sequence[str], generator: torch.Generator) -> Te
 
 def backbone(config: Pretraining, channels: int, grid: MapGrid, normal: Normal) -> PrithviWxC:
     """The network that is pretrained, its transformers those of a flux head of the same size."""
-    s = config.size
     return PrithviWxC(
-        PrithviConfig(
+        config.size.on(
+            grid,
             in_channels=channels,
-            in_channels_static=STATICS,
-            n_lats_px=grid.nlat,
-            n_lons_px=grid.nlon,
-            patch_size_px=(s.patch, s.patch),
-            mask_unit_size_px=s.mask_unit,
-            embed_dim=s.embed_dim,
-            n_blocks_encoder=s.n_blocks_encoder,
-            n_blocks_decoder=s.n_blocks_decoder,
-            mlp_multiplier=s.mlp_multiplier,
-            n_heads=s.n_heads,
-            drop_path=s.drop_path,
+            in_channels_static=CLOCK,
             residual=config.residual,
             masking_mode="both",
-            encoder_shifting=False,
-            decoder_shifting=False,
         ),
         {"input_mu": normal.mean, "input_sigma": normal.deviation, "output": normal.departure},
     )
