@@ -105,18 +105,25 @@ def launch_level(lat: Tensor, pressure: Tensor, levels: Levels, config: FeatureC
 @njit(parallel=True)
 def count_above(pressure: Array, limit: float, most: int, found: Array) -> None:
     """Number of levels with at most `limit` [Pa], from 1 to `most`, in `found`, shape [column]."""
-    nlev, ncol = pressure.shape
+    ncol = found.size
     for tile in numba.prange((ncol + TILE - 1) // TILE):
         start, stop = tile * TILE, min(tile * TILE + TILE, ncol)
-        found[start:stop] = 0
-        for k in range(nlev):
-            for i in range(start, stop):
-                found[i] += pressure[k, i] <= limit
-        for i in range(start, stop):
-            found[i] = min(max(found[i], 1), most)
+        _count_above(pressure, start, limit, most, found[start:stop])
 
 
-@njit(parallel=True, allocates=True)
+@njit()
+def _count_above(pressure: Array, start: int, limit: float, most: int, found: Array) -> None:
+    for j in range(found.size):
+        found[j] = 0
+    for k in range(pressure.shape[0]):
+        p = pressure[k, start : start + found.size]
+        for j in range(found.size):
+            found[j] += p[j] <= limit
+    for j in range(found.size):
+        found[j] = min(max(found[j], 1), most)
+
+
+@njit(parallel=True)
 def fill_features(
     first: int,
     winds: tuple[Array, ...],
@@ -156,48 +163,93 @@ def fill_features(
         spread: filled, shape [tile, component, level, TILE].
         common: filled, shape [tile, level + 1 + 2 harmonics, TILE].
     """
-    nlev, ncol = temperature.shape
-    zero, one = np.float32(0.0), np.float32(1.0)
-    harmonics = (common.shape[1] - nlev - 1) // 2
+    ncol = temperature.shape[1]
     for tile in numba.prange(odd.shape[0]):
         start = (first + tile) * TILE
         n = min(TILE, ncol - start)
-        high, low = np.empty(n, np.float32), np.empty(n, np.float32)
-        source = np.empty(n, temperature.dtype)
+        source = launch[start : start + n]
         for c in range(len(winds)):
-            wind, o, even = winds[c], odd[tile, c], spread[tile, c]
-            for j in range(n):
-                source[j] = wind[launch[start + j], start + j]
-                o[2 * nlev, j] = np.float32(source[j]) / mean_wind_scale
-                high[j], low[j] = zero, zero
-            for k in range(nlev - 1, -1, -1):
-                speed, per_scale = saturation[k], one / wind_scale[k]
-                for j in range(n):
-                    r, offset = np.float32(wind[k, start + j] - source[j]), speed
-                    if k >= launch[start + j]:
-                        # Nothing breaks at or below the source.
-                        r, offset = zero, zero
-                    high[j] = max(high[j], r + offset)
-                    low[j] = min(low[j], r - offset)
-                    o[k, j] = r * per_scale
-                    o[nlev + k, j] = (high[j] + low[j]) * per_scale
-                    even[k, j] = (high[j] - low[j]) * per_scale
-            o[:, n:] = zero
-            even[:, n:] = zero
-        shared = common[tile]
-        for k in range(nlev):
-            mean, per_scale = temperature_mean[k], one / temperature_scale[k]
-            for j in range(n):
-                shared[k, j] = np.float32(temperature[k, start + j] - mean) * per_scale
+            o, even = odd[tile, c], spread[tile, c]
+            _fill_wind(winds[c], start, source, saturation, wind_scale, mean_wind_scale, o, even)
+        p, north, shared = lowest_pressure[start : start + n], lat[start : start + n], common[tile]
+        normal = temperature_mean, temperature_scale
+        _fill_common(temperature, start, normal, p, log_mean, log_scale, north, shared)
+        if n < TILE:
+            odd[tile, :, :, n:] = 0.0
+            spread[tile, :, :, n:] = 0.0
+            shared[:, n:] = 0.0
+
+
+@njit(allocates=True)
+def _fill_wind(
+    wind: Array,
+    start: int,
+    launch: Array,
+    saturation: Array,
+    scale: Array,
+    mean_scale: Any,
+    odd: Array,
+    spread: Array,
+) -> None:
+    """What one component gives in the tile of columns that begins at `start`.
+
+    Rows are cut to the length of the loop out of whole arrays: otherwise the compiler does not see
+    that each lies in one piece and apart from the others, and takes them number by number.
+    """
+    nlev, n = wind.shape[0], launch.size
+    zero, one = np.float32(0.0), np.float32(1.0)
+    source, level = np.empty(n, wind.dtype), np.empty(n, np.int32)
+    high, low = np.zeros(n, np.float32), np.zeros(n, np.float32)
+    for j in range(n):
+        source[j], level[j] = wind[launch[j], start + j], launch[j]
+    for j in range(n):
+        odd[2 * nlev, j] = np.float32(source[j]) / mean_scale
+    for k in range(nlev - 1, -1, -1):
+        speed, per_scale = saturation[k], one / scale[k]
+        u, of_wind = wind[k, start : start + n], odd[k, :n]
+        of_sum, of_spread = odd[nlev + k, :n], spread[k, :n]
         for j in range(n):
-            shared[nlev, j] = (np.log(lowest_pressure[start + j]) - log_mean) / log_scale
-            angle = np.radians(np.float64(lat[start + j]))
+            above = k < level[j]  # nothing breaks at or below the source
+            r = np.float32(u[j] - source[j]) if above else zero
+            offset = speed if above else zero
+            up, down = r + offset, r - offset
+            most = up if up > high[j] else high[j]
+            least = down if down < low[j] else low[j]
+            high[j], low[j] = most, least
+            of_wind[j] = r * per_scale
+            of_sum[j] = (most + least) * per_scale
+            of_spread[j] = (most - least) * per_scale
+
+
+@njit()
+def _fill_common(
+    temperature: Array,
+    start: int,
+    normal: tuple[Array, Array],
+    lowest_pressure: Array,
+    log_mean: float,
+    log_scale: float,
+    lat: Array,
+    common: Array,
+) -> None:
+    """What all components share in the tile that begins at `start`."""
+    nlev, n = temperature.shape[0], lat.size
+    one = np.float32(1.0)
+    for k in range(nlev):
+        mean, per_scale = normal[0][k], one / normal[1][k]
+        t, to = temperature[k, start : start + n], common[k, :n]
+        for j in range(n):
+            to[j] = np.float32(t[j] - mean) * per_scale
+    s1, c1 = 0.0, 1.0
+    for j in range(n):
+        common[nlev, j] = (np.log(lowest_pressure[j]) - log_mean) / log_scale
+        if j == 0 or lat[j] != lat[j - 1]:
+            angle = np.radians(np.float64(lat[j]))
             s1, c1 = np.sin(angle), np.cos(angle)
-            s, co = s1, c1
-            for m in range(harmonics):
-                shared[nlev + 1 + 2 * m, j], shared[nlev + 2 + 2 * m, j] = s, co
-                s, co = s * c1 + co * s1, co * c1 - s * s1
-        shared[:, n:] = zero
+        s, c = s1, c1
+        for row in range(nlev + 1, common.shape[0], 2):
+            common[row, j], common[row + 1, j] = s, c
+            s, c = s * c1 + c * s1, c * c1 - s * s1
 
 
 @njit(parallel=True)
@@ -214,7 +266,7 @@ def from_tiles(y: Array, scale: Array, fluxes: tuple[Array, ...]) -> None:
         start = tile * TILE
         n = min(TILE, ncol - start)
         for c in range(len(fluxes)):
-            flux, part = fluxes[c], y[tile, c]
             for k in range(nhalf):
+                row, part, times = fluxes[c][k, start : start + n], y[tile, c, k, :n], scale[k]
                 for j in range(n):
-                    flux[k, start + j] = scale[k] * part[k, j]
+                    row[j] = times * part[j]

@@ -32,6 +32,7 @@ sys.path.insert(0, str(ROOT / "tools"))
 from gates.pictures import INK, Panel, png, section_panels  # noqa: E402
 from made_with import made_with  # noqa: E402
 
+from coupler.compare.differences import JET_PRESSURE  # noqa: E402
 from coupler.interface.constants import Planet  # noqa: E402
 from coupler.interface.errors import DataError  # noqa: E402
 
@@ -52,8 +53,6 @@ DIFFERENCES = (
     "tenth of the depth), mixing by shear everywhere, and a least wind of 0.01 m/s. There are no",
     "gusts.",
 )
-STRATOSPHERE = 150e2
-"""Above this pressure westerlies are no jet of the troposphere [Pa]."""
 _FLUXES = ("rsdt", "rsut", "rlut", "rsds", "rsus", "rlds", "rlus", "hfls", "hfss")
 
 
@@ -129,7 +128,7 @@ def transport(x: dict[str, F64]) -> tuple[F64, F64]:
 def numbers(x: dict[str, F64]) -> list[tuple[str, str, str]]:
     """Rows of the table: what, ours, expected."""
     lat, rain = x["lat"], 86400.0 * x["pr"]
-    high = layers(x) < STRATOSPHERE
+    high = layers(x) < JET_PRESSURE[0]
     upper, above = (np.max(x["ua"][of], axis=0, initial=-np.inf) for of in (~high, high))
     south, north = (np.flatnonzero(lat * s > 20.0) for s in (-1.0, 1.0))
     jets = [upper[half].max() for half in (south, north)]
@@ -144,7 +143,7 @@ def numbers(x: dict[str, F64]) -> list[tuple[str, str, str]]:
     top = int(np.argmax(carried))
     return [
         (
-            f"Jets below {STRATOSPHERE / 100.0:g} hPa, zonal-mean wind [m s-1]",
+            f"Jets below {JET_PRESSURE[0] / 100.0:g} hPa, zonal-mean wind [m s-1]",
             f"{jets[0]:.1f}, {jets[1]:.1f}",
             "25 to 35",
         ),

@@ -169,5 +169,10 @@ class UNet(MapNetwork):
             poles=config.poles,
             norm=config.norm,
         )
-        self.core = core
         self.turn_components(core.first)
+        # Channels last: what a convolution gives is what the next one reads, without a copy.
+        self.core = core.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def through_core(self, x: Tensor) -> Tensor:
+        """Stacked fluxes of stacked channels, both shape [map, stacked channel, lat, lon]."""
+        return super().through_core(x.contiguous(memory_format=torch.channels_last))

@@ -49,9 +49,16 @@ def sphere_pad(x: Tensor, n: int, poles: Poles, signs: Tensor | None = None) -> 
 
 
 def _pad_in_place(x: Tensor, n: int, poles: Poles, signs: Tensor | None) -> Tensor:
-    """The same with one copy of the map instead of two, where no gradient is wanted."""
+    """The same with one copy of the map instead of two, where no gradient is wanted.
+
+    Channels that lie together stay so, see `UNet`.
+    """
     *lead, nlat, nlon = x.shape
-    y = x.new_empty((*lead, nlat + 2 * n, nlon + 2 * n))
+    last = x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last)
+    kept = torch.channels_last if last else torch.contiguous_format
+    y = torch.empty(
+        (*lead, nlat + 2 * n, nlon + 2 * n), dtype=x.dtype, device=x.device, memory_format=kept
+    )
     inner = y[..., n : n + nlon]
     inner[..., n : n + nlat, :] = x
     half = nlon // 2
