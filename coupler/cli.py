@@ -79,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
             metavar="PROCESS=SCHEME",
             help="use another scheme, bundle folder, FILE.py:NAME or fortran:LIBRARY:ROUTINE for a "
             "process; the case's own scheme becomes its reference (what acts in mode shadow, and "
-            "an emulator's fallback)",
+            "an emulator's fallback); PROCESS=off leaves the process out",
         )
         p.add_argument("--days", help="how long to run [day], or with a unit: '36 h'")
         p.add_argument("--out", type=Path, help="folder of the run (default: runs/TITLE)")

@@ -281,8 +281,9 @@ def with_changes(
 ) -> tuple[dict[str, Any], list[Problem]]:
     """`raw` with ``--swap`` and then ``--set`` changes made.
 
-    A swap makes the case's own scheme the reference of the new one. A dotted key that does not
-    begin with a top-level key is taken to begin with a process: ``gravity_wave.mode``.
+    A swap makes the case's own scheme the reference of the new one; ``off`` leaves the process out.
+    A dotted key that does not begin with a top-level key is taken to begin with a process:
+    ``gravity_wave.mode``.
     """
     data: dict[str, Any] = copy.deepcopy(dict(raw))
     problems: list[Problem] = []
@@ -291,12 +292,11 @@ def with_changes(
         if process in ("atmosphere", *BESIDE):
             data[process] = {"scheme": scheme}
         elif not isinstance(physics, dict) or process not in physics:
-            known = [str(p) for p in physics or {}]
             problems.append(
                 Problem(
                     what="cannot swap a process that the case does not have",
                     name=process,
-                    remedy=nearest(process, known),
+                    remedy=nearest(process, [str(p) for p in physics or {}]),
                 )
             )
         else:
@@ -306,12 +306,11 @@ def with_changes(
         if path[0] not in Case.model_fields:
             processes = list(map(str, physics)) if isinstance(physics, dict) else []
             if path[0] not in processes:
-                known = [*Case.model_fields, *processes]
                 problems.append(
                     Problem(
                         what="cannot set what is neither a key nor a process of the case",
                         name=key,
-                        remedy=nearest(path[0], known),
+                        remedy=nearest(path[0], [*Case.model_fields, *processes]),
                     )
                 )
                 continue
@@ -321,6 +320,8 @@ def with_changes(
 
 
 def _swapped(old: Any, scheme: str) -> dict[str, Any]:
+    if scheme == "off":
+        return {**(old if isinstance(old, Mapping) else {"scheme": old}), "mode": "off"}
     if not isinstance(old, Mapping):
         return {"scheme": scheme, "reference": {"scheme": old}}
     own = set(SchemeChoice.model_fields) - {"scheme", "parameters"}

@@ -113,6 +113,12 @@ def streamfunction(x: dict[str, F64]) -> F64:
     return np.asarray(arm * np.concatenate([np.zeros((1, x["lat"].size)), through]))
 
 
+def hadley(x: dict[str, F64]) -> tuple[float, float]:
+    """Mass that either Hadley cell turns over [1e9 kg s-1], the southern one negative."""
+    cells = 1e-9 * streamfunction(x)[:, np.abs(x["lat"]) < 35.0]
+    return float(cells.min()), float(cells.max())
+
+
 def transport(x: dict[str, F64]) -> tuple[F64, F64]:
     """Latitudes between the rows [degrees] and the northward transport through them [W]."""
     net = (x["rsdt"] - x["rsut"] - x["rlut"]) - (
@@ -138,7 +144,7 @@ def numbers(x: dict[str, F64]) -> list[tuple[str, str, str]]:
     )
     near = x["ua"][-1]
     surface = [lat[half[np.argmax(near[half])]] for half in (south, north)]
-    cells = streamfunction(x)[:, np.abs(lat) < 35.0]
+    southern, northern = hadley(x)
     edges, carried = transport(x)
     top = int(np.argmax(carried))
     return [
@@ -156,7 +162,7 @@ def numbers(x: dict[str, F64]) -> list[tuple[str, str, str]]:
         ("Westerlies at the surface, latitude", f"{surface[0]:.0f}, {surface[1]:.0f}", "40 to 50"),
         (
             "Hadley cells [1e9 kg s-1]",
-            f"{1e-9 * cells.min():.0f}, {1e-9 * cells.max():.0f}",
+            f"{southern:.0f}, {northern:.0f}",
             "of the order of 100, equal",
         ),
         (
@@ -170,6 +176,29 @@ def numbers(x: dict[str, F64]) -> list[tuple[str, str, str]]:
             f"{1e-15 * carried[top]:.2f} at {edges[top]:.0f}",
             "5.9 at 35 on Earth, ocean included (Trenberth and Caron 2001)",
         ),
+    ]
+
+
+def convection(x: dict[str, F64], bare: dict[str, F64]) -> list[str]:
+    """What the scheme of convection does: a run with it beside one without."""
+    rows: list[tuple[str, float, float, str]] = []
+    strength = [0.5 * (north - south) for south, north in map(hadley, (x, bare))]
+    rows.append(("Hadley cells [1e9 kg s-1]", *strength, ".0f"))
+    rain = [86400.0 * float(run["pr"].max()) for run in (x, bare)]
+    rows.append(("Rain, largest zonal mean [mm day-1]", *rain, ".1f"))
+    return [
+        "",
+        "## What convection does",
+        "",
+        "| | with simplified Betts-Miller | without | Frierson (2007) |",
+        "|---|---|---|---|",
+        *(
+            f"| {name} | {with_it:{f}} | {without:{f}} | significantly less with it: "
+            f"{'so here' if with_it < 0.95 * without else '**not so here**'} |"
+            for name, with_it, without, f in rows
+        ),
+        "",
+        "Without a scheme, condensation on the grid is all there is (doi:10.1175/JAS3935.1).",
     ]
 
 
@@ -198,7 +227,7 @@ def sections(x: dict[str, F64]) -> bytes:
             Panel(title="Temperature [K]", values=x["ta"], lat=x["lat"], pressure=full,
                   levels=np.arange(180, 305, 10)),
             Panel(title="Streamfunction [1e9 kg s-1]", values=stream, lat=x["lat"],
-                  pressure=full, levels=np.arange(-160, 180, 20), colours="RdBu_r", middle=0.0),
+                  pressure=full, levels=np.arange(-240, 270, 30), colours="RdBu_r", middle=0.0),
         ],
         columns=3,
     )  # fmt: skip
@@ -223,7 +252,9 @@ def profiles(x: dict[str, F64]) -> bytes:
     return png(figure)
 
 
-def page(x: dict[str, F64], out: Path, command: str, made: str) -> tuple[str, bool]:
+def page(
+    x: dict[str, F64], out: Path, command: str, made: str, bare: dict[str, F64] | None = None
+) -> tuple[str, bool]:
     """Writes the page and its pictures; returns the text, and whether all hard checks hold."""
     out.parent.mkdir(parents=True, exist_ok=True)
     pictures = {"sections": sections(x), "profiles": profiles(x)}
@@ -249,6 +280,7 @@ def page(x: dict[str, F64], out: Path, command: str, made: str) -> tuple[str, bo
         *EXPECTED,
         "",
         *DIFFERENCES,
+        *(convection(x, bare) if bare else ()),
         "",
         f"![Wind, temperature, streamfunction]({out.stem}-sections.png)",
         "",
@@ -265,11 +297,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("run", type=Path)
     parser.add_argument("--skip-days", type=float, default=360.0)
+    parser.add_argument("--without", type=Path, metavar="RUN", help="one without convection")
+    parser.add_argument("--skip", type=float, default=360.0, help="its first days [day]")
     parser.add_argument("--out", type=Path, default=PAGE)
     args = parser.parse_args(arguments)
     command = f"python tools/aquaplanet_results.py {args.run} --skip-days {args.skip_days:g}"
-    found = read(args.run, args.skip_days)
-    text, good = page(found, args.out, command, made_with(args.run))
+    found, bare = read(args.run, args.skip_days), None
+    if args.without is not None:
+        command += f" --without {args.without} --skip {args.skip:g}"
+        bare = read(args.without, args.skip)
+    text, good = page(found, args.out, command, made_with(args.run), bare)
     print(text)
     return 0 if good else 1
 

@@ -118,6 +118,19 @@ def test_a_cell_turns_and_energy_goes_where_it_is_missing():
     assert carried[-1] == pytest.approx(0.0, abs=1e-6 * carried.max())
 
 
+def test_cells_and_rain_are_compared_with_those_of_a_run_without_convection():
+    edge, _ = np.polynomial.legendre.leggauss(24)
+    x = {"lat": np.degrees(np.arcsin(edge)), "ps": np.full(24, 1e5), "pr": np.full(24, 1e-4)}
+    x |= {"a": np.zeros(3), "b": np.array([0.0, 0.5, 1.0])}
+    x["va"] = np.outer([1.0, -1.0], np.sin(2.0 * np.arcsin(edge)))
+    south, north = aquaplanet.hadley(x)
+    assert south == pytest.approx(-north) and north > 0.0
+    stronger = {**x, "va": 1.5 * x["va"], "pr": 0.97 * x["pr"]}
+    cells, rain = (t for t in aquaplanet.convection(x, stronger) if "less with it" in t)
+    assert f"| {north:.0f} | {1.5 * north:.0f} |" in cells and "so here |" in cells
+    assert "| 8.6 | 8.4 |" in rain and "**not so here**" in rain
+
+
 def test_the_page_of_the_aquaplanet_says_what_does_not_hold(folder, tmp_path):
     out = tmp_path / "page" / "aquaplanet.md"
     status = aquaplanet.main([str(folder), "--skip-days", "0.25", "--out", str(out)])
@@ -129,6 +142,10 @@ def test_the_page_of_the_aquaplanet_says_what_does_not_hold(folder, tmp_path):
     assert "Hadley cells" in text and "--skip-days 0.25" in text
     for name in ("sections", "profiles"):
         assert (out.parent / f"aquaplanet-{name}.png").stat().st_size > 5_000
+    assert "What convection does" not in text
+    aquaplanet.main([str(folder), "--skip-days", "0.25", "--without", str(folder), "--skip", "0.25",
+                     "--out", str(out)])  # fmt: skip
+    assert "--without" in (text := out.read_text()) and "**not so here**" in text
     with pytest.raises(DataError, match="nothing left of a run"):
         aquaplanet.read(folder, 50.0)
     with pytest.raises(DataError, match="no such file"):

@@ -120,6 +120,16 @@ def test_a_swap_keeps_the_old_scheme_as_reference_and_the_interval() -> None:
     assert choice.reference.parameters == {"p_src": "315 hPa"}
 
 
+def test_a_process_is_left_out_by_swapping_it_for_off() -> None:
+    for before in (GOOD["physics"]["gravity_wave"], "ad99"):
+        raw = {**GOOD, "physics": {**GOOD["physics"], "gravity_wave": before}}
+        changed, problems = with_changes(raw, swap={"gravity_wave": "off"})
+        case, found = validate(changed)
+        assert not problems and not found and case is not None
+        assert case.physics["gravity_wave"].scheme == "ad99"
+        assert case.physics["gravity_wave"].mode == "off"
+
+
 def test_swapping_an_absent_process_names_the_near_ones() -> None:
     _, problems = with_changes(GOOD, swap={"gravity_waves": "x"})
     assert "does not have: gravity_waves; did you mean 'gravity_wave'?" in str(problems[0])
