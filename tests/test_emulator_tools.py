@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -9,8 +10,10 @@ import numpy as np
 import pytest
 import torch
 
+from coupler.interface.errors import DataError
 from emulators.schema import Levels, Source
 from emulators.training.data import Columns
+from emulators.training.holding import calls_within, held
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -163,10 +166,8 @@ def calls(times: int, each: int, every: float = 3.0) -> Columns:
     )  # fmt: skip
 
 
-def test_a_held_answer_is_the_mean_of_its_own_hours(tools: ModuleType) -> None:
-    import ablation_held
-
-    found = ablation_held.held(calls(20, 5), 24.0)
+def test_a_held_answer_is_the_mean_of_its_own_hours() -> None:
+    found = held(calls(20, 5), 86400.0, ["xgwdparam", "ygwdparam"])
     assert found.times == found.source.times == found.days.size == 13  # seven are not whole
     assert found.n == 13 * 5
     flux = found.fields["xgwdparam"].reshape(3, 13, 5)
@@ -177,7 +178,15 @@ def test_a_held_answer_is_the_mean_of_its_own_hours(tools: ModuleType) -> None:
     assert torch.equal(found.fields["ygwdparam"], -found.fields["xgwdparam"])
     # The state is that of the call.
     assert torch.equal(found.fields["ua"], calls(20, 5).fields["ua"][:, : 13 * 5])
-    assert ablation_held.calls_of(calls(20, 5, every=6.0), 24.0) == 4
+    assert calls_within(calls(20, 5, every=6.0), 86400.0) == 4
+    for recording, why in (
+        (replace(calls(20, 5), fixed=False), "other columns at every call"),
+        (calls(20, 5, every=7.0), "do not divide"),
+        (calls(1, 5), "a single call"),
+        (calls(7, 5), "expected at least 8 calls; found 7"),
+    ):
+        with pytest.raises(DataError, match=why):
+            held(recording, 86400.0, ["xgwdparam"])
 
 
 def test_holding_the_answer_of_a_call_costs_what_the_flux_changes(tools: ModuleType) -> None:

@@ -17,7 +17,6 @@ from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 
-import torch
 from rich.console import Console
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
@@ -42,6 +41,7 @@ from coupler.driver.info import versions
 from coupler.parallel import threads
 from emulators.networks.flux_head_v2 import BackboneSize
 from emulators.training.data import Columns, thinned
+from emulators.training.holding import calls_within, held
 from emulators.training.pretrain import Pretraining
 from emulators.training.skill import skill
 
@@ -79,35 +79,10 @@ def forecast_heads(preset: Preset) -> Architectures:
     }  # fmt: skip
 
 
-def calls_of(recording: Columns, hours: float) -> int:
-    """How many calls there are in some hours."""
-    return max(1, round(hours / (24.0 * float(recording.days[1] - recording.days[0]))))
-
-
-def held(recording: Columns, hours: float, names: Sequence[str] = FLUXES) -> Columns:
-    """The same calls, `names` replaced by their means over this call and those of `hours` on.
-
-    The last calls, whose hours are not all there, are left out.
-    """
-    many = calls_of(recording, hours)
-    times, each = recording.times - many + 1, recording.n // recording.times
-
-    def meant(values: torch.Tensor) -> torch.Tensor:
-        runs = values.reshape(-1, recording.times, each).unfold(1, many, 1)
-        return runs.mean(dim=-1).flatten(1)
-
-    fields = {
-        n: meant(v) if n in names else v[..., : times * each] for n, v in recording.fields.items()
-    }
-    return replace(
-        recording, fields=fields, times=times, days=recording.days[:times],
-        source=recording.source.model_copy(update={"times": times}),
-    )  # fmt: skip
-
-
 def as_held(data: Data, hours: float) -> Data:
     """Both recordings with means."""
-    return replace(data, fit=held(data.fit, hours), test=held(data.test, hours))
+    fit, test = (held(r, 3600.0 * hours, FLUXES) for r in (data.fit, data.test))
+    return replace(data, fit=fit, test=test)
 
 
 def of_the_call(now: Data, mean: Data, maps: int) -> tuple[float, float]:
@@ -218,7 +193,7 @@ def page(
     wide = [x for x in found if x.backbone == "pretrained"]
     text = TEXT.format(
         command=command, isthmus=made["isthmus"], commit=made.get("commit", "unknown"),
-        hours=HOURS, calls=calls_of(data.fit, HOURS), days=preset.days - preset.skip,
+        hours=HOURS, calls=calls_within(data.fit, 3600.0 * HOURS), days=preset.days - preset.skip,
         case=preset.case, maps=data.fit.times, tested=min(preset.test_maps, data.test.times),
         made=" and ".join(f"`{c}`" for c in data.commits), flux_now=usual[0], drag_now=usual[1],
         size=f"{s.embed_dim} features, {2 * s.n_blocks_encoder + 1} and "

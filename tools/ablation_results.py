@@ -68,7 +68,7 @@ CODE = tuple(
         "normalization", "networks/attention_unet", "networks/flux_head_v2",
         "networks/forecast_head", "networks/maps", "networks/prithvi", "networks/sphere",
         "networks/transformer", "training/data", "training/describe", "training/fit",
-        "training/pretrain", "training/skill",
+        "training/holding", "training/pretrain", "training/skill",
     )
 )  # fmt: skip
 """What makes results stale when it changes; heads also when this file does."""

@@ -42,6 +42,8 @@ class Columns:
     times: int
     days: NDArray[np.float64]
     """Time of each call since the first one of the file [day], shape [times]."""
+    fixed: bool = True
+    """Whether the columns are the same ones at every call."""
 
     @property
     def n(self) -> int:
@@ -136,7 +138,12 @@ def _read(file: Any, path: Path, names: Sequence[str], role: str, skip_days: flo
         role="test" if role == "test" else "train",
     )
     return Columns(
-        fields=fields, levels=levels, source=source, times=ntime - first, days=days[first:]
+        fields=fields,
+        levels=levels,
+        source=source,
+        times=ntime - first,
+        days=days[first:],
+        fixed="index" not in file.variables or not np.diff(file["index"][first:], axis=0).any(),
     )
 
 

@@ -147,7 +147,11 @@ class Recipe(Data):
     """Flux to the state variable that its divergence changes."""
     top: Literal["escape", "dump", "zero"] = "dump"
     dump_above: float = 85.0
-    interval: float | None = None
+    interval: float | None = Field(default=None, gt=0.0)
+    """Time between calls in a run [s], which the bundle asks for; None: at every step."""
+    target: Literal["call", "mean"] = "call"
+    """What is learned: the fluxes of a call, or their mean over `interval`, for which an answer is
+    held."""
     architecture: Architecture = Architecture(name="column_mlp")
     guard: GuardRule = GuardRule()
     bound_factor: float = Field(default=1.5, gt=1.0)
@@ -162,6 +166,14 @@ class Recipe(Data):
     def _replay_needs_a_start(self) -> Recipe:
         if self.replay and self.start is None:
             raise ValueError("replay is for going on from a bundle: give it as start")
+        return self
+
+    @model_validator(mode="after")
+    def _a_mean_is_over_an_interval(self) -> Recipe:
+        if self.target == "mean" and self.interval is None:
+            raise ValueError("target: mean needs an interval, over which it is a mean")
+        if self.target == "mean" and self.online is not None:
+            raise ValueError("online trains on single steps: it needs target: call")
         return self
 
 

@@ -35,6 +35,7 @@ from emulators.training.data import (
 )
 from emulators.training.describe import describe
 from emulators.training.fit import fit
+from emulators.training.holding import held
 from emulators.training.online import Coupled, refuse_cut_gradients, tune
 from emulators.training.recipe import Recipe, Recording, read_recipe
 from emulators.training.skill import predict, print_skill, skill
@@ -119,7 +120,11 @@ def train(
     recordings = []
     for recording, role in roles:
         path = obtain(recording, recipe_path.parent, work, record, console)
-        recordings.append(read_recording(path, names, role=role, skip_days=recording.skip_days))
+        found = read_recording(path, names, role=role, skip_days=recording.skip_days)
+        if recipe.target == "mean":
+            assert recipe.interval is not None
+            found = held(found, recipe.interval, list(recipe.outputs))
+        recordings.append(found)
     sources = [r.source for r in recordings]
     refuse_duplicates(sources)
     refuse_other_levels(recordings)
@@ -400,6 +405,8 @@ def _identity(spec: BundleSpec, recipe: Recipe, here: Path) -> str:
         recipe.replay_share,
         recipe.max_columns,
     ]
+    if recipe.target == "mean":
+        what.append(recipe.target)
     if recipe.pretrained is not None:
         what.append(sha256(here / recipe.pretrained))
     if recipe.start is not None:

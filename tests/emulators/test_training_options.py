@@ -223,6 +223,36 @@ def test_several_seeds_give_several_bundles_on_the_same_recordings(recordings, t
     assert one.domain  # what the guard may measure with
 
 
+def test_a_mean_is_learned_where_the_recipe_says_so(recordings, tmp_path) -> None:
+    made = {}
+    for name, more in (("call", {}), ("mean", {"target": "mean", "interval": 21600.0})):
+        path = train(recipe(recordings, name, **more), out=tmp_path / name / "b", work=tmp_path / name / "w",
+                     console=quiet())  # fmt: skip
+        made[name] = read_spec(path)
+    assert made["mean"].interval == 21600.0
+    assert [s.times for s in made["mean"].provenance.sources] == [39, 39]
+    # A mean of two calls that know nothing of each other varies by the square root of two less.
+    mean, call = (np.array(made[n].outputs[0].scale) for n in ("mean", "call"))
+    np.testing.assert_allclose(mean, 0.5**0.5 * call, rtol=0.1)
+    with pytest.raises(DataError, match="another fit"):  # the checkpoint says what was learned
+        train(recipe(recordings, "other", interval=21600.0), out=tmp_path / "x",
+              work=tmp_path / "mean" / "w", console=quiet())  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("wrong", "why"),
+    [
+        ({"target": "mean"}, "target: mean needs an interval"),
+        ({"target": "mean", "interval": 21600.0, "online": {"case": "c.yaml"}}, "single steps"),
+        ({"target": "median"}, "'call' or 'mean'"),
+        ({"interval": -1.0}, "greater than 0"),
+    ],
+)
+def test_a_mean_over_no_time_is_refused(recordings, wrong, why) -> None:
+    with pytest.raises(ConfigError, match=why):
+        read_recipe(recipe(recordings, "wrong", **wrong))
+
+
 def test_going_on_from_a_bundle_keeps_its_normalization_and_widens_its_domain(
     recordings, tmp_path
 ) -> None:
