@@ -215,13 +215,31 @@ def test_heads_of_the_held_target_differ_in_the_backbone_alone(tools: ModuleType
     assert one == two
 
 
+def test_errors_of_the_wind_are_weighted_with_mass(tools: ModuleType) -> None:
+    import held_online
+
+    rng = np.random.default_rng(3)
+    pressure, weight = np.array([40e2, 300e2, 900e2]), np.array([[[1.0]], [[4.0]], [[5.0]]])
+    weight = weight * np.array([0.5, 1.0])[:, None]
+    truth = held_online.Run(
+        wind=rng.standard_normal((4, 3, 2, 6)), weight=weight, pressure=pressure, call=1.0
+    )
+    apart = np.array([3.0, 1.0, 2.0])[:, None, None] * np.ones((4, 3, 2, 6))
+    all_air, high = held_online.errors(replace(truth, wind=truth.wind + apart), truth)
+    np.testing.assert_allclose(all_air, np.sqrt((9.0 + 4.0 * 1.0 + 5.0 * 4.0) / 10.0))
+    np.testing.assert_allclose(high, 3.0)
+    text = held_online.reading({"held": 2.0, "zero": 1.5, "pretrained": 1.0}, 3)
+    assert "pretrained backbone, once a day: 0.50" in text and "no" not in text.split(".")[0]
+
+
 @pytest.mark.slow
 def test_the_pages_are_written_from_nothing_and_then_from_what_is_there(tmp_path: Path) -> None:
     common = ["--preset", "tiny", "--work", str(tmp_path / "work")]
     short = ["--days", "2", "--skip-days", "1", "--shadow-days", "1.5"]
-    heads = ["--seeds", "2"]
+    heads, two = ["--seeds", "2"], ["--days", "2", "--starts", "2"]
     for script, more in (
-        ("ablation_results", heads), ("ablation_held", heads), ("thirty_days", short)
+        ("ablation_results", heads), ("ablation_held", heads), ("thirty_days", short),
+        ("held_online", two),
     ):  # fmt: skip
         page = tmp_path / f"{script}.md"
         command = [sys.executable, ROOT / "tools" / f"{script}.py", *common, *more]
@@ -230,6 +248,7 @@ def test_the_pages_are_written_from_nothing_and_then_from_what_is_there(tmp_path
                 [*command, "--out", page], cwd=ROOT, capture_output=True, text=True, check=False
             )
             assert done.returncode == 0, done.stderr
-        assert "| 1 % |" in page.read_text() or "Attention U-Net" in page.read_text()
+        words = ("| 1 % |", "Attention U-Net", "Errors of day 1 in those of AD99")
+        assert any(w in page.read_text() for w in words)
         assert "days, seed" not in done.stdout  # the second time nothing is run
         assert "kept, of" in done.stdout

@@ -226,7 +226,8 @@ def test_several_seeds_give_several_bundles_on_the_same_recordings(recordings, t
 def test_a_mean_is_learned_where_the_recipe_says_so(recordings, tmp_path) -> None:
     made = {}
     for name, more in (("call", {}), ("mean", {"target": "mean", "interval": 21600.0})):
-        path = train(recipe(recordings, name, **more), out=tmp_path / name / "b", work=tmp_path / name / "w",
+        at = tmp_path / name
+        path = train(recipe(recordings, name, **more), out=at / "b", work=at / "w",
                      console=quiet())  # fmt: skip
         made[name] = read_spec(path)
     assert made["mean"].interval == 21600.0
