@@ -30,6 +30,8 @@ from coupler.config import read_yaml
 
 EARTH = 4.0e-12 * np.pi * 6.371e6**2
 """Area of the Earth [1e12 m2]."""
+LEAST_COVER = 0.15
+"""Share of the sea of a cell from which on observers count all of it as covered."""
 MONTHS = "JFMAMJJASOND"
 MAY_DIFFER = ("precision", "days", "output")
 """Between a run and that of double precision beside it."""
@@ -74,24 +76,42 @@ class Records:
         return found
 
 
-def seasons(ice: Records, air: Records, out: Path) -> dict[str, Any]:
-    """Ice area and volume by month of both hemispheres; surface temperature of both."""
+def extent_of(cover: Any, sea: Any) -> Any:
+    """Share of a cell that counts as covered: all of its sea where ice covers 15 % of that.
+
+    Args:
+        cover: share of the cell under ice, shape [time, lat, lon].
+        sea: share of the cell that is sea, the same shape.
+    """
+    return np.where(cover > LEAST_COVER * sea, sea, 0.0)
+
+
+def seasons(
+    ice: Records, ocean: Records, air: Records, out: Path
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Draws ice extent and volume by month of both hemispheres, and surface temperature.
+
+    Returns:
+        Extent and area of the ice by month [1e12 m2].
+    """
     cover, mass = ice["sft_ice"], ice["simass"]
+    covered = extent_of(cover, ocean["sftof"])
     fig, axes = plt.subplots(1, 3, figsize=(12, 3.4))
-    found: dict[str, Any] = {}
+    extents: dict[str, Any] = {}
+    areas: dict[str, Any] = {}
     for name, half, colour in (
         ("north", ice.lat > 0, "tab:blue"),
         ("south", ice.lat < 0, "tab:red"),
     ):
         share = ice.weights * half[:, None]
-        area = ice.monthly((cover * share).sum(axis=(1, 2)) * EARTH)
+        areas[name] = ice.monthly((cover * share).sum(axis=(1, 2)) * EARTH)
+        extents[name] = ice.monthly((covered * share).sum(axis=(1, 2)) * EARTH)
         volume = ice.monthly((mass * share).sum(axis=(1, 2)) * EARTH / 917.0)
         own = air.weights * ((air.lat > 0) == (name == "north"))[:, None]
         warm = air.monthly((air["ts"] * own).sum(axis=(1, 2)) / own.sum())
-        for axis, series in zip(axes, (area, volume, warm), strict=True):
+        for axis, series in zip(axes, (extents[name], volume, warm), strict=True):
             axis.plot(range(12), series, "o-", color=colour, label=name)
-        found[name] = area
-    titles = "Sea ice area [10$^{12}$ m$^2$]", "Sea ice volume [10$^{12}$ m$^3$]", "Surface [K]"
+    titles = "Sea ice extent [10$^{12}$ m$^2$]", "Sea ice volume [10$^{12}$ m$^3$]", "Surface [K]"
     for axis, title in zip(axes, titles, strict=True):
         axis.set(title=title, xticks=range(12), xticklabels=MONTHS)
         axis.grid(alpha=0.3)
@@ -99,7 +119,7 @@ def seasons(ice: Records, air: Records, out: Path) -> dict[str, Any]:
     fig.tight_layout()
     fig.savefig(out / "slab-earth-seasons.png", dpi=110)
     plt.close(fig)
-    return found
+    return extents, areas
 
 
 def maps(air: Records, rivers: Records, land: Records, ice: Records, out: Path) -> None:
@@ -177,7 +197,10 @@ def budget_rows(run: Path, air: Records, skip: float) -> list[tuple[str, str]]:
         ("energy that the dynamics lost", f"{np.nanmean(numbers['energy_residual']):.2f} W m-2"),
         ("net at the top", f"{top:.2f} W m-2"),
         ("net at the surface", f"{air.mean(down).mean():.2f} W m-2"),
-        ("heat of currents", f"{currents(Records(run / 'ocean.nc', skip)):.2f} W m-2"),
+        (
+            "heat of currents, with their correction",
+            f"{currents(Records(run / 'ocean.nc', skip)):.2f} W m-2",
+        ),
     ]
     rows += [(n.replace("_", " ") + " at the end", f"{numbers[n][-1]:.3f} kg m-2") for n in stores]
     return rows
@@ -214,10 +237,10 @@ def double_rows(double: Path, run: Path) -> list[tuple[str, str]]:
 
 def page(run: Path, out: Path, skip: float, double: Path | None = None) -> None:
     """Writes the page and its pictures."""
-    files = ("atmosphere", "ice", "land", "rivers")
-    air, ice, land, rivers = (Records(run / f"{n}.nc", skip) for n in files)
+    files = ("atmosphere", "ice", "ocean", "land", "rivers")
+    air, ice, ocean, land, rivers = (Records(run / f"{n}.nc", skip) for n in files)
     out.mkdir(parents=True, exist_ok=True)
-    areas = seasons(ice, air, out)
+    extents, areas = seasons(ice, ocean, air, out)
     maps(air, rivers, land, ice, out)
     reflected = air.mean(air["rsut"]).mean() / air.mean(air["rsdt"]).mean()
     rows = [
@@ -243,9 +266,11 @@ def page(run: Path, out: Path, skip: float, double: Path | None = None) -> None:
         "|---|---|",
         *(f"| {name} | {value} |" for name, value in rows),
         "",
-        "Currents bring what the sea loses: in a steady climate the net flux at the surface is",
-        "their opposite, but for snow and ice that pile up; at the top it differs by what the",
-        "dynamics lose.",
+        "Currents themselves only move heat: their mean is a correction of the model's fluxes, by",
+        "what it loses at the top when its sea is as observed. The sea gets what it loses: in a",
+        "steady climate the net flux at the surface is its opposite, but for snow and ice that",
+        "pile up; at the top it differs by what the dynamics lose. Without the correction the",
+        "globe would cool until it lost nothing.",
         "",
         "## Year by year, counted from the start",
         "",
@@ -253,17 +278,19 @@ def page(run: Path, out: Path, skip: float, double: Path | None = None) -> None:
         "|---|---|---|---|---|",
         *yearly(air, ice),
         "",
-        "## Sea ice by month [10^12 m2]",
+        "## Extent of sea ice by month, and its area [10^12 m2]",
         "",
         "| | " + " | ".join(MONTHS) + " |",
         "|---|" + "---|" * 12,
         *(
-            f"| {n} | " + " | ".join(f"{a:.1f}" for a in areas[n]) + " |"
+            f"| {n}{more} | " + " | ".join(f"{a:.1f}" for a in of[n]) + " |"
             for n in ("north", "south")
+            for of, more in ((extents, ""), (areas, ", area"))
         ),
         "",
-        "Observed extents (Parkinson 2014, doi:10.1002/2014GL060503): the north from 6 in",
-        "September to 15 in March, the south from 3 in February to 18 in September.",
+        "Extent: the sea of cells of which ice covers 15 % or more, in means of records. Observed",
+        "(Parkinson 2014, doi:10.1175/JCLI-D-14-00605.1): the north from 6 in September to 15 in",
+        "March, the south from 3 in February to 18 in September.",
         "",
         "![Seasons](slab-earth-seasons.png)",
         "",

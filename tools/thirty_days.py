@@ -180,7 +180,7 @@ def trained(name: str, preset: str, work: Path, console: Console) -> Path:
     if not (bundle / "bundle.yaml").is_file():
         path = own / f"{name}.yaml"
         path.write_text(yaml.safe_dump(content), encoding="utf-8")
-        made = train(path, out=bundle, work=own / name)
+        made = train(path, out=bundle, work=own / bundle.name)
         assert made == bundle.resolve()
     return bundle
 
@@ -189,7 +189,7 @@ def made_with(bundles: dict[str, Path], work: Path) -> str:
     """With which commits bundles and the recordings in the folder of work were made."""
     specs = {TITLES[n]: read_spec(b).provenance for n, b in bundles.items()}
     used = {s.sha256 for made in specs.values() for s in made.sources}
-    there = [p for n in TRAINED for p in (work / "recipes" / n).rglob("record_*.nc")]
+    there = [p for n in TRAINED for p in (work / "recipes").glob(f"{n}_*/**/record_*.nc")]
     recordings = sorted({ablation_results.commit_of(p) for p in there if sha256(p) in used})
     parts = [f"{title} `{made.commit[:12]}`" for title, made in specs.items()]
     of_runs = ", ".join(f"`{c}`" for c in recordings)

@@ -405,13 +405,20 @@ def _identity(spec: BundleSpec, recipe: Recipe, here: Path) -> str:
         recipe.replay_share,
         recipe.max_columns,
     ]
-    if recipe.target == "mean":
-        what.append(recipe.target)
+    what += [recipe.target, str(torch.__version__), _code()]
     if recipe.pretrained is not None:
         what.append(sha256(here / recipe.pretrained))
     if recipe.start is not None:
         what.append(sha256(here / recipe.start / "bundle.yaml"))  # which has the weights' hash
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
+
+
+def _code() -> str:
+    """Hash of all code of emulators: with other code the same recipe is another fit."""
+    found = hashlib.sha256()
+    for path in sorted(Path(__file__).resolve().parents[1].rglob("*.py")):
+        found.update(path.read_bytes())
+    return found.hexdigest()
 
 
 def _commit(where: Path) -> str:

@@ -1,6 +1,6 @@
 r"""Initial states of published tests with mountains, and of the three-dimensional wave.
 
-mountain_rest: an atmosphere at rest, T = T_0 - Gamma z, over mountains as narrow as one degree:
+mountain_rest: an atmosphere at rest, T = T_0 - Gamma z, over mountains 11 degrees apart:
 
 .. math:: p_s = p_0 (1 - \Gamma z_s/T_0)^{g/(R\Gamma)}, \qquad
           z_s = \tfrac12 h_0 \left(1 + \cos\frac{\pi r}{R_m}\right) \cos^2 \frac{\pi r}{\zeta_m}

@@ -63,12 +63,18 @@ def test_the_page_is_made_from_the_files_of_a_run(tmp_path: Path) -> None:
         last = np.asarray(file["energy_residual"][:])[times > times[0] + 1e-6].mean()
     ice = slab_earth_results.Records(tmp_path / "run" / "ice.nc", 0.0)
     assert slab_earth_results.yearly(air, ice) == [], "a day is no year"
-    assert rows["heat of currents"] == "0.00 W m-2"
+    assert rows["heat of currents, with their correction"] == "0.00 W m-2"
     assert rows["net at the surface"] == f"{net:.2f} W m-2"
     rows = dict(slab_earth_results.budget_rows(tmp_path / "run", air, float(times[0])))
     assert rows["energy that the dynamics lost"] == f"{last:.2f} W m-2"
+    assert "| north, area | " in text and "| south | " in text
     with pytest.raises(SystemExit, match="no record after day 9"):
         slab_earth_results.page(tmp_path / "run", tmp_path / "page", 9.0)
+
+
+def test_ice_extent_counts_the_sea_of_cells_that_are_covered_enough() -> None:
+    cover, sea = np.array([0.0, 0.1, 0.16, 0.09, 0.0]), np.array([1.0, 1.0, 1.0, 0.5, 0.0])
+    assert slab_earth_results.extent_of(cover, sea).tolist() == [0.0, 0.0, 1.0, 0.5, 0.0]
 
 
 def test_a_run_of_double_precision_has_its_rows(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ def conservation(quick: bool) -> Iterator[Row | Table]:
 
     Water: humidity of the moist wave of 2014 on the grid, largest change in one step, no rain.
 
-    The reference has a Runge-Kutta scheme of third order and no fixer. Leapfrog conserves ln ps
+    The reference has the Runge-Kutta scheme SIL3 and no fixer. Leapfrog conserves ln ps
     only to second order in its step; that is what the fixer, on by default, takes back.
     """
     truncation, days = (21, (1.0, 4.0)) if quick else (42, (1.0, 4.0, 7.0, 9.0, 10.0))

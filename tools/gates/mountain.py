@@ -54,7 +54,7 @@ def _acceleration(core: DynamicalCore) -> Any:
 
 
 def mountain_rest(quick: bool) -> Iterator[Row | Table]:
-    """Rest over mountains as narrow as one degree, DCMIP 2012 test 2-0-0, no rotation, float64.
+    """Rest over mountains 11 degrees apart, DCMIP 2012 test 2-0-0, no rotation, float64.
 
     T = 300 K - 6.5 K/km up to 12 km, where the test ends; the exact answer is no wind. The ground
     is truncated and tapered first. The acceleration at the start is the error of the pressure
