@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from coupler.compare.sample import Sample
 from coupler.compare.statistics.growth import mass_rmse
-from coupler.compare.statistics.significance import paired
+from coupler.compare.statistics.significance import holm, paired
 
 F64 = NDArray[np.float64]
 FIELDS = {"ua": ("zonal wind", "m s-1", 1.0), "ta": ("temperature", "K", 1.0),
@@ -77,14 +77,17 @@ class Cell:
 def scorecard(
     candidate: Mapping[int, Parting], control: Mapping[int, Parting]
 ) -> dict[tuple[str, float, str], dict[float, Cell]]:
-    """By field, level and region, then by lead [day]; pairs of the same start are compared."""
+    """By field, level and region, then by lead [day]; pairs of the same start are compared.
+
+    What is significant holds for all cells of the card together (Holm's correction, at 5 %).
+    """
     starts = sorted(set(candidate) & set(control))
     if not starts:
         return {}
     first = candidate[starts[0]]
-    found: dict[tuple[str, float, str], dict[float, Cell]] = {}
+    changes: dict[tuple[tuple[str, float, str], float], float] = {}
+    chances = []
     for key in first.cells:
-        row = {}
         for lead in LEADS:
             if lead > first.days[-1] + 0.51:
                 continue
@@ -93,11 +96,11 @@ def scorecard(
             if len(own) != len(other) or not other or not np.mean(other) > 0.0:
                 continue
             apart = np.array(other) - np.array(own)
-            change = 100.0 * float(apart.mean()) / float(np.mean(other))
-            p = paired(apart)[3] if len(own) > 2 else float("nan")
-            row[lead] = Cell(change=change, significant=bool(p <= 0.05))
-        if row:
-            found[key] = row
+            changes[key, lead] = 100.0 * float(apart.mean()) / float(np.mean(other))
+            chances.append(paired(apart)[3] if len(own) > 2 else float("nan"))
+    found: dict[tuple[str, float, str], dict[float, Cell]] = {}
+    for ((key, lead), change), p in zip(changes.items(), holm(chances), strict=True):
+        found.setdefault(key, {})[lead] = Cell(change=change, significant=bool(p <= 0.05))
     return found
 
 
