@@ -13,6 +13,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from coupler.diagnostics.figures import refuse_format, save
 from coupler.interface.errors import ConfigError, DataError, nearest
 from coupler.output.library import lazy
 
@@ -182,12 +183,19 @@ def in_terminal(of: View, *, width: int = 72, height: int = 20) -> str:
 
 
 def picture(of: View, out: Path) -> None:
-    """The field as a PNG file."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    """The field as a file.
+
+    Args:
+        of: what is drawn.
+        out: the picture; its suffix says the format: png, pdf or svg.
+
+    Raises:
+        DataError: for another suffix, or a folder.
+    """
+    refuse_format(out)
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7.5, 4.2), layout="constrained")
-    FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     if of.values.ndim == 1:
         axes.plot(of.x, of.values, color="#1b5e9e")
@@ -206,5 +214,4 @@ def picture(of: View, out: Path) -> None:
             axes.set_ylim(float(of.y.max()), float(of.y.min()))
     axes.set_xlabel(of.x_name)
     axes.set_title(of.title, loc="left", fontsize=10)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(out, dpi=130)
+    save(figure, out, dpi=130)

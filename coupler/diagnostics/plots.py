@@ -10,7 +10,6 @@ pressure, temperature, wind, precipitation    maps of an atmosphere on levels
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,6 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import BoundaryNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
@@ -26,6 +24,7 @@ from numpy.typing import NDArray
 
 from coupler.compare.pictures import decade_levels, linear_levels
 from coupler.compare.reading import read_climate
+from coupler.diagnostics.figures import refuse_format, save
 from coupler.diagnostics.maps import (
     HEIGHT,
     PRESSURE,
@@ -340,10 +339,7 @@ def plot(
     """
     if kind not in KINDS:
         raise DataError.of("unknown kind of picture", kind, remedy=nearest(kind, KINDS))
-    if not re.fullmatch(r"\.(png|pdf|svg)", out.suffix):
-        raise DataError.of(
-            "unknown format of a picture", str(out), expected="a name ending in .png, .pdf or .svg"
-        )
+    refuse_format(out)
     if observed is None and kind == "qbo":
         from coupler.input.fetch import locate
 
@@ -352,8 +348,5 @@ def plot(
         except CouplerError:  # nobody asked for it
             observed = None
     wish = Wish(skip_days=skip_days, observed=observed, days=tuple(days), level=level, name=name)
-    figure = KINDS[kind](folder, wish)
-    FigureCanvasAgg(figure)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(out, dpi=150, facecolor="white")
+    save(KINDS[kind](folder, wish), out, dpi=150)
     return out

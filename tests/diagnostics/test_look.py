@@ -1,6 +1,7 @@
 """A quick look at one variable: the right numbers on the right side."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -72,3 +73,34 @@ def test_what_cannot_be_shown_is_refused(file: Path) -> None:
     (file.parent / "cut.nc").write_bytes(b"CDF")
     with pytest.raises(DataError, match="not a readable netCDF file"):
         view(file.parent / "cut.nc", "ua")
+
+
+@pytest.mark.parametrize("name", ["seen", "seen.gif", "folder.png"])
+def test_a_name_that_is_none_of_a_picture_is_refused(
+    file: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    (file.parent / "folder.png").mkdir()
+    before = sorted(file.parent.rglob("*"))
+    assert main(["plot", str(file), "pr", "--out", str(file.parent / name)]) == 2
+    told = capsys.readouterr()
+    assert "picture" in told.err and name in told.err and not told.out
+    assert sorted(file.parent.rglob("*")) == before
+
+
+def test_an_interrupted_picture_leaves_the_one_that_was_there(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from matplotlib.figure import Figure
+
+    def broken(self: Figure, out: Any, **how: Any) -> None:
+        if isinstance(out, Path):
+            out.write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    out = file.parent / "mass.png"
+    picture(view(file, "mass"), out)
+    before = out.read_bytes()
+    monkeypatch.setattr(Figure, "savefig", broken)
+    with pytest.raises(KeyboardInterrupt):
+        picture(view(file, "mass"), out)
+    assert out.read_bytes() == before

@@ -1,0 +1,49 @@
+"""Pictures as files, whole or not at all, and what nobody can have meant by a picture's options."""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from coupler.interface.errors import DataError
+from coupler.output.folder import write_whole
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def refuse_format(out: Path) -> None:
+    """Refuses what is no name of a picture.
+
+    Raises:
+        DataError: for another suffix than those of the formats, or for a folder.
+    """
+    if not re.fullmatch(r"\.(png|pdf|svg)", out.suffix):
+        raise DataError.of(
+            "unknown format of a picture", str(out), expected="a name ending in .png, .pdf or .svg"
+        )
+    if out.is_dir():
+        raise DataError.of("a folder where a picture should be", str(out), remedy="name a file")
+
+
+def save(figure: Figure, out: Path, *, dpi: int) -> None:
+    """Writes a picture: the file is there completely or as it was.
+
+    Args:
+        figure: what it shows.
+        out: the file; its suffix says the format. Its folder is made.
+        dpi: dots per inch.
+
+    Raises:
+        DataError: as `refuse_format`.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    refuse_format(out)
+    FigureCanvasAgg(figure)
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format=out.suffix[1:], dpi=dpi, facecolor="white")
+    write_whole(out, drawn.getvalue())
