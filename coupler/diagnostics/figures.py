@@ -29,6 +29,32 @@ def refuse_format(out: Path) -> None:
         raise DataError.of("a folder where a picture should be", str(out), remedy="name a file")
 
 
+def refuse_numbers(skip_days: float, level: float | None) -> None:
+    """Refuses days and pressures that no file has.
+
+    Args:
+        skip_days: at the start that are left out.
+        level: pressure [Pa].
+
+    Raises:
+        DataError: for what is negative or not a number, or a pressure of zero.
+    """
+    if not 0.0 <= skip_days < math.inf:
+        raise DataError.of(
+            "no days to leave out",
+            f"{skip_days:g}",
+            expected="a number from 0",
+            remedy="choose others with --skip-days",
+        )
+    if level is not None and not 0.0 < level < math.inf:
+        raise DataError.of(
+            "no such pressure",
+            f"{level / 100.0:g} hPa",
+            expected="a number above 0",
+            remedy="choose another with --level",
+        )
+
+
 def save(figure: Figure, out: Path, *, dpi: int) -> None:
     """Writes a picture: the file is there completely or as it was.
 

@@ -13,7 +13,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from coupler.diagnostics.figures import refuse_format, save
+from coupler.diagnostics.figures import refuse_format, refuse_numbers, save
 from coupler.interface.errors import ConfigError, DataError, nearest
 from coupler.output.library import lazy
 
@@ -49,9 +49,11 @@ def view(path: Path, variable: str, *, level: float | None = None, skip_days: fl
         skip_days: at the start that are left out.
 
     Raises:
-        DataError: for a file that cannot be read.
+        DataError: for a file that cannot be read, numbers that mean nothing, or when nothing is
+            left.
         ConfigError: for a variable that is not in it, or has no axis to draw along.
     """
+    refuse_numbers(skip_days, level)
     data = _opened(path, variable)
     if variable not in data:
         known = [str(v) for v in data.data_vars]
@@ -61,13 +63,27 @@ def view(path: Path, variable: str, *, level: float | None = None, skip_days: fl
     axes = {_role(data, str(d)): str(d) for d in x.dims}
     units = str(x.attrs.get("units", ""))
     title = f"{variable}: {x.attrs.get('long_name', '')}".rstrip(": ")
+    if level is not None and "lev" not in axes:
+        raise DataError.of(
+            "no levels to choose from",
+            variable,
+            found=", ".join(map(str, x.dims)) or "a single number",
+            remedy="leave --level out",
+        )
     if "time" in axes:
         days = _days(data, axes["time"])
         late = np.flatnonzero(days >= skip_days)
-        x = x.isel({axes["time"]: late if late.size else slice(-1, None)})
+        if not late.size:
+            raise DataError.of(
+                "nothing left of a run",
+                str(path),
+                expected=f"more than {skip_days:g} days",
+                found=f"{days.max():g} days",
+                remedy="leave out fewer days or run longer",
+            )
+        x = x.isel({axes["time"]: late})
         if set(axes) == {"time"}:
-            shown = days[late] if late.size else days[-1:]
-            return View(title=title, units=units, values=_array(x), x=shown, y=np.zeros(0),
+            return View(title=title, units=units, values=_array(x), x=days[late], y=np.zeros(0),
                         x_name="day", y_name=units)  # fmt: skip
         x = x.mean(axes["time"], skipna=True)
     pressure = _nominal(data, axes["lev"]) if "lev" in axes else np.zeros(0)
@@ -75,10 +91,11 @@ def view(path: Path, variable: str, *, level: float | None = None, skip_days: fl
         k = int(np.argmin(np.abs(np.log(pressure) - np.log(level))))
         x = x.isel({axes["lev"]: k})
         title += f", {pressure[k] / 100.0:.4g} hPa"
+        del axes["lev"]
     others = [d for d in x.dims if str(d) not in axes.values()]
     if others:
         x = x.mean(others)
-    if {"lat", "lon"} <= axes.keys() and ("lev" not in axes or level is not None):
+    if {"lat", "lon"} <= axes.keys() and "lev" not in axes:
         lat, lon = (data[axes[n]].values.astype(np.float64) for n in ("lat", "lon"))
         order = np.argsort(lat)[::-1]
         values = _array(x.transpose(axes["lat"], axes["lon"]))[order]

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from coupler.compare.pictures import decade_levels, linear_levels
 from coupler.compare.reading import read_climate
-from coupler.diagnostics.figures import refuse_format, save
+from coupler.diagnostics.figures import refuse_format, refuse_numbers, save
 from coupler.diagnostics.maps import (
     HEIGHT,
     PRESSURE,
@@ -335,11 +335,13 @@ def plot(
         name: of the tracer of ``tracer``.
 
     Raises:
-        DataError: for an unknown kind or format, or when the run lacks what is to be shown.
+        DataError: for an unknown kind or format, for numbers that mean nothing, or when the run
+            lacks what is to be shown.
     """
     if kind not in KINDS:
         raise DataError.of("unknown kind of picture", kind, remedy=nearest(kind, KINDS))
     refuse_format(out)
+    refuse_numbers(skip_days, level)
     if observed is None and kind == "qbo":
         from coupler.input.fetch import locate
 

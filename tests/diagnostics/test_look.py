@@ -1,5 +1,6 @@
 """A quick look at one variable: the right numbers on the right side."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -104,3 +105,28 @@ def test_an_interrupted_picture_leaves_the_one_that_was_there(
     with pytest.raises(KeyboardInterrupt):
         picture(view(file, "mass"), out)
     assert out.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["pr", "--skip-days", "99"], "nothing left of a run: .*expected more than 99 days; found"),
+        (["mass", "--skip-days", "99"], "nothing left of a run: .*found 3 days"),
+        (["pr", "--skip-days", "nan"], "no days to leave out: nan"),
+        (["pr", "--skip-days", "-3"], "no days to leave out: -3"),
+        (["ua", "--level", "-5"], "no such pressure: -5 hPa"),
+        (["ua", "--level", "nan"], "no such pressure: nan hPa"),
+        (["pr", "--level", "300"], "no levels to choose from: pr; found time, lat, lon"),
+        (["section", "--level", "300"], "nothing to draw along: section"),
+    ],
+)
+def test_days_and_levels_that_are_not_there_are_said_in_a_sentence(
+    file: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], sentence: str
+) -> None:
+    with xr.open_dataset(file, decode_times=False) as data:
+        data.load()
+    data["section"] = data["ua"].mean("lon")
+    data.to_netcdf(file)
+    assert main(["plot", str(file), *arguments]) == 2
+    told = capsys.readouterr()
+    assert re.search(sentence, told.err) and not told.out
