@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from coupler.compare.climate import F64, Climate
+from coupler.interface.errors import DataError
 
 COLOUR_A, COLOUR_B = "#1b5e9e", "#c8501e"
 _INK = "#24292f"
@@ -48,9 +49,19 @@ def nice_step(largest: float, count: int) -> float:
 
 
 def linear_levels(values: Sequence[F64], *, diverging: bool, count: int = 10) -> F64:
-    """Contour levels that cover almost all of `values`; symmetric about zero when diverging."""
+    """Contour levels that cover almost all of `values`; symmetric about zero when diverging.
+
+    Raises:
+        DataError: when none of `values` is finite.
+    """
     data = np.concatenate([v.ravel() for v in values])
     data = data[np.isfinite(data)]
+    if not data.size:
+        raise DataError.of(
+            "nothing to draw",
+            "a field without a finite value",
+            remedy="look for what blew up, or leave the field out",
+        )
     if diverging:
         step = nice_step(float(np.percentile(np.abs(data), 99.5)), count // 2)
         return np.asarray(step * (np.arange(-(count // 2), count // 2 + 1)))

@@ -75,7 +75,8 @@ def map_figure(
         level: pressure to show it at instead of the kind's own [Pa].
 
     Raises:
-        DataError: when there is no run, no such variable, levels, or nothing left.
+        DataError: when there is no run, no such variable, levels, a pressure that is below the
+            ground everywhere, or nothing left.
     """
     path = folder / "atmosphere.nc"
     if not path.is_file():
@@ -102,7 +103,7 @@ def map_figure(
                 found=", ".join(str(d) for d in data[kind.name].dims),
                 remedy="leave --level out",
             )
-        pressure = (level or kind.level) if on_levels else None
+        pressure = (kind.level if level is None else level) if on_levels else None
         bounds = data["time_bnds"].values
         since = np.array([(t - bounds[0, 0]).total_seconds() for t in bounds.ravel()])
         spans = since.reshape(bounds.shape) / SECONDS_PER_DAY
@@ -141,8 +142,18 @@ def _at_pressure(data: xr.Dataset, shown: Sequence[int], fields: F64, pressure: 
     """Records [time, lev, lat, lon] at a pressure [Pa]; NaN below the ground.
 
     Between the ground and the lowest level, and above the highest, the nearest level's value.
+
+    Raises:
+        DataError: for a pressure that is nowhere above the ground.
     """
     ps = np.asarray(data["ps"].values[list(shown)], np.float64)[:, None]
+    if pressure > np.nanmax(ps):
+        raise DataError.of(
+            "no such pressure in the records shown",
+            f"{pressure / 100.0:g} hPa",
+            expected=f"0 to {np.nanmax(ps) / 100.0:.6g} hPa, the largest at the surface",
+            remedy="choose another with --level",
+        )
     ap, b = data["ap"].values[None, :, None, None], data["b"].values[None, :, None, None]
     x, want = np.log(ap + b * ps), np.log(pressure)
     top = np.clip((x < want).sum(axis=1, keepdims=True) - 1, 0, x.shape[1] - 2)

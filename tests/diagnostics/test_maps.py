@@ -8,6 +8,7 @@ import xarray as xr
 
 from coupler import Simulation
 from coupler.cli import main
+from coupler.compare.pictures import linear_levels
 from coupler.diagnostics.maps import (
     HEIGHT,
     PRESSURE,
@@ -121,3 +122,20 @@ def test_maps_of_an_atmosphere_name_their_pressure_and_days(rossby_wave, tmp_pat
     arguments = ["plot", str(rossby_wave), "--kind", "temperature", "--level", "700"]
     assert main([*arguments, "--days", "0.25", "--out", str(out)]) == 0
     assert out.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_pressure_below_all_ground_is_refused_with_the_range(rossby_wave, tmp_path, capsys):
+    out = tmp_path / "wind.png"
+    arguments = ["plot", str(rossby_wave), "--kind", "wind", "--out", str(out), "--level"]
+    assert main([*arguments, "99999"]) == 2
+    told = capsys.readouterr().err
+    most = float(xr.load_dataset(rossby_wave / "atmosphere.nc")["ps"].max()) / 100.0
+    assert "no such pressure in the records shown: 99999 hPa; expected 0 to " in told
+    assert float(told.split("expected 0 to ")[1].split()[0]) == pytest.approx(most, rel=1e-3)
+    assert main([*arguments, "0.001"]) == 0  # above the highest level its value is shown
+
+
+def test_contours_of_a_field_without_a_finite_value_are_refused():
+    for diverging in (False, True):
+        with pytest.raises(DataError, match="a field without a finite value"):
+            linear_levels([np.full((2, 3), np.nan)], diverging=diverging)
