@@ -20,8 +20,9 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from coupler.compare.column_budgets import ColumnBudget, column_budgets
+from coupler.compare.opening import opened
 from coupler.compare.places import PlaceSkill, reason_against, skill_by_place
-from coupler.compare.sample import layer_pressure, opened
+from coupler.compare.sample import layer_pressure
 from coupler.compare.scales import NO_CIRCLES, ScaleSkill, skill_by_scale
 from coupler.compare.statistics.distances import area_weights, heating_in_watts
 from coupler.compare.statistics.offline import columns_last, extremes, right_sign, skill

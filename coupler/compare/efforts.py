@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from coupler.compare.answers import layer_thickness
 from coupler.compare.metrics import Vector
-from coupler.compare.sample import opened
+from coupler.compare.opening import opened
 from coupler.compare.statistics.distances import area_weights
 from coupler.interface.constants import SECONDS_PER_DAY, Planet
 from coupler.interface.fields import tendency_field

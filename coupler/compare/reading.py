@@ -17,7 +17,6 @@ it. Source of the vertical coordinate: CF conventions 1.10, appendix D.
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -26,16 +25,15 @@ import xarray as xr
 import yaml
 
 from coupler.compare.climate import F64, Band, Climate
+from coupler.compare.opening import opened
+from coupler.compare.sample import PARTS, formula
 from coupler.interface.constants import SECONDS_PER_DAY, Planet
 from coupler.interface.errors import DataError, Problem
-from coupler.output.library import lazy
 
 SECTIONS = ("ua", "va", "ta", "hus", "zg", "utendnogw", "vtendnogw", "utendogw", "vtendogw")
 """Fields [time, lev, lat, lon] that a comparison looks at, where a run has them."""
 BANDS = ("ps", "pr", "ts", "tas", "rsdt", "rsut", "rlut", "hfls", "hfss")
 """Fields [time, lat, lon]."""
-PARTS = {"pr": ("prc", "prl")}
-"""What a field is the sum of, where a run has only the parts."""
 NEEDED = ("ua", "ta", "ps")
 _BLOCK = 32
 """Records read at once, which bounds the memory that a long run takes."""
@@ -68,12 +66,8 @@ def _zonal_mean(variable: xr.DataArray, first: int, *, square: bool = False) -> 
 def _pressure(data: xr.Dataset, level: str, ps: F64) -> tuple[F64, F64]:
     """Pressure of layers and their thickness [Pa], shape [lev, lat], from surface pressure."""
 
-    def evaluate(name: str, terms: str) -> F64:
-        term = dict(re.findall(r"(\w+):\s+(\S+)", terms))
-        a = np.asarray(data[term.get("ap", term.get("a", ""))].values, np.float64)
-        if "ap" not in term:
-            a = a * float(data[term["p0"]].values)
-        b = np.asarray(data[term["b"]].values, np.float64)
+    def evaluate(terms: str) -> F64:
+        a, b, _ = formula(data, terms)
         return np.asarray(a[..., None] + b[..., None] * ps)
 
     axis = data[level]
@@ -81,32 +75,16 @@ def _pressure(data: xr.Dataset, level: str, ps: F64) -> tuple[F64, F64]:
         scale = 100.0 if axis.attrs.get("units") in ("hPa", "mbar", "millibar") else 1.0
         p = np.repeat(scale * axis.values.astype(np.float64)[:, None], ps.size, axis=1)
     else:
-        p = evaluate(level, axis.attrs["formula_terms"])
+        p = evaluate(axis.attrs["formula_terms"])
     bounds = str(axis.attrs.get("bounds", ""))
     terms = data[bounds].attrs.get("formula_terms") if bounds in data else None
     if terms:
-        return p, np.asarray(np.abs(np.diff(evaluate(bounds, terms), axis=1))[:, 0])
+        return p, np.asarray(np.abs(np.diff(evaluate(terms), axis=1))[:, 0])
     # Without bounds, interfaces half-way between layers; the order of levels does not matter.
     middle = 0.5 * (p[1:] + p[:-1])
     top_first = p[0].mean() < p[-1].mean()
     ends = (np.zeros_like(ps), ps) if top_first else (ps, np.zeros_like(ps))
     return p, np.asarray(np.abs(np.diff(np.vstack([ends[0], middle, ends[1]]), axis=0)))
-
-
-def _open(path: Path) -> xr.Dataset:
-    if not path.is_file():
-        raise DataError.of(
-            "no such file", str(path), remedy="give the folder of a run that has finished"
-        )
-    try:
-        return lazy(path)
-    except (OSError, ValueError) as error:
-        raise DataError.of(
-            "not a readable netCDF file",
-            str(path),
-            found=str(error).splitlines()[0],
-            remedy="it may be cut short; run the case again",
-        ) from error
 
 
 def _time_axis(data: xr.Dataset, spinup_days: float, path: Path) -> tuple[int, F64, F64, str, str]:
@@ -162,7 +140,7 @@ def read_climate(folder: Path, title: str = "", *, spinup_days: float = 0.0) -> 
             is left after the spin-up.
     """
     path = folder / "atmosphere.nc"
-    with _open(path) as data:
+    with opened(path) as data:
         lacking = [name for name in NEEDED if name not in data]
         if lacking:
             raise DataError(
@@ -195,7 +173,7 @@ def read_climate(folder: Path, title: str = "", *, spinup_days: float = 0.0) -> 
             if name in data
         ]
     if (folder / "surface.nc").is_file():
-        with _open(folder / "surface.nc") as surface:
+        with opened(folder / "surface.nc") as surface:
             if surface.sizes.get("time") == first + days.size:
                 bands = {**_bands(surface, first), **bands}
     case = _yaml_or_json(folder / "case.resolved.yaml")
@@ -250,7 +228,7 @@ def budgets_of(path: Path) -> dict[str, tuple[float, float, str]]:
     """First and last value of every series in a file of budgets, where there is one."""
     if not path.is_file():
         return {}
-    with _open(path) as data:
+    with opened(path) as data:
         return {
             str(name): (float(x.values[0]), float(x.values[-1]), str(x.attrs.get("units", "")))
             for name, x in data.data_vars.items()

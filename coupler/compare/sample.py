@@ -9,7 +9,6 @@ latitudes turned. Where its grid is another one it is remapped conservatively, i
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -20,6 +19,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from coupler.compare.opening import opened
 from coupler.compare.statistics.distances import area_weights
 from coupler.exchange.regrid import Regridder
 from coupler.interface.constants import SECONDS_PER_DAY
@@ -27,7 +27,6 @@ from coupler.interface.errors import DataError, Problem
 from coupler.interface.fields import FIELDS
 from coupler.interface.grid import Grid
 from coupler.interface.units import conversion, convertible
-from coupler.output.library import lazy
 
 F64 = NDArray[np.float64]
 Array = NDArray[Any]
@@ -44,6 +43,7 @@ USUAL = {
 }  # fmt: skip
 """Names that files of others give them, beside ours and the CF standard names."""
 PARTS = {"pr": ("prc", "prl")}
+"""What a field is the sum of, where a run has only the parts."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -216,26 +216,6 @@ def _grid_in_words(s: Sample) -> str:
     return f"{s.lat.size} x {s.lon.size} from {s.lat[0]:.2f} to {s.lat[-1]:.2f} degrees north"
 
 
-def opened(path: Path) -> xr.Dataset:
-    if not path.exists():
-        raise DataError.of("no such file", str(path), remedy="correct the path, or run it again")
-    try:
-        if path.is_file():
-            return lazy(path)
-        coder = xr.coders.CFDatetimeCoder(use_cftime=True)
-        with warnings.catch_warnings():  # a store without gathered metadata is only slower to open
-            warnings.filterwarnings("ignore", "Failed to open Zarr store", RuntimeWarning)
-            return xr.open_dataset(path, engine="zarr", decode_times=coder)
-    except (OSError, ValueError, ImportError, KeyError) as error:
-        zarr = "; zarr needs `pip install isthmus[zarr]`" if path.is_dir() else ""
-        raise DataError.of(
-            "not a readable netCDF file or zarr store",
-            str(path),
-            found=str(error).splitlines()[0],
-            remedy=f"it may be cut short{zarr}",
-        ) from error
-
-
 def _sample(
     data: xr.Dataset, name: str, deep: Sequence[str], levels: tuple[float, ...] = LEVELS
 ) -> Sample:
@@ -308,19 +288,25 @@ def _flat(data: xr.Dataset, up: Array) -> dict[str, Array]:
     return found
 
 
+def formula(data: xr.Dataset, terms: str) -> tuple[F64, F64, str]:
+    """Terms of p = ap + b ps: ap [Pa], b, and the name of the surface pressure."""
+    term = dict(re.findall(r"(\w+):\s+(\S+)", terms))
+    a = np.asarray(data[term.get("ap", term.get("a", ""))].values, np.float64)
+    if "ap" not in term:
+        a = a * float(data[term["p0"]].values)
+    return a, np.asarray(data[term["b"]].values, np.float64), term.get("ps", "ps")
+
+
 def layer_pressure(data: xr.Dataset, axis: str) -> F64:
     """Of the layers, shape [time or 1, level, lat or 1, lon or 1] [Pa]."""
     level = data[axis]
-    terms = dict(re.findall(r"(\w+):\s+(\S+)", str(level.attrs.get("formula_terms", ""))))
+    terms = str(level.attrs.get("formula_terms", ""))
     if not terms:
         units = str(level.attrs.get("units", "Pa")).replace("millibars", "hPa")
         scale = conversion(units, "Pa")[0] if convertible(units, "Pa") else 1.0
         return scale * np.asarray(level.values, np.float64)[None, :, None, None]
-    a = np.asarray(data[terms.get("ap", terms.get("a", ""))].values, np.float64)
-    if "ap" not in terms:
-        a = a * float(data[terms["p0"]].values)
-    b = np.asarray(data[terms["b"]].values, np.float64)
-    ps = np.asarray(data[terms["ps"]].values, np.float64)
+    a, b, name = formula(data, terms)
+    ps = np.asarray(data[name].values, np.float64)
     return np.asarray(a[None, :, None, None] + b[None, :, None, None] * ps[:, None])
 
 

@@ -20,7 +20,8 @@ from coupler.compare.candidates import REFERENCE
 from coupler.compare.foretold import Foretold
 from coupler.compare.jobs import FAILED, Run
 from coupler.compare.numerals import number
-from coupler.compare.sample import opened, read_run
+from coupler.compare.opening import opened
+from coupler.compare.sample import read_run
 from coupler.compare.starts import parting
 from coupler.compare.statistics import early_warning, twins
 from coupler.compare.study import TWIN, Plan

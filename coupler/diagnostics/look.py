@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from coupler.diagnostics.figures import refuse_format, refuse_numbers, save
 from coupler.interface.errors import ConfigError, DataError, nearest
-from coupler.output.library import lazy
+from coupler.output.library import lazy, readable
 
 F64 = NDArray[np.float64]
 _SHADES = " .:-=+*#%@"
@@ -49,8 +49,8 @@ def view(path: Path, variable: str, *, level: float | None = None, skip_days: fl
         skip_days: at the start that are left out.
 
     Raises:
-        DataError: for a file that cannot be read, numbers that mean nothing, or when nothing is
-            left.
+        DataError: for a file that cannot be read, numbers that mean nothing, a variable without
+            numbers, or when nothing is left.
         ConfigError: for a variable that is not in it, or has no axis to draw along.
     """
     refuse_numbers(skip_days, level)
@@ -59,7 +59,16 @@ def view(path: Path, variable: str, *, level: float | None = None, skip_days: fl
         known = [str(v) for v in data.data_vars]
         raise ConfigError.of("no such variable", variable, expected=f"one of those in {path}",
                              remedy=nearest(variable, known))  # fmt: skip
+    with readable(path):
+        return _reduced(data, path, variable, level, skip_days)
+
+
+def _reduced(
+    data: xr.Dataset, path: Path, variable: str, level: float | None, skip_days: float
+) -> View:
     x = data[variable]
+    if x.dtype.kind not in "biuf":
+        raise DataError.of("not a field of numbers", variable, found=f"{x.dtype} in {path}")
     axes = {_role(data, str(d)): str(d) for d in x.dims}
     units = str(x.attrs.get("units", ""))
     title = f"{variable}: {x.attrs.get('long_name', '')}".rstrip(": ")
@@ -119,7 +128,12 @@ def view(path: Path, variable: str, *, level: float | None = None, skip_days: fl
 
 
 def _array(x: xr.DataArray) -> F64:
-    return np.asarray(x.values, np.float64)
+    values = np.asarray(x.values, np.float64)
+    if not np.isfinite(values).any():
+        raise DataError.of(
+            "nothing to draw", str(x.name), expected="a finite value", found="none in what is left"
+        )
+    return values
 
 
 def _opened(path: Path, variable: str) -> xr.Dataset:

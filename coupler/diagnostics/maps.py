@@ -19,10 +19,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter
 from numpy.typing import NDArray
 
+from coupler.compare.opening import opened
 from coupler.compare.pictures import linear_levels
 from coupler.interface.constants import SECONDS_PER_DAY
 from coupler.interface.errors import DataError
-from coupler.output.library import lazy
 
 F64 = NDArray[np.float64]
 
@@ -83,7 +83,7 @@ def map_figure(
         raise DataError.of(
             "no such file", str(path), remedy="give the folder of a run that has finished"
         )
-    with lazy(path) as data:
+    with opened(path) as data:
         if kind.name not in data or not data.sizes.get("time"):
             raise DataError.of(
                 "missing variable",

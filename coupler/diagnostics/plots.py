@@ -22,6 +22,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from numpy.typing import NDArray
 
+from coupler.compare.opening import opened
 from coupler.compare.pictures import decade_levels, linear_levels
 from coupler.compare.reading import read_climate
 from coupler.diagnostics.figures import refuse_format, refuse_numbers, save
@@ -38,7 +39,6 @@ from coupler.diagnostics.maps import (
 from coupler.diagnostics.qbo import MONTH, Oscillation, oscillation, read_singapore
 from coupler.interface.constants import SECONDS_PER_DAY
 from coupler.interface.errors import CouplerError, DataError, nearest
-from coupler.output.library import lazy
 
 F64 = NDArray[np.float64]
 
@@ -95,7 +95,7 @@ def read_time_height(folder: Path, *, skip_days: float = 0.0) -> TimeHeight:
         raise DataError.of(
             "no such file", str(path), remedy="give the folder of a run that has finished"
         )
-    with lazy(path) as data:
+    with opened(path) as data:
         if "ua" not in data or not data.sizes.get("time"):
             raise DataError.of(
                 "missing variable",

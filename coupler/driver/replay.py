@@ -38,6 +38,9 @@ from coupler.interface.fields import tendency_field
 from coupler.interface.grid import Grid, HybridLevels
 from coupler.interface.units import conversion
 
+_SPOILED = (OSError, RuntimeError, AttributeError, IndexError, TypeError, ValueError)
+"""What reading raises of a file that is damaged (RuntimeError: NetCDF: HDF error) or another's."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
@@ -99,14 +102,10 @@ class RecordedScheme:
         with self._readable():
             self._file = netCDF4.Dataset(self.path)
             self._file.set_auto_mask(False)
-            case, problems = validate(yaml.safe_load(self._file.case))
+            raw = yaml.safe_load(self._file.case)
+            if not isinstance(raw, dict):
+                raise ValueError(f"the case {str(raw)[:40]!r}, which is no mapping")
             self._process: str = self._file.process
-            if case is None:
-                raise ConfigError(*problems)
-            self._case, self._choice = case, case.physics[self._process]
-            problems += discover(case.plugins, base)
-            if problems:
-                raise ConfigError(*problems)
             variables = self._file.variables.values()
             self._names = dict.fromkeys(v.name for v in variables if "column" in v.dimensions)
             self._levels = HybridLevels(
@@ -118,17 +117,32 @@ class RecordedScheme:
             self._units = {n: units[n] for n in self._names}
             self._classes: dict[str, type[Component]] = {}
             self.process, self.days = self._process, np.asarray(self._file["time"][:])
+            self._days_of = self._file["time"].units, self._file["time"].calendar
+        case, problems = validate(raw)
+        if case is None:
+            raise ConfigError(*problems)
+        if self._process not in case.physics:
+            raise DataError.of(
+                "a recorded process that its case has not",
+                f"{self.path}: {self._process}",
+                expected=", ".join(case.physics) or "a case with physics",
+                remedy="record it again: isthmus run CASE.yaml --record PROCESS",
+            )
+        self._case, self._choice = case, case.physics[self._process]
+        problems += discover(case.plugins, base)
+        if problems:
+            raise ConfigError(*problems)
 
     @contextmanager
     def _readable(self) -> Iterator[None]:
         try:
             yield
-        except (OSError, AttributeError, IndexError) as error:
+        except (*_SPOILED, yaml.YAMLError) as error:
             raise DataError.of(
                 "not a recording that can be replayed",
                 str(self.path),
                 expected="a file record_PROCESS.nc of this version of Isthmus",
-                found=str(error),
+                found=" ".join(str(error).split()),
                 remedy="record it again: isthmus run CASE.yaml --record PROCESS",
             ) from error
 
@@ -150,15 +164,31 @@ class RecordedScheme:
         Args:
             call: number of the call.
             changed: inputs that shall be others than the recorded ones, in the recording's units.
+
+        Raises:
+            DataError: when the recording is damaged.
+        """
+        held, now = self._held(call)
+        read = dict(held)
+        for name, values in (changed or {}).items():
+            read[name] = np.ascontiguousarray(values, self._dtype)
+        component = _built(self._process, self._choice, self._case, self._base)
+        return _called(component, self._host(read), read, now), held
+
+    def _held(self, call: int) -> tuple[dict[str, Array], Now]:
+        """What the recording has of a call, and when it was.
+
+        Raises:
+            DataError: when it cannot be read.
         """
         with self._readable():
             names = self._names
             held = {n: np.ascontiguousarray(self._file[n][call]) for n in names if n != "index"}
-            read = dict(held)
-            for name, values in (changed or {}).items():
-                read[name] = np.ascontiguousarray(values, self._dtype)
-            component = _built(self._process, self._choice, self._case, self._base)
-            return _called(component, self._host(read), read, self._file, call), held
+            days, dt = self._file["time"][call], float(self._file["dt"][call])
+        # Days were made of whole microseconds at the least; their round-off is far below.
+        seconds = round(float(days) * SECONDS_PER_DAY, 6)
+        date = netCDF4.num2date(days, *self._days_of)
+        return held, Now(date=date, step=call, seconds=seconds, dt=dt)
 
     def inputs(self, scheme: str | None = None) -> tuple[str, ...]:
         """What a scheme reads of the recording; None for the recorded one."""
@@ -192,25 +222,21 @@ class RecordedScheme:
                 what it gives is still divided among the recorded layers.
 
         Raises:
-            DataError: when the recording lacks what the scheme reads.
+            DataError: when the recording is damaged, or lacks what the scheme reads.
         """
         chosen = self._chosen(scheme)
-        with self._readable():
-            names = self._names
-            held = {n: np.ascontiguousarray(self._file[n][call]) for n in names if n != "index"}
-            cls = self._class(chosen)
-            component = cls(cls.Parameters.model_validate(chosen.parameters))
-            assert isinstance(component, Tendency)
-            host = self._host(held)
-            seconds, given = 0.0, held
-            if scheme is not None or changed:
-                others = {
-                    n: np.ascontiguousarray(v, self._dtype) for n, v in (changed or {}).items()
-                }
-                read = self._converted(component, {**held, **others})
-                began = time.perf_counter()
-                given = _called(component, host, read, self._file, call)
-                seconds = time.perf_counter() - began
+        held, now = self._held(call)
+        cls = self._class(chosen)
+        component = cls(cls.Parameters.model_validate(chosen.parameters))
+        assert isinstance(component, Tendency)
+        host = self._host(held)
+        seconds, given = 0.0, held
+        if scheme is not None or changed:
+            others = {n: np.ascontiguousarray(v, self._dtype) for n, v in (changed or {}).items()}
+            read = self._converted(component, {**held, **others})
+            began = time.perf_counter()
+            given = _called(component, host, read, now)
+            seconds = time.perf_counter() - began
         half = held.get("phalf")
         if half is None:
             ps = held.get("ps", np.full(held["lat"].shape, 1.0e5, self._dtype))
@@ -294,20 +320,11 @@ def _built(process: str, choice: Any, case: Case, base: Path) -> Tendency | Diag
 
 
 def _called(
-    component: Tendency | Diagnostic, host: Host, read: Mapping[str, Array], file: Any, call: int
+    component: Tendency | Diagnostic, host: Host, read: Mapping[str, Array], now: Now
 ) -> dict[str, Array]:
     component.setup(host)
     x = Arrays(**{p.name: read[p.name] for p in component.inputs if p.name in read})
     diag = Arrays(**{d.name: host.empty(*d.dims) for d in component.diagnostics})
-    days = file["time"]
-    # Days were made of whole microseconds at the least; their round-off is far below.
-    seconds = round(float(days[call]) * SECONDS_PER_DAY, 6)
-    now = Now(
-        date=netCDF4.num2date(days[call], days.units, days.calendar),
-        step=call,
-        seconds=seconds,
-        dt=float(file["dt"][call]),
-    )
     if isinstance(component, Diagnostic):
         component.compute(x, diag, now)
         return dict(diag.items())

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import netCDF4
 
+from coupler.interface.errors import DataError
+
 if TYPE_CHECKING:
     import xarray as xr
 
@@ -28,6 +30,26 @@ def opened(path: Path, mode: Any = "r", **how: Any) -> Iterator[Any]:
     """A file, open; no other thread of this process has one open meanwhile."""
     with _LOCK, netCDF4.Dataset(path, mode, **how) as file:
         yield file
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Around what reads values of a file that is open: damage within it shows only then.
+
+    Raises:
+        DataError: for errors of the netCDF library, with the file's name.
+    """
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and not str(error).startswith("NetCDF: "):
+            raise
+        raise DataError.of(
+            "values that cannot be read",
+            str(path),
+            found=str(error).splitlines()[0] if str(error) else type(error).__name__,
+            remedy="the file is damaged; make it again",
+        ) from error
 
 
 def lazy(path: Path, *, decode: bool = True) -> xr.Dataset:

@@ -230,7 +230,7 @@ def _more(path: Path) -> tuple[list[str], Array | None]:
         with netCDF4.Dataset(path) as file:
             have: list[str] = next(([n] for n in ("phalf", "ps") if n in file.variables), [])
             return have, np.asarray(file["index"][:]) if "index" in file.variables else None
-    except OSError:
+    except (OSError, RuntimeError):
         return [], None
 
 

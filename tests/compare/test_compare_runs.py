@@ -423,6 +423,18 @@ def test_a_spoiled_file_is_named(
         read_climate(run)
 
 
+def test_damage_within_a_file_is_said_when_its_values_are_read(tmp_path: Path) -> None:
+    path = write_run(tmp_path / "run", records=3) / "budgets.nc"
+    data = xr.load_dataset(path)
+    data["sum"] = ("time", np.full(data.sizes["time"], np.pi))
+    data.to_netcdf(path, encoding={"sum": {"fletcher32": True}})
+    content, pi = path.read_bytes(), np.float64(np.pi).tobytes()
+    assert pi in content
+    path.write_bytes(content.replace(pi, bytes(8)))
+    with pytest.raises(DataError, match=r"values that cannot be read: .*budgets\.nc"):
+        read_climate(path.parent)
+
+
 def test_more_spin_up_than_run_is_refused(folders: tuple[Path, Path]) -> None:
     with pytest.raises(DataError, match=r"nothing left of a run.*more than 9 days; found 9 days"):
         read_climate(folders[0], spinup_days=9.0)

@@ -64,6 +64,37 @@ def test_a_picture_and_the_command(file: Path, capsys: pytest.CaptureFixture[str
     assert "latitude longitude 0 to 336" in capsys.readouterr().out
 
 
+def test_a_field_of_no_numbers_or_none_that_is_finite_is_refused(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with xr.open_dataset(file, decode_times=False) as data:
+        data.load()
+    data["names"] = ("time", ["a", "b", "c", "d"])
+    data["nothing"] = np.nan * data["pr"]
+    data.to_netcdf(file)
+    for name, sentence in (("names", "not a field of numbers: names"),
+                           ("nothing", "nothing to draw: nothing")):  # fmt: skip
+        for more in ([], ["--out", str(file.parent / "x.png")]):
+            assert main(["plot", str(file), name, *more]) == 2
+            assert sentence in capsys.readouterr().err
+    assert not (file.parent / "x.png").exists()
+
+
+def test_damage_within_a_file_is_said_when_its_values_are_read(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with xr.open_dataset(file, decode_times=False) as data:
+        data.load()
+    data["sum"] = ("time", np.full(4, np.pi))
+    data.to_netcdf(file, encoding={"sum": {"fletcher32": True}})
+    content, pi = file.read_bytes(), np.float64(np.pi).tobytes()
+    assert pi in content
+    file.write_bytes(content.replace(pi, bytes(8)))
+    assert main(["plot", str(file), "sum"]) == 2
+    assert "values that cannot be read: " + str(file) in capsys.readouterr().err
+    assert main(["plot", str(file), "mass"]) == 0
+
+
 def test_what_cannot_be_shown_is_refused(file: Path) -> None:
     with pytest.raises(ConfigError, match=r"no such variable: uas; .*did you mean 'ua'"):
         view(file, "uas")

@@ -8,6 +8,7 @@ import pytest
 from tiny import COUPLED, changed
 
 from coupler import Simulation
+from coupler.cli import main
 from coupler.driver.replay import RecordedScheme, replay
 from coupler.interface.component import Arrays, Host, Now
 from coupler.interface.constants import Planet
@@ -154,3 +155,54 @@ def test_what_is_no_recording_is_refused(tmp_path) -> None:
     netCDF4.Dataset(tmp_path / "other.nc", "w").close()
     with pytest.raises(DataError, match="not a recording that can be replayed"):
         replay(tmp_path / "other.nc")
+
+
+@pytest.fixture
+def column(tmp_path: Path) -> Path:
+    """A recording of three calls in one column."""
+    return recorded(tmp_path, "qbo_1d.yaml", "gravity_wave", days=3)
+
+
+def test_a_recording_with_a_flipped_block_is_named(column: Path, capsys) -> None:
+    with netCDF4.Dataset(column, "a") as f:
+        u = f.createVariable("u10m", "f4", ("time", "column"), fletcher32=True)
+        u[:] = np.float32(np.pi)
+    content = column.read_bytes()
+    pi = np.float32(np.pi).tobytes()
+    assert pi in content
+    column.write_bytes(content.replace(pi, bytes(4)))
+    with pytest.raises(DataError, match=r"not a recording that can be replayed.*record_gravity"):
+        replay(column)
+    assert main(["replay", str(column)]) == 2
+    assert "NetCDF: HDF error" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("attribute", "value", "sentence"),
+    [
+        ("case", "a: [1", "not a recording that can be replayed"),
+        ("case", "3", "not a recording that can be replayed.*no mapping"),
+        ("process", "magic", "a recorded process that its case has not: .*magic"),
+    ],
+)
+def test_a_case_that_is_not_the_recordings_is_said(
+    column: Path, attribute: str, value: str, sentence: str
+) -> None:
+    with netCDF4.Dataset(column, "a") as f:
+        f.setncattr(attribute, value)
+    with pytest.raises(DataError, match=sentence):
+        replay(column)
+
+
+def test_what_the_scheme_raises_itself_is_not_taken_for_a_damaged_file(
+    column: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise IndexError("of the scheme")
+
+    with RecordedScheme(column, CASE.parent) as scheme:
+        monkeypatch.setattr(scheme._class(scheme._choice), "compute", broken)
+        with pytest.raises(IndexError, match="of the scheme"):
+            scheme.call(0)
+        with pytest.raises(IndexError, match="of the scheme"):
+            scheme.answer(0, scheme._choice.scheme)
