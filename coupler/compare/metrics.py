@@ -10,7 +10,6 @@ with weights that sum to one: shares of area and of mass, or widths in probabili
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -208,12 +207,17 @@ def _spectra(s: Sample) -> dict[str, Vector]:
 
 
 def streamfunction(s: Sample, planet: Planet) -> F64:
-    """Meridional mass transport above each level, 2 pi a cos(lat)/g int v dp [kg s-1]."""
+    """Meridional mass transport above each level, 2 pi a cos(lat)/g int_0^p v dp [kg s-1].
+
+    Layers reach half-way to the next level, the uppermost to p = 0. Of a level's own layer only the
+    part above the level counts. Shape [level, lat].
+    """
     v = np.nan_to_num(zonal_mean(s, "va"))
     order = np.argsort(s.levels)
     p = s.levels[order]
-    steps = np.concatenate([[p[0] * 0.5], 0.5 * (p[1:] + p[:-1]), [min(1.05 * p[-1], 1.0e5)]])
-    across = np.cumsum(v[order] * np.diff(steps)[:, None], axis=0)
+    upper = np.concatenate([[0.0], 0.5 * (p[1:] + p[:-1])])
+    across = v[order] * (p - upper)[:, None]
+    across[1:] += np.cumsum(v[order][:-1] * np.diff(upper)[:, None], axis=0)
     psi = 2.0 * np.pi * planet.radius * np.cos(np.radians(s.lat)) / planet.gravity * across
     return np.asarray(psi[np.argsort(order)])
 
@@ -266,6 +270,3 @@ def _numbers(s: Sample, planet: Planet) -> dict[str, Vector]:
         )
         for name, (value, units) in numbers.items()
     }
-
-
-Measure = Callable[[Sample], dict[str, Vector]]

@@ -25,6 +25,7 @@ from coupler.compare.verdict import (
     climate_evidence,
     judge_candidate,
 )
+from coupler.interface.constants import Planet
 from coupler.interface.errors import DataError
 
 
@@ -69,6 +70,21 @@ def test_what_was_changed_is_what_is_found(found: Findings) -> None:
     rain = scores["mean precipitation"]  # was left alone
     assert not rain.significant
     assert rain.needed > MEMBERS
+
+
+@pytest.mark.parametrize("descending", [False, True])
+def test_the_transport_of_a_wind_alike_at_all_heights_is_that_above_each_level(
+    descending: bool,
+) -> None:
+    levels = np.array([250e2, 500e2, 700e2, 850e2])
+    levels = levels[::-1] if descending else levels
+    lat, planet = np.array([-60.0, 0.0, 60.0]), Planet()
+    wind = np.full((2, 4, 3, 8), 2.0)
+    flow = Sample(name="x", days=np.arange(2.0), lat=lat, lon=np.arange(8) * 45.0, levels=levels,
+                  area=np.array([0.25, 0.5, 0.25]), deep={"va": wind}, flat={})  # fmt: skip
+    arm = 2.0 * np.pi * planet.radius * np.cos(np.radians(lat))
+    want = arm * 2.0 * levels[:, None] / planet.gravity
+    np.testing.assert_allclose(metrics.streamfunction(flow, planet), want, rtol=1e-12)
 
 
 def test_skill_in_the_shadow_is_that_of_the_factor(found: Findings) -> None:
