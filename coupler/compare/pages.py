@@ -35,6 +35,7 @@ from coupler.compare.starts import FIELDS, LEADS
 from coupler.compare.statistics.similarity import summary
 from coupler.compare.study import Settings, make, plan
 from coupler.driver.info import versions
+from coupler.output.folder import write_whole
 
 _SUITS = {"good": "good", "doubtful": "doubtful", "bad": "bad", "open": "open"}
 
@@ -76,23 +77,17 @@ def write(found: Findings, *, took: float = math.nan) -> None:
     path = found.plan.settings.report
     path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(_plain(_data(found)), indent=1, allow_nan=False)
-    _whole(path.with_suffix(".json"), text + "\n")
+    write_whole(path.with_suffix(".json"), text + "\n")
     _netcdf(path.with_suffix(".nc"), dataset(found))
     for name, of in found.foretold.items():
         if of.dataset is not None:
             _netcdf(path.with_suffix(f".{name}.nc"), of.dataset)
-    _whole(path, page(found, took=took))
+    write_whole(path, page(found, took=took))
 
 
 def _netcdf(path: Path, data: xr.Dataset) -> None:
     beside = path.with_name(f".{path.stem}.{os.getpid()}.nc")
     data.to_netcdf(beside)
-    beside.replace(path)
-
-
-def _whole(path: Path, text: str) -> None:
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_text(text, encoding="utf-8")
     beside.replace(path)
 
 

@@ -6,7 +6,6 @@ The page carries its pictures inside it and escapes every text that comes from a
 from __future__ import annotations
 
 import base64
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +32,7 @@ from coupler.compare.numerals import number, signed
 from coupler.compare.reading import read_climate
 from coupler.interface.constants import SECONDS_PER_DAY
 from coupler.interface.errors import CouplerError, DataError, Problem
+from coupler.output.folder import write_whole
 
 _SPEED = {
     "days_run": "Days run",
@@ -150,7 +150,7 @@ def compare_runs(
         rest=[(run, _provenance(run)) for run in (first, second)],
         beyond=[row for row in comparison.rows if row.beyond],
     )
-    _write_whole(report, page)
+    write_whole(report, page)
     (console or Console()).print(comparison.table())
     return comparison
 
@@ -315,10 +315,3 @@ def _template() -> jinja2.Template:
         lstrip_blocks=True,
     )
     return environment.get_template("report.html.j2")
-
-
-def _write_whole(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_text(text, encoding="utf-8")
-    beside.replace(path)
