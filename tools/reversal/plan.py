@@ -21,7 +21,7 @@ from physics.dynamics.qg_closures import (
     symbolic_terms,
     write_coefficients,
 )
-from physics.dynamics.qg_coarsen import OPERATORS, Coarsener, Operator
+from physics.dynamics.qg_coarsen import Coarsener, Operator
 from physics.dynamics.qg_core import REGIMES, QGCore
 from physics.dynamics.qg_dataset import file_name, read_fields, write_forcing
 from reversal.online import Run
@@ -94,11 +94,6 @@ class Plan:
             write_forcing(path, Coarsener(*self.cores(regime), operator), states)
             print(f"data set {path}", flush=True)
         return path
-
-    def make_operators(self) -> None:
-        """The eddies' test data by the other operators too."""
-        for operator in OPERATORS:
-            self.make_data("eddy", "test", operator)
 
     # -- closures ------------------------------------------------------------------------------
 

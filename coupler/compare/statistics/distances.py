@@ -92,11 +92,6 @@ def area_weights(lat: ArrayLike, bounds: ArrayLike | None = None) -> F64:
     return np.asarray(area / area.sum())
 
 
-def layer_mass(interfaces: ArrayLike, gravity: float) -> F64:
-    """Mass of the layers between pressures of interfaces along the first axis [kg m-2]."""
-    return np.asarray(np.abs(np.diff(np.asarray(interfaces, np.float64), axis=0)) / gravity)
-
-
 def heating_in_watts(rate: ArrayLike, mass: ArrayLike, capacity: float) -> F64:
     """Tendency of temperature [K s-1] as the energy that it takes [W m-2].
 

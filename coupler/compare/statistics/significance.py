@@ -178,15 +178,6 @@ def paired(differences: ArrayLike, level: float = 0.95) -> tuple[float, float, f
     return mean, mean - half, mean + half, float(2.0 * student.sf(abs(mean) / error, n - 1))
 
 
-def effective_size(series: ArrayLike) -> float:
-    """Number of independent values in a series with lag-one correlation r: n (1 - r)/(1 + r)."""
-    x = np.asarray(series, np.float64).ravel()
-    x = x - x.mean()
-    power = float((x * x).sum())
-    r = float((x[1:] * x[:-1]).sum()) / power if power > 0.0 else 0.0
-    return float(np.clip(x.size * (1.0 - r) / (1.0 + r), 1.0, x.size))
-
-
 def decorrelation_time(series: ArrayLike) -> int:
     """Steps until the autocorrelation of a series falls below 1/e, at least 1."""
     x = np.asarray(series, np.float64).ravel()
