@@ -381,11 +381,24 @@ def test_the_gate_of_a_thousand_days_reads_finished_runs(tmp_path, monkeypatch):
     case.write_text(json.dumps(SMALL))
     monkeypatch.setattr(gate, "CASE", case)
     monkeypatch.setattr(gate, "DAYS", 2.0)
+    monkeypatch.setattr(gate, "changed_since", lambda commit, patterns: [])
     items = list(endurance(False, Work(folder=tmp_path, sources="now")))
     assert [i.good for i in items if isinstance(i, Row)] == [True] * 6
     told = next(i for i in items if isinstance(i, Data)).numbers
     assert told["seconds"] > 0.0 and told["made"]["isthmus"]
-    assert told["sources"] == "now" or told["sources"].startswith("older: ")
+    assert told["sources"] == "now"
+
+    def unknown(commit, patterns):
+        raise ValueError("commit unknown is not here")
+
+    folders = {"float32": next(tmp_path.glob("**/run.json")).parent}
+    for found, text in (
+        (lambda commit, patterns: [], "now"),
+        (lambda commit, patterns: ["x.py"], "older: x.py"),
+        (unknown, "older: commit unknown is not here"),
+    ):
+        monkeypatch.setattr(gate, "changed_since", found)
+        assert gate._facts(folders, "now").numbers["sources"] == text
     assert "physics/columns/grey_radiation.py" in SOURCES
 
 

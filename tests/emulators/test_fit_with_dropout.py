@@ -7,6 +7,7 @@ import pytest
 import torch
 from map_bundles import NLAT, NLON, map_spec, some_inputs
 
+import emulators.training.fit as fitting
 from coupler.interface.grid import HybridLevels
 from emulators.networks import Network, build
 from emulators.schema import BundleSpec
@@ -67,12 +68,22 @@ def test_an_epoch_is_judged_with_nothing_dropped_and_leaves_the_network_in_its_m
 
 
 def test_an_average_is_held_against_the_best_epoch_on_equal_terms(
-    spec: BundleSpec, data: Any
+    spec: BundleSpec, data: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    judged: list[float] = []
+
+    def noted(*args: Any) -> float:
+        judged.append(evaluate(*args))
+        return judged[-1]
+
+    monkeypatch.setattr(fitting, "evaluate", noted)
     # With a mean that forgets at once, the average is the last epoch: it cannot be better.
     same = THREE.model_copy(update={"average": "ema", "ema": 1e-12})
     _, history = fitted(spec, data, optimizer=same)
-    assert history.averaged is None or history.averaged == pytest.approx(history.validation[-1])
+    *epochs, average = judged
+    assert epochs == history.validation
+    assert average == pytest.approx(history.validation[-1])
+    assert history.averaged == (average if average < min(epochs) else None)
     assert history.best == min(history.validation)
 
 
