@@ -9,6 +9,7 @@ not enough disk or memory, or a file could not be read or written: another time 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 from collections.abc import Sequence
@@ -338,17 +339,19 @@ def _simulation(args: argparse.Namespace, **options: Any) -> Any:
 def _run(args: argparse.Namespace) -> int:
     from coupler.driver.signals import Interrupted
 
-    simulation = _simulation(args, parallel=getattr(args, "parallel", ALONE))
-    try:
-        simulation.run(quiet=args.quiet)
-    except CouplerError as error:  # status 2 is for what is refused before anything is written
-        _say(error, args.command)
-        return BLEW_UP if isinstance(error, UnstableError) else 1
-    except Interrupted as stop:
-        print(f"isthmus: {stop}", file=sys.stderr)
-        return stop.status
-    finally:
-        simulation.close()
+    made = _simulation(args, parallel=getattr(args, "parallel", ALONE))
+    with contextlib.closing(made) as simulation:
+        if idle := simulation.nothing_to_do():
+            print(idle)
+            return 0
+        try:
+            simulation.run(quiet=args.quiet)
+        except CouplerError as error:  # status 2 is for what is refused before anything is written
+            _say(error, args.command)
+            return BLEW_UP if isinstance(error, UnstableError) else 1
+        except Interrupted as stop:
+            print(f"isthmus: {stop}", file=sys.stderr)
+            return stop.status
     if not args.quiet:
         for line in simulation.closing_lines():
             print(line)
@@ -466,10 +469,6 @@ def _serve(args: argparse.Namespace) -> int:
     )
 
 
-def _data(args: argparse.Namespace) -> int:
-    return fetch.run(args)
-
-
 def _info(args: argparse.Namespace) -> int:
     from coupler.driver.info import print_info
 
@@ -489,7 +488,7 @@ _COMMANDS = {
     "plot": _plot,
     "serve": _serve,
     "bridge": _bridge,
-    "data": _data,
+    "data": fetch.run,
     "info": _info,
 }
 

@@ -14,7 +14,6 @@ import re
 import signal
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -22,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from coupler.config import read_yaml, validate, with_changes
-from coupler.driver import loop
+from coupler.config import read_yaml, with_changes
+from coupler.driver import loop, resuming
 from coupler.driver.assemble import Assembly, assemble
 from coupler.driver.branch import begin_from, halves, read_branch
 from coupler.driver.compiling import compiling
@@ -34,7 +33,7 @@ from coupler.driver.keeping import Keeping
 from coupler.driver.recording import record_problems, unrecordable
 from coupler.driver.signals import Asked, Interrupted, listening
 from coupler.driver.spent import FILES, KEPT, LOOK, LOOP, MEANS, RANKS, START, overhead, table
-from coupler.driver.state import Memory, differences
+from coupler.driver.state import Memory
 from coupler.driver.suite import NOT_FINITE
 from coupler.driver.timeline import Timeline
 from coupler.driver.watch import BLEW_UP, DYNAMICS, NO_LONGER_FINITE, WATCHED, Watch
@@ -160,7 +159,8 @@ class Simulation:
                 timeline=timeline,
             )
             if resume and from_first(parallel, folder.has_restart):
-                simulation._found = simulation._restart()
+                own = simulation._memory.fingerprint
+                simulation._found = resuming.find(folder, model.case, own, parallel)
             if simulation._found is None:
                 other = read_branch(model.case, base, parallel)
                 if other is not None:
@@ -181,39 +181,16 @@ class Simulation:
     _outcome = "failed"
     _found: restart.Restart | None = None
 
-    def _restart(self) -> restart.Restart:
-        """The newest good restart of the folder; rank 0 has its arrays.
-
-        Raises:
-            DataError: when all are damaged, or it is of another case.
-        """
-        read: list[restart.Restart] = []
-
-        def on_first() -> restart.Restart:
-            read.append(self._newest())
-            return replace(read[0], arrays={})
-
-        told = from_first(self._parallel, on_first)
-        return read[0] if read else told
-
-    def _newest(self) -> restart.Restart:
-        found = restart.newest_good(self.folder.restart)
-        if found.moment.case == self._memory.fingerprint:
-            return found
-        before = validate(read_yaml(self.folder.case))[0] if self.folder.case.is_file() else None
-        differ = differences(before, self.case) if before is not None else []
-        if differ:
-            raise ConfigError(*differ)
-        return restart.read(found.path, case=self._memory.fingerprint)
-
     # -- running ------------------------------------------------------------------------------
 
     def run(self, days: float | None = None, *, quiet: bool = False) -> Simulation:
         """Runs for `days`, by default what is left of the case's days; may be called again.
 
-        Whatever ends it early, a restart from before that is in the folder.
+        Whatever ends it early, a restart from before that is in the folder. A run that was complete
+        when it was resumed is left as it is.
 
         Raises:
+            ConfigError: when a resumed run is beyond the case's days, and none are given.
             UnstableError: when the state blew up.
             Interrupted: when a signal asked to stop.
         """
@@ -221,6 +198,17 @@ class Simulation:
         note = partial(line.add, "run", "compile") if line is not None else None
         with listening() as asked, compiling(self.model.spent, note):  # before the files are made
             return self._run(days, quiet, asked)
+
+    def nothing_to_do(self) -> str:
+        """Says that the run in the folder was complete when it was resumed; else empty.
+
+        Raises:
+            ConfigError: when it is beyond the case's days already.
+        """
+        if self._begun or self._found is None:
+            return ""
+        how = self._found, self.model.steps_per_day, self._parallel
+        return resuming.nothing_to_do(self.folder, self.case.days, *how)
 
     def _refuse_beyond_files(self, days: float) -> None:
         """Refuses to run for longer than what is prescribed in time, naming the files."""
@@ -234,6 +222,10 @@ class Simulation:
     def _run(self, days: float | None, quiet: bool, asked: Asked) -> Simulation:
         if days is not None:
             self._refuse_beyond_files(days)
+        elif self._found is not None and (idle := self.nothing_to_do()):
+            self._memory.put(self._found)
+            _log.info("isthmus: %s", idle)
+            return self
         self._begin()
         self._outcome = "failed"
         clock = self.model.clock

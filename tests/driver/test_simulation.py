@@ -114,8 +114,50 @@ def test_a_run_goes_on_beyond_its_days_and_from_an_empty_folder(tmp_path: Path) 
     run(tmp_path / "b", changed(DRY, {"days": 0.5}))
     for name in ("atmosphere.nc", "budgets.nc"):
         assert_same(contents(tmp_path / "a" / name), contents(tmp_path / "b" / name))
-    finished = run(tmp_path / "a", changed(DRY, {"days": 0.5}), resume=True)
-    assert finished.model.clock.now.step == 12, "nothing was left to do"
+
+
+def test_a_run_that_is_complete_is_left_as_it_is_when_it_is_resumed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    case, out = write_case(tmp_path / "case.yaml", DRY), tmp_path / "out"
+    command = ["run", str(case), "--quiet", "--out", str(out)]
+    assert main(command) == 0
+
+    def files() -> dict[Path, tuple[int, bytes]]:
+        known = [p for p in out.rglob("*") if p.is_file()]
+        return {p: (p.stat().st_mtime_ns, p.read_bytes()) for p in known}
+
+    before = files()
+    assert json.loads((out / "run.json").read_text())["wall_seconds"] > 0.0
+    capsys.readouterr()
+    assert main([*command, "--resume", "--set", "title=another"]) == 0
+    told = f"nothing to do: the run in {out} is at day 0.25 of 0.25; raise --days to go on\n"
+    assert capsys.readouterr().out == told
+    assert files() == before
+    finished = run(out, DRY, resume=True)
+    assert finished.model.clock.now.step == 6, "its state is there to look at"
+    assert files() == before
+    assert main([*command, "--resume", "--days", "0.125"]) == 2
+    assert capsys.readouterr().err == (
+        f"isthmus: the run is beyond the days asked for: {out}; expected days from 0.25 on; "
+        "found 0.125; raise --days, or give another --out\n"
+    )
+    assert files() == before
+    # A part more is asked for in Python, whatever the case's days are.
+    run(out, changed(DRY, {"days": 0.125}), resume=True, days=HOUR)
+    assert json.loads((out / "run.json").read_text())["steps"] == 7
+
+
+@pytest.mark.parametrize("lost", ["removed", "of a part"])
+def test_a_run_that_was_killed_before_its_record_gets_one(tmp_path: Path, lost: str) -> None:
+    report = tmp_path / "run.json"
+    run(tmp_path, DRY, days=0.125)
+    old = report.read_text()
+    run(tmp_path, DRY, resume=True)
+    report.unlink() if lost == "removed" else report.write_text(old)
+    run(tmp_path, DRY, resume=True)
+    told = json.loads(report.read_text())
+    assert (told["outcome"], told["steps"]) == ("complete", 6)
 
 
 def test_a_recording_is_continued(tmp_path: Path) -> None:
