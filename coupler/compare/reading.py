@@ -29,6 +29,7 @@ from coupler.compare.opening import opened
 from coupler.compare.sample import PARTS, formula
 from coupler.interface.constants import SECONDS_PER_DAY, Planet
 from coupler.interface.errors import DataError, Problem
+from coupler.output.library import refuse_without_records
 
 SECTIONS = ("ua", "va", "ta", "hus", "zg", "utendnogw", "vtendnogw", "utendogw", "vtendogw")
 """Fields [time, lev, lat, lon] that a comparison looks at, where a run has them."""
@@ -89,6 +90,7 @@ def _pressure(data: xr.Dataset, level: str, ps: F64) -> tuple[F64, F64]:
 
 def _time_axis(data: xr.Dataset, spinup_days: float, path: Path) -> tuple[int, F64, F64, str, str]:
     """First record to use, middles and lengths of the intervals [day], first and last date."""
+    refuse_without_records(data, path)
     time = data["time"].values
     bounds = data.get(str(data["time"].attrs.get("bounds", "time_bnds")))
     if bounds is not None:
@@ -136,8 +138,8 @@ def read_climate(folder: Path, title: str = "", *, spinup_days: float = 0.0) -> 
     ``case.resolved.yaml``. A field without levels may stand in either file, on the grid of either.
 
     Raises:
-        DataError: when a file is missing, unreadable or lacks a needed variable, or when nothing
-            is left after the spin-up.
+        DataError: when a file is missing, unreadable, without a record or lacks a needed variable,
+            or when nothing is left after the spin-up.
     """
     path = folder / "atmosphere.nc"
     with opened(path) as data:

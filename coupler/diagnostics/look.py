@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from coupler.diagnostics.figures import refuse_format, refuse_numbers, save
 from coupler.interface.errors import ConfigError, DataError, nearest
-from coupler.output.library import lazy, readable
+from coupler.output.library import lazy, readable, refuse_without_records
 
 F64 = NDArray[np.float64]
 _SHADES = " .:-=+*#%@"
@@ -49,18 +49,18 @@ def view(path: Path, variable: str, *, level: float | None = None, skip_days: fl
         skip_days: at the start that are left out.
 
     Raises:
-        DataError: for a file that cannot be read, numbers that mean nothing, a variable without
-            numbers, or when nothing is left.
+        DataError: for a file that cannot be read or has no record, numbers that mean nothing, a
+            variable without numbers, or when nothing is left.
         ConfigError: for a variable that is not in it, or has no axis to draw along.
     """
     refuse_numbers(skip_days, level)
-    data = _opened(path, variable)
+    data, file = _opened(path, variable)
     if variable not in data:
         known = [str(v) for v in data.data_vars]
         raise ConfigError.of("no such variable", variable, expected=f"one of those in {path}",
                              remedy=nearest(variable, known))  # fmt: skip
-    with readable(path):
-        return _reduced(data, path, variable, level, skip_days)
+    with readable(file):
+        return _reduced(data, file, variable, level, skip_days)
 
 
 def _reduced(
@@ -80,6 +80,7 @@ def _reduced(
             remedy="leave --level out",
         )
     if "time" in axes:
+        refuse_without_records(data, path, axes["time"])
         days = _days(data, axes["time"])
         late = np.flatnonzero(days >= skip_days)
         if not late.size:
@@ -136,7 +137,8 @@ def _array(x: xr.DataArray) -> F64:
     return values
 
 
-def _opened(path: Path, variable: str) -> xr.Dataset:
+def _opened(path: Path, variable: str) -> tuple[xr.Dataset, Path]:
+    """The file of a run that holds the variable, or its first."""
     files = [path]
     if path.is_dir() and path.suffix != ".zarr":
         files = [path / n for n in _FILES if (path / n).is_file()]
@@ -146,14 +148,15 @@ def _opened(path: Path, variable: str) -> xr.Dataset:
     for file in files:
         try:
             if file.is_file():
-                opened.append(lazy(file, decode=False))
+                opened.append((lazy(file, decode=False), file))
             else:
-                opened.append(xr.open_dataset(file, engine="zarr", decode_times=False))
+                data = xr.open_dataset(file, engine="zarr", decode_times=False)
+                opened.append((data, file))
         except (OSError, ValueError, ImportError) as error:
             raise DataError.of(
                 "not a readable netCDF file", str(file), found=str(error).splitlines()[0]
             ) from error
-    return next((d for d in opened if variable in d), opened[0])
+    return next((of for of in opened if variable in of[0]), opened[0])
 
 
 def _role(data: xr.Dataset, name: str) -> str:

@@ -23,6 +23,7 @@ from coupler.compare.opening import opened
 from coupler.compare.pictures import linear_levels
 from coupler.interface.constants import SECONDS_PER_DAY
 from coupler.interface.errors import DataError
+from coupler.output.library import refuse_without_records
 
 F64 = NDArray[np.float64]
 
@@ -84,13 +85,14 @@ def map_figure(
             "no such file", str(path), remedy="give the folder of a run that has finished"
         )
     with opened(path) as data:
-        if kind.name not in data or not data.sizes.get("time"):
+        if kind.name not in data:
             raise DataError.of(
                 "missing variable",
                 kind.name,
-                expected=f"at least one record in {path}",
+                expected=f"in {path}",
                 remedy="add it to output.fields of the case, if its atmosphere has it",
             )
+        refuse_without_records(data, path)
         on_levels = data[kind.name].dims == ("time", "lev", "lat", "lon")
         if data["lat"].size < 2:
             raise DataError.of(

@@ -39,6 +39,7 @@ from coupler.diagnostics.maps import (
 from coupler.diagnostics.qbo import MONTH, Oscillation, oscillation, read_singapore
 from coupler.interface.constants import SECONDS_PER_DAY
 from coupler.interface.errors import CouplerError, DataError, nearest
+from coupler.output.library import refuse_without_records
 
 F64 = NDArray[np.float64]
 
@@ -96,13 +97,14 @@ def read_time_height(folder: Path, *, skip_days: float = 0.0) -> TimeHeight:
             "no such file", str(path), remedy="give the folder of a run that has finished"
         )
     with opened(path) as data:
-        if "ua" not in data or not data.sizes.get("time"):
+        if "ua" not in data:
             raise DataError.of(
                 "missing variable",
                 "ua",
-                expected=f"at least one record in {path}",
+                expected=f"in {path}",
                 remedy="add it to output.fields of the case and run it again",
             )
+        refuse_without_records(data, path)
         ends = data["time_bnds"].values
         begin = ends[0, 0]
         since = np.array([(t - begin).total_seconds() / SECONDS_PER_DAY for t in ends.ravel()])

@@ -12,6 +12,7 @@ from coupler.driver.recording import open_recording
 from coupler.driver.state import Memory
 from coupler.exchange.live import Ranges
 from coupler.interface.component import Array
+from coupler.interface.errors import Problem
 from coupler.interface.fields import FIELDS, Field
 from coupler.interface.grid import Grid, HybridLevels
 from coupler.interface.parallel import Rows
@@ -223,3 +224,20 @@ def surface_fields(model: Assembly) -> dict[str, dict[str, tuple[Field, Array]]]
 def unknown_fields(model: Assembly) -> Sequence[Any]:
     """What is wrong with the output fields that a case names."""
     return choose(atmosphere_fields(model), model.case.output.fields)[1]
+
+
+def too_short(model: Assembly) -> list[Problem]:
+    """Advice for a run that ends before the first of its time means is over."""
+    days, interval = model.case.days, model.case.output.interval
+    if round(days * model.steps_per_day) >= max(1, round(interval * model.steps_per_day)):
+        return []
+    seconds = round(days * model.steps_per_day) * model.clock.step_length
+    return [
+        Problem(
+            what="run too short for its output: no time mean will be written",
+            name="days",
+            expected=f"at least output.interval, {interval:g} days",
+            found=f"{days:g} days",
+            remedy=f"run longer, or set output.interval to '{seconds:g} s'",
+        )
+    ]

@@ -27,7 +27,7 @@ from coupler.driver.assemble import Assembly, assemble
 from coupler.driver.branch import begin_from, halves, read_branch
 from coupler.driver.compiling import compiling
 from coupler.driver.connect import differing
-from coupler.driver.files import Files, unknown_fields
+from coupler.driver.files import Files, too_short, unknown_fields
 from coupler.driver.info import machine, versions
 from coupler.driver.keeping import Keeping
 from coupler.driver.recording import record_problems, unrecordable
@@ -167,7 +167,8 @@ class Simulation:
                     begin_from(simulation._memory, other, parallel)
                     model.advice = [*model.advice, *halves(model, other)]
             others = {name: c.model for name, c in model.couplings.items()}
-            model.advice = [*model.advice, *model.ledger.advice(), *differing(others)]
+            more = [*differing(others), *too_short(model)]
+            model.advice = [*model.advice, *model.ledger.advice(), *more]
             for advice in model.advice if simulation._first else ():
                 _log.warning("isthmus: warning: %s", advice)
             wrong = [*unknown_fields(model), *unrecordable(model, record)]

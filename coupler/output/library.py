@@ -63,3 +63,18 @@ def lazy(path: Path, *, decode: bool = True) -> xr.Dataset:
         store = backends.NetCDF4DataStore(file, lock=_LOCK)
         coder = xr.coders.CFDatetimeCoder(use_cftime=True) if decode else False
         return xr.open_dataset(store, decode_times=coder)
+
+
+def refuse_without_records(data: xr.Dataset, path: Path, axis: str = "time") -> None:
+    """Refuses a file of a run that was too short to write anything.
+
+    Raises:
+        DataError: when its axis of time has no entry.
+    """
+    if not data.sizes.get(axis):
+        raise DataError.of(
+            "no record in a file",
+            str(path),
+            expected="a run of at least output.interval",
+            remedy="run longer, or set output.interval to less",
+        )

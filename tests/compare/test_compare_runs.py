@@ -391,7 +391,7 @@ def test_everything_wrong_with_both_runs_is_said_at_once(tmp_path: Path) -> None
     with pytest.raises(DataError) as caught:
         compare_runs(tmp_path / "nowhere", lacking, tmp_path / "r.html")
     said = str(caught.value)
-    assert re.search(r"no such file: .*nowhere/atmosphere.nc; give the folder of a run", said)
+    assert re.search(r"no such file: .*nowhere/atmosphere.nc; correct the path", said)
     assert "missing variable: ua" in said
     assert "missing variable: ta" in said
     assert not (tmp_path / "r.html").exists()

@@ -37,6 +37,40 @@ def test_a_step_that_is_too_long_is_a_warning_and_no_error(
     assert not caplog.records
 
 
+def test_a_run_too_short_for_its_output_is_a_warning_and_its_readers_say_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    case, out = write_case(tmp_path / "case.yaml", changed(DRY, {"days": 0.09})), tmp_path / "out"
+    with caplog.at_level(logging.WARNING):
+        assert main(["check", str(case)]) == 0
+        assert main(["run", str(case), "--quiet", "--out", str(out)]) == 0
+    assert [record.getMessage() for record in caplog.records] == 2 * [
+        "isthmus: warning: run too short for its output: no time mean will be written: days; "
+        "expected at least output.interval, 0.125 days; found 0.09 days; run longer, or set "
+        "output.interval to '7200 s'"
+    ]
+    lead, tail = (
+        "isthmus: ",
+        (
+            f"no record in a file: {out / 'atmosphere.nc'}; expected a run of at least "
+            "output.interval; run longer, or set output.interval to less\n"
+        ),
+    )
+    capsys.readouterr()
+    picture = ["--out", str(tmp_path / "x.png")]
+    for more in (["ua"], picture, ["--kind", "qbo", *picture], ["--kind", "wind", *picture]):
+        assert main(["plot", str(out), *more]) == 2
+        assert capsys.readouterr().err == lead + tail
+    assert main(["compare", "runs", str(out), str(tmp_path / "none")]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"isthmus compare: 2 problems\n  - {tail}  - no such file: ")
+    caplog.clear()
+    long_enough = ["--set", "output.interval=7200 s", "--out", str(tmp_path / "long")]
+    assert main(["run", str(case), "--quiet", *long_enough]) == 0
+    assert not caplog.records
+    assert main(["plot", str(tmp_path / "long"), "ua"]) == 0
+
+
 def test_check_names_the_set_up_writes_nothing_and_is_quick(tmp_path: Path) -> None:
     case = write_case(tmp_path / "case.yaml", DRY)
     code = (
