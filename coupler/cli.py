@@ -271,18 +271,14 @@ def _raw(args: argparse.Namespace) -> tuple[dict[str, Any], Path]:
 
     Empty where it cannot be read: `_run` says why.
     """
-    from coupler.config import read_yaml, with_changes
+    from coupler.config import read_yaml
+    from coupler.driver.asked import asked_for
 
+    base, how = args.case.parent, {"set": _changes(args), "swap": dict(args.swap)}
     try:
-        raw, _ = with_changes(read_yaml(args.case), set=_changes(args), swap=dict(args.swap))
+        return asked_for(read_yaml(args.case), base, **how, plugins=args.plugin)[0], base
     except CouplerError:
         return {}, Path()
-    if args.plugin and isinstance(raw.get("plugins"), list | None):
-        raw["plugins"] = [
-            *(raw.get("plugins") or []),
-            *(str(Path(p).resolve()) for p in args.plugin),
-        ]
-    return raw, args.case.parent
 
 
 def _status(args: argparse.Namespace) -> int:

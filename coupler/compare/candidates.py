@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import coupler
-from coupler.driver.discovery import bundle_path, bundle_process, discover
+from coupler.driver.discovery import absolute_file, bundle_path, bundle_process, discover
 from coupler.input.fetch import places
 from coupler.interface.errors import ConfigError, CouplerError, Problem, nearest
 from coupler.interface.registry import SCHEMES
@@ -135,8 +135,7 @@ def absolute(scheme: str, base: Path) -> str:
         lead, library, routine = scheme.split(":", 2)
         return ":".join((lead, str((base / library).resolve()), routine))
     if ".py:" in scheme:
-        file, _, name = scheme.rpartition(":")
-        return f"{(base / file).resolve()}:{name}"
+        return absolute_file(scheme, base)
     for folder in (base / scheme, Path(scheme)):
         if "/" in scheme and folder.is_dir():
             return str(folder.resolve())

@@ -31,7 +31,7 @@ def discover(plugins: Sequence[str] = (), base: Path = Path()) -> list[Problem]:
             entry.load()
         except CouplerError as error:
             problems += error.problems
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             problems.append(
                 Problem(
                     what="installed schemes do not load",
@@ -68,13 +68,13 @@ def load_file(path: Path) -> None:
         spec.loader.exec_module(module)
     except CouplerError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a script may end Python itself
         raise ConfigError.of(
             "plugin does not run", str(path), found=_what_python_said(error, path)
         ) from error
 
 
-def _what_python_said(error: Exception, path: Path) -> str:
+def _what_python_said(error: BaseException, path: Path) -> str:
     """The error, with the line of the file that it comes from."""
     lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]
     line = error.lineno if isinstance(error, SyntaxError) else (lines[-1] if lines else None)
@@ -126,6 +126,20 @@ def bundle_process(folder: Path) -> str:
     return str(import_module("emulators.bundle").read_spec(folder).process)
 
 
+def scheme_files(scheme: str, base: Path) -> list[Path]:
+    """Where the file of ``FILE.py:NAME`` is looked for: in `base`, then in the working folder."""
+    file = scheme.rpartition(":")[0]
+    return list(dict.fromkeys(Path(p).absolute() for p in (base / file, Path(file))))
+
+
+def absolute_file(scheme: str, base: Path) -> str:
+    """``FILE.py:NAME`` with the whole path of the file, where there is one; others unchanged."""
+    if ".py:" not in scheme or scheme.startswith("fortran:"):
+        return scheme
+    path = next(filter(Path.is_file, scheme_files(scheme, base)), None)
+    return scheme if path is None else f"{path.resolve()}:{scheme.rpartition(':')[2]}"
+
+
 def find_scheme(
     process: str,
     scheme: str,
@@ -139,7 +153,8 @@ def find_scheme(
     Args:
         process: its process.
         scheme: a name, a bundle's folder, ``FILE.py:NAME`` or ``fortran:LIBRARY:ROUTINE``.
-        base: folder that relative file names are relative to.
+        base: folder that relative file names are relative to; a file or a bundle that is not there
+            is looked for in the working folder.
         parameters: what the case says beside it; a Fortran routine's tell where its declaration is.
         weights: without them a bundle's class declares what it is and cannot compute.
 
@@ -177,7 +192,18 @@ def find_scheme(
 def _in_file(process: str, scheme: str, base: Path) -> type[Component]:
     """The class that ``FILE.py:NAME`` names."""
     file, _, name = scheme.rpartition(":")
-    load_file(Path(file) if Path(file).is_absolute() else base / file)
+    looked = scheme_files(scheme, base)
+    path = next(filter(Path.is_file, looked), None)
+    if path is None:
+        raise ConfigError.of(
+            "no such plugin file",
+            f"{process}={scheme}",
+            expected=" or ".join(map(str, looked)),
+            remedy=nearest(
+                Path(file).name, {p.name for f in looked for p in f.parent.glob("*.py")}
+            ),
+        )
+    load_file(path)
     known = SCHEMES.get(process, {})
     if name not in known:
         elsewhere = [f"{p}={name}" for p, schemes in SCHEMES.items() if name in schemes]

@@ -21,8 +21,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from coupler.config import read_yaml, with_changes
+from coupler.config import read_yaml
 from coupler.driver import loop, resuming
+from coupler.driver.asked import asked_for
 from coupler.driver.assemble import Assembly, assemble
 from coupler.driver.branch import begin_from, halves, read_branch
 from coupler.driver.compiling import compiling
@@ -139,10 +140,7 @@ class Simulation:
             if isinstance(case, Mapping)
             else (read_yaml(Path(case)), Path(case).parent)
         )
-        raw, problems = with_changes(raw, set=set, swap=swap)
-        named = raw.get("plugins")
-        if plugins and isinstance(named, list | None):
-            raw["plugins"] = [*(named or []), *(str(Path(p).resolve()) for p in plugins)]
+        raw, problems = asked_for(raw, base, set=set, swap=swap, plugins=plugins)
         folder = RunFolder(Path(out) if out is not None else _default_folder(raw))
         problems += from_first(
             parallel, lambda: _folder_problems(folder, resume=resume, overwrite=overwrite)

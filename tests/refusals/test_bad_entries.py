@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny import DRY, REST, changed, write_orography
+import yaml
+from tiny import DRY, REST, changed, plugin, write_case, write_orography
 
 from coupler.cli import main
 from coupler.interface.registry import SCHEMES
@@ -208,6 +209,44 @@ def test_what_is_wrong_with_options_is_said_too(refused: Refused, tmp_path: Path
         "no such scheme in the file: boundary_layer=TMP/mine.py:new; expected a class under "
         f'@scheme("boundary_layer", "new"); known: {", ".join(sorted(SCHEMES["boundary_layer"]))}'
     )
+
+
+def test_a_scheme_in_a_file_is_looked_for_beside_the_case_and_in_the_working_folder(
+    refused: Refused, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    beside, here, out = tmp_path / "cases", tmp_path / "here", str(tmp_path / "run")
+    beside.mkdir()
+    here.mkdir()
+    monkeypatch.chdir(here)
+    case = write_case(beside / "case.yaml", DRY)
+
+    def resolved(*arguments: str, case: Path = case) -> str:
+        assert main(["run", str(case), "--quiet", "--out", out, *arguments]) == 0
+        known = yaml.safe_load((Path(out) / "case.resolved.yaml").read_text())
+        return str(known["physics"]["test_forcing"]["scheme"])
+
+    swap = ("--swap", "boundary_layer=mine.py:new")
+    assert refused(*swap, "--out", out) == [
+        "no such plugin file: boundary_layer=mine.py:new; expected TMP/mine.py or "
+        "TMP/here/mine.py; none is known"
+    ]
+    plugin(here, "mine", "pass")
+    plugin(here, "asked", "pass")
+    plugin(here, "both", "pass")
+    both = plugin(beside, "both", "pass")["plugins"][0]
+    case = write_case(case, changed(DRY, {"physics.test_forcing": "mine.py:mine"}))
+    short = ("--days", "1 h")
+    assert resolved(*short, case=case) == f"{here}/mine.py:mine"
+    asked = ("--swap", "test_forcing=asked.py:asked", "--overwrite")
+    assert resolved(*short, *asked, case=case) == f"{here}/asked.py:asked"
+    # With another file of that name beside the case, it is not the same scheme.
+    plugin(beside, "asked", "pass")
+    again = ("--days", "2 h", "--resume", "--out", out)
+    words = ["run", str(case), "--quiet", *again, "--swap"]
+    assert main([*words, "test_forcing=asked.py:asked"]) == 2
+    assert main([*words, f"test_forcing={here}/asked.py:asked"]) == 0
+    first = ("--swap", "test_forcing=both.py:both", "--overwrite")
+    assert resolved(*short, *first, case=case) == f"{both}:both"
 
 
 @pytest.mark.parametrize(
