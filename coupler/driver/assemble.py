@@ -29,6 +29,7 @@ from coupler.driver.clock import Clock, parse_date, steps_of
 from coupler.driver.connect import connect, refuse_gaps, shown_by
 from coupler.driver.correctors import Correctors
 from coupler.driver.correctors import problems as corrector_problems
+from coupler.driver.crashes import not_made
 from coupler.driver.discovery import bundle_path, discover, find_scheme
 from coupler.driver.given import Boundary, Start, initial_state_of, read_files, read_on_first
 from coupler.driver.ledger import Ledger
@@ -120,6 +121,8 @@ class _Draft:
                 self.problems.append(p)
         except CouplerError as error:
             self.problems += error.problems
+        except Exception as error:  # of a class that does not keep the contract
+            self.problems.append(not_made(f"{process}={choice.scheme}", error))
         self.failed.append(process)
         return None
 
@@ -214,14 +217,10 @@ def _draft(case: Case, base: Path, record: Sequence[str], parallel: Parallel = A
     )
     draft.problems += level_problems(draft.components, atmosphere)
     if draft.case.days * 86400.0 < 0.5 * atmosphere.dt:
-        draft.problems.append(
-            Problem(
-                what="run shorter than a step",
-                name="days",
-                expected=f"at least the atmosphere's step of {atmosphere.dt:g} s",
-                found=f"{draft.case.days * 86400.0:g} s",
-            )
-        )
+        step = f"at least the atmosphere's step of {atmosphere.dt:g} s"
+        asked = f"{draft.case.days * 86400.0:g} s"
+        short = Problem(what="run shorter than a step", name="days", expected=step, found=asked)
+        draft.problems.append(short)
     draft.problems += rank_problems(parallel, atmosphere, case.atmosphere.scheme)
     given = {
         d.name: _interval(draft, plan)

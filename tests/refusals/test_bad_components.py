@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from tiny import COUPLED, write_case, write_small_bundle
+from tiny import COUPLED, plugin, write_case, write_small_bundle
 
 from coupler.cli import main
 from coupler.interface.grid import HybridLevels
@@ -115,4 +115,28 @@ def test_a_bundle_of_another_process_is_refused(refused: Refused, tmp_path: Path
     assert refused("--swap", f"radiation={folder}", base=COUPLED) == [
         "bundle of another process: radiation=TMP/small; expected radiation; found gravity_wave; "
         "swap gravity_wave for it"
+    ]
+
+
+def test_a_class_of_which_nothing_can_be_made_is_one_sentence_among_the_others(
+    refused: Refused, tmp_path: Path
+) -> None:
+    changes = plugin(tmp_path, "without_compute", "pass")
+    file = tmp_path / "without_compute.py"
+    file.write_text(file.read_text().replace("def compute", "def computes"))
+    tail = "; see docs/add-a-component.md for what its class must have"
+    first, second = refused(change={**changes, "seed": "many"})
+    assert first == "bad value: seed; expected a whole number; found 'many'"
+    assert second.startswith(
+        "component cannot be made: test_forcing=without_compute; found TypeError: Can't "
+        "instantiate abstract class Forcing "
+    )
+    assert "compute" in second.partition("Forcing")[2] and second.endswith(tail)
+    changes = plugin(tmp_path, "fails_at_once", "pass")
+    file = tmp_path / "fails_at_once.py"
+    file.write_text(file.read_text() + "\n    def __init__(self, parameters):\n        1 / 0\n")
+    line = file.read_text().splitlines().index("        1 / 0") + 1
+    assert refused(change=changes) == [
+        "component cannot be made: test_forcing=fails_at_once; found ZeroDivisionError: division "
+        f"by zero (TMP/fails_at_once.py, line {line}){tail}"
     ]
