@@ -34,12 +34,10 @@ examples:
   isthmus run cases/aquaplanet_t21.yaml --set atmosphere.dt='15 min' --set output.interval=0.25
 """
 
-
-def _pair(text: str) -> tuple[str, str]:
-    key, equals, value = text.partition("=")
-    if not key or not equals:
-        raise argparse.ArgumentTypeError(f"expected KEY=VALUE, found {text!r}")
-    return key, value
+_FAILURES = """
+A scheme that fails ends the run with a sentence, or, with ISTHMUS_TRACEBACK=1 in the environment,
+with Python's traceback.
+"""
 
 
 def _swap(text: str) -> tuple[str, str]:
@@ -68,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
             "--set",
             action="append",
             default=[],
-            type=_pair,
+            type=comparing.pair,
             metavar="KEY=VALUE",
             help="change a key of the case, dotted: atmosphere.dt='15 min'",
         )
@@ -94,7 +92,7 @@ def _parser() -> argparse.ArgumentParser:
         return p
 
     run = case_command("run", "run a case")
-    run.epilog = _EXAMPLES
+    run.epilog = _EXAMPLES + _FAILURES
     again = run.add_mutually_exclusive_group()
     again.add_argument(
         "--resume",
@@ -201,7 +199,7 @@ def _parser() -> argparse.ArgumentParser:
         "--set",
         action="append",
         default=[],
-        type=_pair,
+        type=comparing.pair,
         metavar="KEY=VALUE",
         help="a parameter of the scheme",
     )
@@ -333,6 +331,7 @@ def _simulation(args: argparse.Namespace, **options: Any) -> Any:
 
 
 def _run(args: argparse.Namespace) -> int:
+    from coupler.driver.crashes import in_a_scheme
     from coupler.driver.signals import Interrupted
 
     made = _simulation(args, parallel=getattr(args, "parallel", ALONE))
@@ -348,6 +347,12 @@ def _run(args: argparse.Namespace) -> int:
         except Interrupted as stop:
             print(f"isthmus: {stop}", file=sys.stderr)
             return stop.status
+        except Exception as error:
+            crash = in_a_scheme(error, simulation.model.rows.parallel.size)
+            if crash is None:
+                raise
+            print(f"isthmus: {crash}", file=sys.stderr)
+            return 1
     if not args.quiet:
         for line in simulation.closing_lines():
             print(line)

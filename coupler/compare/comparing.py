@@ -47,7 +47,12 @@ def add_arguments(commands: Any) -> None:
                                 formatter_class=raw))  # fmt: skip
 
 
-def _pair(text: str) -> tuple[str, str]:
+def pair(text: str) -> tuple[str, str]:
+    """The key and the value of a word of ``--set``.
+
+    Raises:
+        ArgumentTypeError: when there is none.
+    """
     key, equals, value = text.partition("=")
     if not key or not equals:
         raise argparse.ArgumentTypeError(f"expected KEY=VALUE, found {text!r}")
@@ -97,7 +102,7 @@ def _study(p: argparse.ArgumentParser) -> None:
     p.add_argument("--work", type=Path, help="where runs are kept (default: beside the report)")
     p.add_argument("--report", type=Path, default=Path("report.html"))
     p.add_argument("--retry", action="store_true", help="make failed runs again")
-    p.add_argument("--set", action="append", default=[], type=_pair, metavar="KEY=VALUE")
+    p.add_argument("--set", action="append", default=[], type=pair, metavar="KEY=VALUE")
     p.add_argument("--plugin", action="append", default=[], metavar="FILE.py")
 
 

@@ -28,6 +28,7 @@ from coupler.driver.assemble import Assembly, assemble
 from coupler.driver.branch import begin_from, halves, read_branch
 from coupler.driver.compiling import compiling
 from coupler.driver.connect import differing
+from coupler.driver.crashes import STATE_KEPT
 from coupler.driver.files import Files, too_short, unknown_fields
 from coupler.driver.info import machine, versions
 from coupler.driver.keeping import Keeping
@@ -253,7 +254,7 @@ class Simulation:
                     self._outcome = "aborted"  # the other ranks do not know; the job ends at once
                     raise
                 path = self._kept.keep()
-                error.add_note(f"The state before it is kept in {path}")
+                error.add_note(f"{STATE_KEPT}{path}")
                 raise
             finally:
                 self.model.spent.leave()

@@ -17,6 +17,7 @@ import numpy as np
 from coupler.config import Ramp
 from coupler.diagnostics.momentum import MomentumBudget
 from coupler.driver.bound import MOMENTUM, Bound
+from coupler.driver.crashes import INSIDE
 from coupler.driver.flux import add_scaled, add_up, dissipative_heating, move
 from coupler.driver.negotiate import blended
 from coupler.driver.process_budgets import ProcessBudget
@@ -215,7 +216,7 @@ class Suite:
                         bound.call(now, self.phalf)
                     except Exception as error:
                         where = f"{process.name}={bound.label}, step {now.step}, date {now.date}"
-                        error.add_note(f"in {where}")
+                        error.add_note(f"{INSIDE}{where}")
                         raise
                 else:
                     bound.hold(self.phalf, now.dt)

@@ -265,6 +265,27 @@ def test_a_scheme_that_raises_is_named_and_leaves_a_restart(tmp_path: Path) -> N
     assert restart.newest_good(tmp_path / "out" / "restart").moment.step == 40
 
 
+def test_a_scheme_that_raises_ends_the_command_with_a_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = "np.linalg.inv(np.zeros((2, 2)) * now.step)"
+    case = write_case(tmp_path / "case.yaml", changed(DRY, plugin(tmp_path, "singular", body)))
+    file, out = tmp_path / "singular.py", tmp_path / "out"
+    line = file.read_text().splitlines().index(f"        {body}") + 1
+    command = ["run", str(case), "--quiet", "--out", str(out), "--overwrite"]
+    monkeypatch.delenv("ISTHMUS_TRACEBACK", raising=False)
+    assert main(command) == 1
+    assert capsys.readouterr().err == (
+        "isthmus: a scheme failed: test_forcing=singular, step 0, date 2000-01-01 00:00:00; found "
+        f"LinAlgError: Singular matrix ({file}, line {line}); the state before it is kept in "
+        f"{out}/restart/restart_000000000.safetensors; ISTHMUS_TRACEBACK=1 shows Python's "
+        "traceback\n"
+    )
+    monkeypatch.setenv("ISTHMUS_TRACEBACK", "1")
+    with pytest.raises(np.linalg.LinAlgError):
+        main(command)
+
+
 def test_the_folder_tells_all_about_the_run(tmp_path: Path) -> None:
     simulation = run(tmp_path / "out", changed(COUPLED, {"days": 0.25}))
     ds = simulation.dataset()
