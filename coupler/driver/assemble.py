@@ -269,10 +269,10 @@ def _plan(draft: _Draft, process: str, choice: SchemeChoice) -> None:
     """Resolves the one or two schemes of a process."""
     if choice.mode == "off":
         return
-    if choice.mode == "blend" and choice.reference is None:
+    if choice.mode in ("blend", "shadow") and choice.reference is None:
         draft.problems.append(
             Problem(
-                what="blend needs a reference",
+                what=f"{choice.mode} needs a reference",
                 name=process,
                 remedy=f"add --swap {process}=SCHEME or a reference to the case",
             )

@@ -140,3 +140,11 @@ def test_a_class_of_which_nothing_can_be_made_is_one_sentence_among_the_others(
         "component cannot be made: test_forcing=fails_at_once; found ZeroDivisionError: division "
         f"by zero (TMP/fails_at_once.py, line {line}){tail}"
     ]
+
+
+def test_a_scheme_in_the_shadow_of_nothing_is_refused(refused: Refused) -> None:
+    alone = {"scheme": "held_suarez", "mode": "shadow"}
+    assert refused(change={"physics.radiation": alone}) == [
+        "shadow needs a reference: radiation; add --swap radiation=SCHEME or a reference to the "
+        "case"
+    ]
