@@ -202,6 +202,10 @@ def test_what_is_wrong_with_options_is_said_too(refused: Refused, tmp_path: Path
     assert refused("--plugin", str(tmp_path / "mine.py")) == [
         "plugin does not run: TMP/mine.py; found RuntimeError: no luck (line 2)"
     ]
+    (tmp_path / "mine.py").write_text("x = 1\nimport sys\nsys.exit(0)\n")
+    assert refused("--plugin", str(tmp_path / "mine.py")) == [
+        "plugin does not run: TMP/mine.py; found SystemExit: 0 (line 3)"
+    ]
     (tmp_path / "mine.py").write_text("x = 1\n")
     (sentence,) = refused("--swap", f"boundary_layer={tmp_path}/mine.py:new")
     # Schemes that other tests registered in this process are known too.
