@@ -217,9 +217,9 @@ def _draft(case: Case, base: Path, record: Sequence[str], parallel: Parallel = A
     )
     draft.problems += level_problems(draft.components, atmosphere)
     if draft.case.days * 86400.0 < 0.5 * atmosphere.dt:
-        step = f"at least the atmosphere's step of {atmosphere.dt:g} s"
-        asked = f"{draft.case.days * 86400.0:g} s"
-        short = Problem(what="run shorter than a step", name="days", expected=step, found=asked)
+        step, run = f"at least the atmosphere's step of {atmosphere.dt:g} s", case.days * 86400.0
+        what, length = "run shorter than a step", f"{run:g} s"
+        short = Problem(what=what, name="days", expected=step, found=length)
         draft.problems.append(short)
     draft.problems += rank_problems(parallel, atmosphere, case.atmosphere.scheme)
     given = {

@@ -304,7 +304,9 @@ class Simulation:
             self._timeline.add("start", START, self._loop_began, time.monotonic())
 
     def closing_lines(self) -> list[str]:
-        """Where the time went, and who waited for whom."""
+        """Where the time went, and who waited for whom; none before a step."""
+        if not self._begun:
+            return []
         steps = self.model.clock.now.step - self._first_step - 1
         m = self.model
         kept = [*m.ledger.lines(), *m.correctors.lines(), *self._out.promises.lines()]

@@ -136,6 +136,7 @@ def test_a_run_that_is_complete_is_left_as_it_is_when_it_is_resumed(
     assert files() == before
     finished = run(out, DRY, resume=True)
     assert finished.model.clock.now.step == 6, "its state is there to look at"
+    assert finished.closing_lines() == []
     assert files() == before
     assert main([*command, "--resume", "--days", "0.125"]) == 2
     assert capsys.readouterr().err == (
