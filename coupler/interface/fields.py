@@ -199,7 +199,7 @@ _TABLE = (
     ),
     _f(
         "hfds",
-        "surface_downward_heat_flux_in_sea_water",
+        "surface_downward_heat_flux_in_air",
         "W m-2",
         "Downward Heat Flux into the Surface",
         positive="down",

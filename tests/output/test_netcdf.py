@@ -152,6 +152,10 @@ def test_every_standard_name_of_the_fields_table_is_one_of_cf_with_a_fitting_uni
     assert wrong == []
 
 
+def test_the_heat_that_a_surface_of_sea_and_land_takes_is_not_called_one_in_sea_water():
+    assert FIELDS["hfds"].standard_name == "surface_downward_heat_flux_in_air"
+
+
 def test_xarray_reads_values_dates_bounds_and_metadata_back(written):
     with xarray.open_dataset(written) as ds:
         expected = [cftime.DatetimeNoLeap(1959, 1, d, 18) for d in (2, 3, 4)]
