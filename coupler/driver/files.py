@@ -84,7 +84,7 @@ class Files:
             memory.keep("correctors", model.correctors, found)
         for name, live in surface_fields(model).items():
             grid = model.couplings[name].model.grid
-            self._means[name] = means = self._averages(name, live, grid, area="areacello")
+            self._means[name] = means = self._averages(name, live, grid, area=cell_area(name))
             memory.keep(f"output.{name}", means, found)
         self._written += [m.file for m in self._means.values() if m.file is not None]
         together(model.rows.parallel, self._open_series)
@@ -198,6 +198,11 @@ class Files:
         self.background.check()
         for file in self._written:
             file.flush_if_due()
+
+
+def cell_area(model: str) -> str:
+    """CMIP name of the cell areas of a model's grid: those of the sea have one of their own."""
+    return "areacello" if model in ("ocean", "ice") else "areacella"
 
 
 def atmosphere_fields(model: Assembly) -> dict[str, tuple[Field, Array]]:

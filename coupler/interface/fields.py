@@ -34,8 +34,8 @@ class Field:
     valid: tuple[float, float] | None = None
     """Range outside of which a value is an error of the model, in `units`."""
     part: str | None = None
-    """Name of the field of area fractions of the part of a cell that it belongs to; None: all of
-    it. Means over cells are weighted with that fraction."""
+    """Name of the field of area fractions of the part of a cell that it belongs to, see `AREAS`;
+    None: all of it. Means over cells are weighted with that fraction."""
     carries: str | None = None
     """``water`` or ``energy`` for a flux that moves it between models: from the one that provides
     it to the one that receives it, or `positive`."""
@@ -69,11 +69,21 @@ def _f(
 TILES = ("ocean", "ice", "land", "snow")
 """Types of surface that share a cell; snow is the part of the land that it covers."""
 _TILE_PART = {"ocean": "sftof", "ice": "sft_ice", "land": "sft_land", "snow": "sft_snow"}
+AREAS = {
+    "sftof": "sea",
+    "sftlf": "land",
+    "sft_ocean": "ice_free_sea",
+    "sft_ice": "sea_ice",
+    "sft_land": "land (without snow)",
+    "sft_snow": "snow (on land)",
+}
+"""CF area type of each part of a cell, by the name of the field of its fractions."""
 
 
 def _of_tile(tile: str) -> tuple[Field, ...]:
     """What the air meets on one type of surface, and what it gives to it, per area of it."""
     on, part, unit = tile.capitalize(), _TILE_PART[tile], "W m-2"
+    meets = "sft_ocean" if tile == "ocean" else part  # the sea below ice meets no air
     return (
         _f(f"ts_{tile}", None, "K", f"Temperature of {on}", valid=(150.0, 380.0), part=part),
         _f(f"albs_{tile}", None, "1", f"Albedo of {on}", part=part),
@@ -84,7 +94,7 @@ def _of_tile(tile: str) -> tuple[Field, ...]:
             unit,
             f"Net Downward Heat Flux into {on}",
             positive="down",
-            part=part,
+            part=meets,
             carries="energy",
         ),
         _f(
@@ -93,12 +103,12 @@ def _of_tile(tile: str) -> tuple[Field, ...]:
             "kg m-2 s-1",
             f"Evaporation from {on}",
             positive="up",
-            part=part,
+            part=meets,
             carries="water",
         ),
-        _f(f"hfss_{tile}", None, unit, f"Sensible Heat Flux from {on}", positive="up", part=part),
-        _f(f"tauu_{tile}", None, "Pa", f"Eastward Stress on {on}", positive="down", part=part),
-        _f(f"tauv_{tile}", None, "Pa", f"Northward Stress on {on}", positive="down", part=part),
+        _f(f"hfss_{tile}", None, unit, f"Sensible Heat Flux from {on}", positive="up", part=meets),
+        _f(f"tauu_{tile}", None, "Pa", f"Eastward Stress on {on}", positive="down", part=meets),
+        _f(f"tauv_{tile}", None, "Pa", f"Northward Stress on {on}", positive="down", part=meets),
     )
 
 
@@ -229,7 +239,8 @@ _TABLE = (
     _f("sft_land", None, "1", "Area Fraction of Land without Snow"),
     _f("sft_snow", None, "1", "Area Fraction of Land under Snow"),
     *(field for tile in TILES for field in _of_tile(tile)),
-    # what models beside the atmosphere keep, and give to each other per area of the whole cell
+    # what models beside the atmosphere keep, and give to each other per area of the whole cell;
+    # what they keep in a part of a cell is per area of it
     _f(
         "mlotst",
         "ocean_mixed_layer_thickness",
@@ -238,13 +249,32 @@ _TABLE = (
         part="sftof",
     ),
     _f("qflux", None, "W m-2", "Convergence of Ocean Heat Transport", positive="down"),
-    _f("hfcorr", None, "W m-2", "Heat that Currents Bring to the Sea", positive="down"),
+    _f(
+        "hfcorr",
+        None,
+        "W m-2",
+        "Heat that Currents Bring to the Sea",
+        positive="down",
+        part="sftof",
+    ),
     _f("siconc", None, "1", "Share of the Sea under Ice", part="sftof"),
-    _f("sithick", "sea_ice_thickness", "m", "Mean Thickness of Ice where there is Ice"),
+    _f(
+        "sithick",
+        "sea_ice_thickness",
+        "m",
+        "Mean Thickness of Ice where there is Ice",
+        part="sft_ice",
+    ),
     _f("simass", "sea_ice_amount", "kg m-2", "Sea Ice per Area of the Cell"),
     _f("sisnmass", None, "kg m-2", "Snow on Sea Ice per Area of the Cell"),
-    _f("mrso", "mass_content_of_water_in_soil", "kg m-2", "Water in the Soil, per Area of Land"),
-    _f("snw", "surface_snow_amount", "kg m-2", "Snow, per Area of Land"),
+    _f(
+        "mrso",
+        "mass_content_of_water_in_soil",
+        "kg m-2",
+        "Water in the Soil, per Area of Land",
+        part="sftlf",
+    ),
+    _f("snw", "surface_snow_amount", "kg m-2", "Snow, per Area of Land", part="sftlf"),
     _f("rivo", None, "kg m-2", "Water in Rivers per Area of the Cell"),
     _f("mrro", "runoff_flux", "kg m-2 s-1", "Runoff per Area of the Cell", carries="water"),
     _f("friver", None, "kg m-2 s-1", "River Water into the Sea per Area of Cell", carries="water"),

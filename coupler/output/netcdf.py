@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from coupler.interface.constants import SECONDS_PER_DAY, Planet
 from coupler.interface.errors import ContractError, DataError, nearest
-from coupler.interface.fields import COLUMN, FIELDS, LEVEL, Field
+from coupler.interface.fields import AREAS, COLUMN, FIELDS, LEVEL, Field
 from coupler.interface.grid import Grid, HybridLevels
 from coupler.output.axes import define_layers, define_plane, horizontal
 from coupler.output.background import Background
@@ -93,7 +93,7 @@ class OutputFile(PatientFile):
             attrs: global attributes, see `run_attributes`.
             static: fields of the table that never change, shape [lat, lon], by name.
             planet: gives the radius for the cell areas and p0 for the level numbers.
-            area: CMIP name of the cell areas: ``areacella`` or ``areacello``.
+            area: CMIP name of the cell areas: ``areacella``, or ``areacello`` for the sea.
             patience, background: see `PatientFile`.
 
         Raises:
@@ -294,10 +294,16 @@ def _define_field(
     variable = nc.createVariable(
         field.name, "f4", dims, fill_value=FILL, chunksizes=(1, *shape), **_COMPRESSION
     )
-    variable.setncatts(_field_attributes(field) | {"cell_methods": "time: mean"})
+    variable.setncatts(_field_attributes(field) | {"cell_methods": _cell_methods(field)})
     variable.cell_measures = f"area: {area}"
     if plane[0] == "row":
         variable.coordinates = "member y"
+
+
+def _cell_methods(field: Field) -> str:
+    """What a value is a mean of: without an area that is the whole cell (CF 1.10, section 7.3)."""
+    area = AREAS.get(field.part or "")
+    return f"area: mean where {area} time: mean" if area else "time: mean"
 
 
 def _of_layer(field: Field) -> Field:

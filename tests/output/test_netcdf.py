@@ -13,7 +13,15 @@ import xarray
 
 from coupler.interface import fields as table
 from coupler.interface.errors import ContractError, DataError
-from coupler.interface.fields import COLUMN, FIELDS, INTERFACE, LEVEL, Field, tendency_field
+from coupler.interface.fields import (
+    AREAS,
+    COLUMN,
+    FIELDS,
+    INTERFACE,
+    LEVEL,
+    Field,
+    tendency_field,
+)
 from coupler.interface.grid import Grid, HybridLevels
 from coupler.output.netcdf import OutputFile, run_attributes
 from coupler.output.series import SeriesFile
@@ -78,7 +86,7 @@ def no_network(monkeypatch):
 # The checker warns about its own use of old interfaces.
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.usefixtures("no_network")
-@pytest.mark.parametrize("kind", ["atmosphere", "ocean", "budgets"])
+@pytest.mark.parametrize("kind", ["atmosphere", "ocean", "parts", "budgets"])
 def test_the_cf_checker_finds_no_error_and_no_warning_but_one_of_its_own(kind, written, tmp_path):
     from compliance_checker.runner import CheckSuite, ComplianceChecker
 
@@ -91,6 +99,12 @@ def test_the_cf_checker_finds_no_error_and_no_warning_but_one_of_its_own(kind, w
         field = np.full((7, 9), 290.0)
         field[3, 4] = np.nan
         ocean.append({"tos": field, "hfds": field}, 0.0, DAY)
+    elif kind == "parts":
+        path, known = tmp_path / "parts.nc", set()
+        parts = [f for f in FIELDS.values() if f.part is not None]
+        assert {f.part for f in parts} == set(AREAS)
+        file = OutputFile(path, GRID, None, parts, START)
+        file.append({f.name: np.full(GRID.shape, 280.0) for f in parts}, 0.0, DAY)
     elif kind == "budgets":
         path, known = tmp_path / "budgets.nc", set()
         series = SeriesFile(path, "1959-01-02", "noleap", {"title": "test"})
@@ -154,6 +168,33 @@ def test_every_standard_name_of_the_fields_table_is_one_of_cf_with_a_fitting_uni
 
 def test_the_heat_that_a_surface_of_sea_and_land_takes_is_not_called_one_in_sea_water():
     assert FIELDS["hfds"].standard_name == "surface_downward_heat_flux_in_air"
+
+
+@pytest.mark.parametrize(
+    ("name", "area"),
+    [
+        ("pr", None),
+        ("simass", None),
+        ("siconc", "sea"),
+        ("mlotst", "sea"),
+        ("hfcorr", "sea"),
+        ("ts_ocean", "sea"),
+        ("hfds_ocean", "ice_free_sea"),
+        ("mrso", "land"),
+        ("snw", "land"),
+        ("ts_land", "land (without snow)"),
+        ("hfds_snow", "snow (on land)"),
+        ("sithick", "sea_ice"),
+        ("ts_ice", "sea_ice"),
+    ],
+)
+def test_what_is_per_area_of_a_part_of_a_cell_says_of_which(name, area, tmp_path):
+    import netCDF4
+
+    OutputFile(tmp_path / "parts.nc", GRID, None, [FIELDS[name]], START)
+    with netCDF4.Dataset(tmp_path / "parts.nc") as nc:
+        lead = "" if area is None else f"area: mean where {area} "
+        assert nc[name].cell_methods == f"{lead}time: mean"
 
 
 def test_xarray_reads_values_dates_bounds_and_metadata_back(written):
