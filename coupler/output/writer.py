@@ -26,6 +26,8 @@ Steady = tuple[Sequence[Array], list[Callable[[], None]]]
 """Arrays that change together, and what is called before they do."""
 _SMALL = tuple(f"tn_{of}" for of in SMALL_STATE)
 DEFAULT = ("ua", "va", "rv", "ta", "hus", "ps", "zg")
+_NO_AREA = 1e-9
+"""Share of the globe below which a part of the cells is not there."""
 
 
 def choose(
@@ -203,9 +205,27 @@ def _lead(array: Array, plane: tuple[int, int]) -> tuple[int, ...]:
 
 
 def area_means(means: Mapping[str, Array], live: Live, grid: Grid) -> dict[str, Any]:
-    """Global mean of every two-dimensional field: (value, units, long name) by name."""
-    return {
-        n: (grid.mean(means[n].reshape(grid.shape)), f.units, f"global mean of {f.long_name}")
-        for n, (f, _) in live.items()
-        if len(f.dims) == 1 and n in means
-    }
+    """Global means of two-dimensional fields: (value, units, long name) by name.
+
+    A field of a part of the cells is averaged over that part, weighted with the mean fraction.
+    There is no number where the fraction is not among the means, or no such part on the globe.
+
+    Args:
+        means: time means, ``[lat, lon]`` or as columns, by name, in the units of the fields.
+        live: the fields, by name.
+        grid: the grid of the globe.
+    """
+    flat = {n: a.reshape(grid.shape) for n, a in means.items()}
+    found: dict[str, Any] = {}
+    for name, (field, _) in live.items():
+        if len(field.dims) > 1 or name not in flat:
+            continue
+        if field.part is None:
+            value, of = grid.mean(flat[name]), "global mean"
+        elif field.part in flat and (share := grid.mean(flat[field.part])) > _NO_AREA:
+            value = grid.mean(flat[field.part] * flat[name]) / share
+            of = f"mean, weighted with {field.part},"
+        else:
+            continue
+        found[name] = value, field.units, f"{of} of {field.long_name}"
+    return found
