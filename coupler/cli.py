@@ -416,14 +416,16 @@ def _evaluate(args: argparse.Namespace) -> int:
 def _plot(args: argparse.Namespace) -> int:
     level = None if args.level is None else 100.0 * args.level
     if args.variable is not None:
-        from coupler.diagnostics import look
+        from coupler.diagnostics import figures, look
 
+        if args.out is not None:
+            figures.refuse_format(args.out)
         seen = look.view(args.run, args.variable, level=level, skip_days=args.skip_days)
         if args.out is None:
             print(look.in_terminal(seen))
-        else:
-            look.picture(seen, args.out)
-            print(f"picture written to {args.out}")
+            return 0
+        look.picture(seen, args.out)
+        print(f"picture written to {args.out}")
         return 0
     from coupler.diagnostics.plots import plot
 
