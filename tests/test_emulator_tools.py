@@ -228,8 +228,11 @@ def test_errors_of_the_wind_are_weighted_with_mass(tools: ModuleType) -> None:
     all_air, high = held_online.errors(replace(truth, wind=truth.wind + apart), truth)
     np.testing.assert_allclose(all_air, np.sqrt((9.0 + 4.0 * 1.0 + 5.0 * 4.0) / 10.0))
     np.testing.assert_allclose(high, 3.0)
-    text = held_online.reading({"held": 2.0, "zero": 1.5, "pretrained": 1.0}, 3)
-    assert "pretrained backbone, once a day: 0.50" in text and "no" not in text.split(".")[0]
+    good = {"held": (2.0, 1.0), "zero": (1.5, 1.0), "pretrained": (1.0, 0.8)}
+    text = held_online.reading(good, 3)
+    assert "pretrained backbone, once a day: 0.50 and 0.80" in text
+    assert "at the call: head with a pretrained backbone, once a day." in text
+    assert "No head has" in held_online.reading({**good, "pretrained": (1.0, 1.2)}, 3)
 
 
 @pytest.mark.slow

@@ -165,8 +165,8 @@ The loss ends at {seen:.3f} on the states that were fitted and at {later:.3f} on
 The forecasts are of a coarse model, by a backbone of some {thousands:.0f} thousand weights that
 are frozen; the published one has 2.4 billion. The form of the head was chosen with one seed on the
 block that validates ([decision 48](../decisions/0048-a-held-answer-is-a-forecast.md)), not on the
-run that scores. Nothing was coupled: what a mean that was foretold is worth in a run, this page
-cannot say.
+run that scores. What a mean that was foretold is worth in a run, [another page](held-online.md)
+says.
 All of it took {minutes:.0f} minutes of processor time of one core, runs not counted.
 """
 

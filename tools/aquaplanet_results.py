@@ -198,7 +198,9 @@ def convection(x: dict[str, F64], bare: dict[str, F64]) -> list[str]:
             for name, with_it, without, f in rows
         ),
         "",
-        "Without a scheme, condensation on the grid is all there is (doi:10.1175/JAS3935.1).",
+        "Without a scheme, condensation on the grid is all there is. The paper's statement",
+        "(doi:10.1175/JAS3935.1) is of finer grids, and it says that without a scheme the tropics",
+        "depend on the grid.",
     ]
 
 
