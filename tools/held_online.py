@@ -268,8 +268,8 @@ def reading(mean: Mapping[str, tuple[float, float]], day: int) -> str:
     verdict = (
         f"Smaller than by holding what AD99 gives at the call: {', '.join(better)}."
         if better
-        else "No head has clearly smaller errors than AD99 whose answer of the call is held: what a "
-        "mean that is foretold gains offline is not seen in these runs."
+        else "No head has clearly smaller errors than AD99 whose answer of the call is held: what "
+        "a mean that is foretold gains offline is not seen in these runs."
     )
     return (
         f"Errors of day {day} in those of AD99 that is held, of all air and above 100 hPa: {told}. "
