@@ -29,7 +29,7 @@ from coupler.compare.opening import opened
 from coupler.compare.sample import PARTS, formula
 from coupler.interface.constants import SECONDS_PER_DAY, Planet
 from coupler.interface.errors import DataError, Problem
-from coupler.output.library import refuse_without_records
+from coupler.output.library import nothing_left, refuse_without_records
 
 SECTIONS = ("ua", "va", "ta", "hus", "zg", "utendnogw", "vtendnogw", "utendogw", "vtendogw")
 """Fields [time, lev, lat, lon] that a comparison looks at, where a run has them."""
@@ -101,13 +101,7 @@ def _time_axis(data: xr.Dataset, spinup_days: float, path: Path) -> tuple[int, F
     since = np.vectorize(lambda d: (d - edges[0, 0]).total_seconds() / SECONDS_PER_DAY)(edges)
     first = int(np.searchsorted(since[:, 0], spinup_days - 1e-9))
     if first >= time.size:
-        raise DataError.of(
-            "nothing left of a run",
-            str(path),
-            expected=f"more than {spinup_days:g} days",
-            found=f"{since[-1, 1]:g} days",
-            remedy="leave out fewer days or run longer",
-        )
+        raise nothing_left(path, spinup_days, since[-1, 1])
     days = since[first:]
     return (
         first,

@@ -5,10 +5,11 @@ from __future__ import annotations
 import io
 import math
 import re
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from coupler.interface.errors import DataError
+from coupler.interface.errors import CouplerError, DataError
 from coupler.output.folder import write_whole
 
 if TYPE_CHECKING:
@@ -53,6 +54,16 @@ def refuse_numbers(skip_days: float, level: float | None) -> None:
             expected="a number above 0",
             remedy="choose another with --level",
         )
+
+
+def no_levels(variable: str, dims: Sequence[Hashable]) -> CouplerError:
+    """The error of a level that is chosen of a variable without levels."""
+    return DataError.of(
+        "no levels to choose from",
+        variable,
+        found=", ".join(map(str, dims)) or "a single number",
+        remedy="leave --level out",
+    )
 
 
 def save(figure: Figure, out: Path, *, dpi: int) -> None:

@@ -13,9 +13,9 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from coupler.diagnostics.figures import refuse_format, refuse_numbers, save
+from coupler.diagnostics.figures import no_levels, refuse_format, refuse_numbers, save
 from coupler.interface.errors import ConfigError, DataError, nearest
-from coupler.output.library import lazy, readable, refuse_without_records
+from coupler.output.library import lazy, nothing_left, readable, refuse_without_records
 
 F64 = NDArray[np.float64]
 _SHADES = " .:-=+*#%@"
@@ -73,24 +73,13 @@ def _reduced(
     units = str(x.attrs.get("units", ""))
     title = f"{variable}: {x.attrs.get('long_name', '')}".rstrip(": ")
     if level is not None and "lev" not in axes:
-        raise DataError.of(
-            "no levels to choose from",
-            variable,
-            found=", ".join(map(str, x.dims)) or "a single number",
-            remedy="leave --level out",
-        )
+        raise no_levels(variable, x.dims)
     if "time" in axes:
         refuse_without_records(data, path, axes["time"])
         days = _days(data, axes["time"])
         late = np.flatnonzero(days >= skip_days)
         if not late.size:
-            raise DataError.of(
-                "nothing left of a run",
-                str(path),
-                expected=f"more than {skip_days:g} days",
-                found=f"{days.max():g} days",
-                remedy="leave out fewer days or run longer",
-            )
+            raise nothing_left(path, skip_days, days.max())
         x = x.isel({axes["time"]: late})
         if set(axes) == {"time"}:
             return View(title=title, units=units, values=_array(x), x=days[late], y=np.zeros(0),

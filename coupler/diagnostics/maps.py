@@ -21,9 +21,10 @@ from numpy.typing import NDArray
 
 from coupler.compare.opening import opened
 from coupler.compare.pictures import linear_levels
+from coupler.diagnostics.figures import no_levels
 from coupler.interface.constants import SECONDS_PER_DAY
 from coupler.interface.errors import DataError
-from coupler.output.library import refuse_without_records
+from coupler.output.library import nothing_left, refuse_without_records
 
 F64 = NDArray[np.float64]
 
@@ -80,10 +81,6 @@ def map_figure(
             ground everywhere, or nothing left.
     """
     path = folder / "atmosphere.nc"
-    if not path.is_file():
-        raise DataError.of(
-            "no such file", str(path), remedy="give the folder of a run that has finished"
-        )
     with opened(path) as data:
         if kind.name not in data:
             raise DataError.of(
@@ -99,25 +96,14 @@ def map_figure(
                 "no map of a single column", str(folder), remedy="use --kind qbo for its wind"
             )
         if level is not None and not on_levels:
-            raise DataError.of(
-                "no levels to choose from",
-                kind.name,
-                found=", ".join(str(d) for d in data[kind.name].dims),
-                remedy="leave --level out",
-            )
+            raise no_levels(kind.name, data[kind.name].dims)
         pressure = (kind.level if level is None else level) if on_levels else None
         bounds = data["time_bnds"].values
         since = np.array([(t - bounds[0, 0]).total_seconds() for t in bounds.ravel()])
         spans = since.reshape(bounds.shape) / SECONDS_PER_DAY
         kept = np.flatnonzero(spans[:, 0] >= skip_days - 1e-9)
         if not kept.size:
-            raise DataError.of(
-                "nothing left of a run",
-                str(path),
-                expected=f"more than {skip_days:g} days",
-                found=f"{spans.max():g} days",
-                remedy="leave out fewer days or run longer",
-            )
+            raise nothing_left(path, skip_days, spans.max())
         first = skip_days if skip_days > 0.0 else 0.0
         wanted = first + (spans[-1, 1] - first) * (np.arange(_PANELS) + 1.0) / _PANELS
         ends = spans[kept, 1]

@@ -39,7 +39,7 @@ from coupler.diagnostics.maps import (
 from coupler.diagnostics.qbo import MONTH, Oscillation, oscillation, read_singapore
 from coupler.interface.constants import SECONDS_PER_DAY
 from coupler.interface.errors import CouplerError, DataError, nearest
-from coupler.output.library import refuse_without_records
+from coupler.output.library import nothing_left, refuse_without_records
 
 F64 = NDArray[np.float64]
 
@@ -92,10 +92,6 @@ def read_time_height(folder: Path, *, skip_days: float = 0.0) -> TimeHeight:
         DataError: when there is no run, no wind, or nothing left.
     """
     path = folder / "atmosphere.nc"
-    if not path.is_file():
-        raise DataError.of(
-            "no such file", str(path), remedy="give the folder of a run that has finished"
-        )
     with opened(path) as data:
         if "ua" not in data:
             raise DataError.of(
@@ -111,13 +107,7 @@ def read_time_height(folder: Path, *, skip_days: float = 0.0) -> TimeHeight:
         days = since.reshape(ends.shape).mean(axis=1)
         kept = since.reshape(ends.shape)[:, 0] >= skip_days - 1e-9
         if not kept.any():
-            raise DataError.of(
-                "nothing left of a run",
-                str(path),
-                expected=f"more than {skip_days:g} days",
-                found=f"{since.max():g} days",
-                remedy="leave out fewer days or run longer",
-            )
+            raise nothing_left(path, skip_days, since.max())
         rows = np.abs(data["lat"].values) <= TROPICS
         rows |= np.abs(data["lat"].values) == np.abs(data["lat"].values).min()
         weights = np.cos(np.radians(data["lat"].values[rows]))

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import netCDF4
 
-from coupler.interface.errors import DataError
+from coupler.interface.errors import CouplerError, DataError
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -78,3 +78,20 @@ def refuse_without_records(data: xr.Dataset, path: Path, axis: str = "time") -> 
             expected="a run of at least output.interval",
             remedy="run longer, or set output.interval to less",
         )
+
+
+def nothing_left(path: Path, skip_days: float, last: float) -> CouplerError:
+    """The error of a reader that is to leave out more days than a file has.
+
+    Args:
+        path: the file.
+        skip_days: to be left out.
+        last: day on which it ends.
+    """
+    return DataError.of(
+        "nothing left of a run",
+        str(path),
+        expected=f"more than {skip_days:g} days",
+        found=f"{last:g} days",
+        remedy="leave out fewer days or run longer",
+    )
