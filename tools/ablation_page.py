@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from coupler.compare.statistics.significance import holm, paired
+from coupler.compare.statistics.student import mean_interval
 from coupler.driver.info import versions
 from emulators.training.pretrain import Pretraining
 
@@ -34,7 +35,7 @@ COLOURS = {"pretrained": "#1b6ca8", "random": "#d1495b", "zero": "#555555", "ide
 
 def interval(values: Sequence[float]) -> tuple[float, float]:
     """Mean and half width of its 95 % interval (Student's t)."""
-    mean, low, *_ = paired(values)
+    mean, low, _ = mean_interval(values)
     return mean, mean - low
 
 

@@ -115,8 +115,8 @@ def run(args: argparse.Namespace) -> int:
             args.first, args.second, args.report, spinup_days=args.skip_days, anyway=args.anyway
         )
     else:
+        from coupler.compare.asked import Settings
         from coupler.compare.pages import compare
-        from coupler.compare.study import Settings
         from coupler.config import parse_value
 
         compare(

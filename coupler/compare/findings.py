@@ -14,12 +14,14 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
+from coupler.compare import fates
 from coupler.compare.answers import Answers, in_run, on_recording
 from coupler.compare.candidates import BASELINE, REFERENCE, code_version
 from coupler.compare.conservation import Residual, conserved, residuals_of_schemes
+from coupler.compare.fates import Fate
 from coupler.compare.forecasts import Forecast, forecasts, global_means
 from coupler.compare.foretold import Foretold, foretell
-from coupler.compare.jobs import FAILED, MISSING, Run
+from coupler.compare.jobs import Run
 from coupler.compare.metrics import Vector, energy_spectrum, measure, zonal_mean
 from coupler.compare.online import Online, score
 from coupler.compare.order import Order, Standing, order
@@ -33,7 +35,7 @@ from coupler.compare.sample import (
     read_run,
 )
 from coupler.compare.starts import Cell, Parting, parting, scorecard
-from coupler.compare.statistics.survival import Survival, survival
+from coupler.compare.statistics.survival import Survival
 from coupler.compare.study import TWIN, Plan
 from coupler.compare.verdict import Facts, Verdict, judge_candidate
 from coupler.interface.constants import Planet
@@ -42,7 +44,6 @@ from coupler.interface.fields import STATE, tendency_field
 
 F64 = NDArray[np.float64]
 Array = NDArray[Any]
-NOT_A_NUMBER = "its output is not a number"
 
 
 @dataclass(kw_only=True, eq=False)
@@ -111,8 +112,8 @@ class Findings:
     ensembles: dict[str, Ensemble] = field(default_factory=dict)
     online: dict[str, Online] = field(default_factory=dict)
     survival: dict[str, Survival] = field(default_factory=dict)
-    failures: dict[str, list[str]] = field(default_factory=dict)
-    missing: dict[str, list[str]] = field(default_factory=dict)
+    ends: dict[str, list[Fate]] = field(default_factory=dict)
+    """Of all members, by ensemble."""
     cards: dict[str, Mapping[tuple[str, float, str], Mapping[float, Cell]]] = field(
         default_factory=dict
     )
@@ -135,6 +136,16 @@ class Findings:
     days: F64 = field(default_factory=lambda: np.zeros(0))
     notes: list[str] = field(default_factory=list)
     code: str = ""
+
+    @property
+    def failures(self) -> dict[str, list[str]]:
+        """Who failed in each ensemble that lost a member: when, why."""
+        return {n: told for n, of in self.ends.items() if (told := fates.failures(of))}
+
+    @property
+    def missing(self) -> dict[str, list[str]]:
+        """Who is missing in each ensemble that lacks a member: why."""
+        return {n: told for n, of in self.ends.items() if (told := fates.absences(of))}
 
     @property
     def truth_name(self) -> str:
@@ -221,20 +232,12 @@ def _climates(found: Findings) -> None:
     kept: dict[int, Sample] = {}
     for name in names:
         ensemble = found.ensembles.setdefault(name, Ensemble(name=name))
+        ends = found.ends.setdefault(name, [])
         own: dict[bytes, int] = {}
         for run in _named(found, name):
-            _failed(found, run)
-            if not run.good:
-                continue
-            try:
-                whole = read_run(run.folder, name, extra, levels)
-            except CouplerError as error:
-                found.missing.setdefault(name, []).append(str(error.problems[0]))
-                continue
-            if not whole.finite():
-                found.failures.setdefault(name, []).append(
-                    f"member {run.job.member}: {NOT_A_NUMBER}"
-                )
+            fate, whole = _ended(run, plan.days, extra, levels)
+            ends.append(fate)
+            if whole is None:
                 continue
             if first is None:
                 first = whole
@@ -316,28 +319,26 @@ def _scores(found: Findings) -> None:
             found.forecasts[name] = forecasts(ensemble.partings, ensemble.means)
 
 
-def _failed(found: Findings, run: Run) -> None:
-    if run.status == FAILED:
-        text = f"member {run.job.member} on day {run.failed_at or 0.0:.1f}: {run.why}"
-        found.failures.setdefault(run.job.candidate, []).append(text)
-    elif run.status == MISSING:
-        found.missing.setdefault(run.job.candidate, []).append(
-            f"member {run.job.member}: {run.why}"
-        )
+def _ended(
+    run: Run, days: float, extra: Sequence[str], levels: tuple[float, ...]
+) -> tuple[Fate, Sample | None]:
+    """What became of a run, and what it wrote if that can be looked at."""
+    fate = fates.of_run(run)
+    if not run.good:
+        return fate, None
+    try:
+        whole = read_run(run.folder, run.job.candidate, extra, levels)
+    except CouplerError as error:
+        return fates.missing(fate.member, str(error.problems[0])), None
+    return (fate, whole) if whole.finite() else (fates.no_number(fate.member, days), None)
 
 
 def _lives(found: Findings) -> None:
-    plan = found.plan
-    at = np.linspace(0.0, plan.days, 61)
-    for name in found.ensembles:
-        runs = [r for r in _named(found, name) if r.status != MISSING]
-        if not runs:
-            continue
-        not_numbers = {int(t.split()[1].rstrip(":")) for t in found.failures.get(name, ())
-                       if NOT_A_NUMBER in t}  # fmt: skip
-        when = [r.failed_at if r.status == FAILED else
-                plan.days if r.job.member in not_numbers else None for r in runs]  # fmt: skip
-        found.survival[name] = survival(when, plan.days, at)
+    at = np.linspace(0.0, found.plan.days, 61)
+    for name, ends in found.ends.items():
+        lives = fates.survival_of(ends, found.plan.days, at)
+        if lives is not None:
+            found.survival[name] = lives
 
 
 def _costs(found: Findings) -> None:
@@ -389,7 +390,7 @@ def _verdicts(found: Findings) -> None:
     reference = found.ensembles.get(REFERENCE)
     standings = []
     for c in found.plan.judged:
-        runs = _named(found, c.name)
+        runs, ends = _named(found, c.name), found.ends.get(c.name, [])
         online = found.online.get(c.name)
         parted = math.nan
         if reference is not None and c.name in found.ensembles:
@@ -402,9 +403,7 @@ def _verdicts(found: Findings) -> None:
                     shadow=found.shadow.get(c.name),
                     own_states=found.own_states.get(c.name),
                     online=online,
-                    wanted=len(runs),
-                    failures=tuple(found.failures.get(c.name, ())),
-                    missing=tuple(found.missing.get(c.name, ())),
+                    ends=tuple(ends),
                     handed_over=_handed_over(runs, found.plan.process),
                     outside=tuple(
                         share
@@ -421,12 +420,11 @@ def _verdicts(found: Findings) -> None:
         if c.repeats:
             continue
         offline = found.offline.get(c.name)
-        lost, ended = len(found.failures.get(c.name, ())), [r for r in runs if r.status != MISSING]
         standings.append(
             Standing(
                 name=c.name,
                 r2=offline.mean("r2") if offline is not None else math.nan,
-                lost=lost / len(ended) if ended else math.nan,
+                lost=fates.lost(ends),
                 over_noise=online.mean("over_noise") if online is not None else math.nan,
                 relative=online.mean("relative") if online is not None else math.nan,
             )

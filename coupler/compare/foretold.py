@@ -13,8 +13,10 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from coupler.compare.asked import Kind
 from coupler.compare.jobs import Run
-from coupler.compare.study import Kind, Plan
+from coupler.compare.parts import Part
+from coupler.compare.study import Plan
 from coupler.compare.verdict import Evidence, When
 from coupler.interface.errors import CouplerError
 
@@ -52,6 +54,8 @@ class Analysis:
     kinds: tuple[Kind, ...] = ("stability", "full")
     option: str = ""
     """Of the settings, without which it is not made."""
+    ahead: Callable[[Plan, Sequence[Run]], Sequence[Part]] = lambda plan, runs: ()
+    """Parts of it that the runs which have ended make possible (`coupler.compare.parts`)."""
     when: When = "before"
     """Whether it looks at a candidate's own long runs."""
 
@@ -61,18 +65,17 @@ class Analysis:
         return plan.settings.kind in self.kinds and asked
 
 
-def _later(module: str, name: str) -> Callable[[Plan, Sequence[Run]], Foretold]:
+def _later(module: str, name: str) -> Callable[[Plan, Sequence[Run]], Any]:
     """A function of a module that is imported when it is called."""
-
-    def call(plan: Plan, runs: Sequence[Run]) -> Foretold:
-        found: Foretold = getattr(import_module(module), name)(plan, runs)
-        return found
-
-    return call
+    return lambda plan, runs: getattr(import_module(module), name)(plan, runs)
 
 
 ANALYSES: list[Analysis] = [
-    Analysis(name="stability", of=_later("coupler.compare.stability.analysis", "analyse")),
+    Analysis(
+        name="stability",
+        of=_later("coupler.compare.stability.analysis", "analyse"),
+        ahead=_later("coupler.compare.stability.parts", "ahead"),
+    ),
     Analysis(name="ablation", of=_later("coupler.compare.signs", "ablations")),
     Analysis(
         name="twins",
@@ -88,6 +91,12 @@ ANALYSES: list[Analysis] = [
         when="after",
     ),
 ]
+
+
+def ahead(plan: Plan, runs: Sequence[Run]) -> list[Part]:
+    """Parts of all analyses that the runs which have ended make possible."""
+    wanted = (analysis for analysis in ANALYSES if analysis.wanted(plan))
+    return [part for analysis in wanted for part in analysis.ahead(plan, runs)]
 
 
 def foretell(plan: Plan, runs: Sequence[Run]) -> dict[str, Foretold]:

@@ -1,24 +1,21 @@
 """The runs of a comparison: which there are, and how they are made, several at a time.
 
-Each is a process of its own, `isthmus run`, in a folder named by its content. A run that is there
-and complete is not made again; one that was interrupted, or for which a disk or the memory was too
-small, goes on from its newest restart, and so does one whose scheme crashed (the code is at fault).
-One that blew up has failed (the numbers are the same every time) unless it shall be tried again. It
-is a result: it is kept with its reason and the day on which it happened.
+Each is a process of its own, `isthmus run`, in a folder named by its content; parts of analyses go
+beside them (`coupler.compare.parts`). A run that is there and complete is not made again; one that
+was interrupted, or for which a disk or the memory was too small, goes on from its newest restart,
+and so does one whose scheme crashed (the code is at fault). One that blew up has failed (the
+numbers are the same every time) unless it shall be tried again. It is a result: it is kept with its
+reason and the day on which it happened.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import signal
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +23,8 @@ import yaml
 
 from coupler.cli import BLEW_UP
 from coupler.compare.candidates import fingerprint
+from coupler.compare.parts import Made, Part, make_alone
+from coupler.compare.side_by_side import Children, Task, side_by_side
 from coupler.config import with_changes
 from coupler.driver.clock import parse_date
 from coupler.interface.constants import SECONDS_PER_DAY
@@ -122,14 +121,19 @@ def run_all(
     parallel: int,
     retry: bool = False,
     told: Callable[[Run, int, int], None] = lambda run, done, of: None,
+    ahead: Callable[[Sequence[Run]], Sequence[Part]] = lambda runs: (),
+    told_part: Callable[[Made], None] = lambda made: None,
 ) -> list[Run]:
-    """Makes all runs that are not there yet.
+    """Makes all runs that are not there yet, and beside them parts of analyses.
 
     Args:
         jobs: with their folders; two with the same folder are one run.
         parallel: processes at a time.
         retry: make those again that failed before.
         told: called with each run that is finished, the number finished and that of all.
+        ahead: parts that the runs which have ended make possible, asked whenever something has
+            ended. Each that is not kept is tried once, before the runs that still wait.
+        told_part: called with each part that is finished.
 
     Returns:
         In the order of the jobs. An interruption lets the running ones write their restart, and is
@@ -143,38 +147,33 @@ def run_all(
             runs[job.folder] = known
         else:
             waiting[job.folder] = job
-    children: list[subprocess.Popen[bytes]] = []
-    with _ended(children), ThreadPoolExecutor(max(1, parallel)) as pool:
-        futures = [pool.submit(_make, job, children, retry) for job in waiting.values()]
-        try:
-            for n, future in enumerate(as_completed(futures), 1):
-                run = future.result()
-                runs[run.folder] = run
-                told(run, n, len(futures))
-        except BaseException:
-            for future in futures:
-                future.cancel()
-            _stop(children)
-            raise
-    return [Run(**{**vars(runs[job.folder]), "job": job}) for job in jobs]
+    made = 0
+    tried: set[Path] = set()
+
+    def as_asked() -> list[Run]:
+        return [replace(runs[job.folder], job=job) for job in jobs if job.folder in runs]
+
+    def possible() -> list[Task[Run | Made]]:
+        new = {p.file: p for p in ahead(as_asked()) if p.file not in tried and not p.file.exists()}
+        tried.update(new)
+        return [partial(make_alone, part) for part in new.values()]
+
+    def then(result: Run | Made) -> list[Task[Run | Made]]:
+        nonlocal made
+        if isinstance(result, Made):
+            told_part(result)
+        else:
+            made += 1
+            runs[result.folder] = result
+            told(result, made, len(waiting))
+        return possible()
+
+    tasks: list[Task[Run | Made]] = [partial(_make, job, retry) for job in waiting.values()]
+    side_by_side([*possible(), *tasks], parallel=parallel, then=then)
+    return as_asked()
 
 
-@contextlib.contextmanager
-def _ended(children: list[subprocess.Popen[bytes]]) -> Iterator[None]:
-    try:
-        yield
-    finally:
-        _stop(children)
-
-
-def _stop(children: list[subprocess.Popen[bytes]]) -> None:
-    for child in children:
-        if child.poll() is None:
-            with contextlib.suppress(OSError):
-                child.send_signal(signal.SIGTERM)  # a run then writes a restart and ends
-
-
-def _make(job: Job, children: list[subprocess.Popen[bytes]], retry: bool) -> Run:
+def _make(job: Job, retry: bool, children: Children) -> Run:
     job.folder.mkdir(parents=True, exist_ok=True)
     command = job.command()
     if (retry and found(job) is not None) or not any(job.folder.glob("restart/*.safetensors")):
@@ -182,12 +181,7 @@ def _make(job: Job, children: list[subprocess.Popen[bytes]], retry: bool) -> Run
         (job.folder / _RECORD).unlink(missing_ok=True)
     began = time.perf_counter()
     log = job.folder / "log.txt"
-    with log.open("wb") as out:
-        child = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT)
-        children.append(child)
-        _, status, usage = os.wait4(child.pid, 0)
-        child.returncode = os.waitstatus_to_exitcode(status)
-    code = child.returncode
+    code, memory = children.run(command, log)
     record = _report(job.folder)
     state, why, failed_at = COMPLETE, "", None
     if code != 0 or record.get("outcome") != "complete":
@@ -205,7 +199,7 @@ def _make(job: Job, children: list[subprocess.Popen[bytes]], retry: bool) -> Run
         "why": why,
         "failed_at": failed_at,
         "wall": round(time.perf_counter() - began, 3),
-        "memory": round(usage.ru_maxrss / 1024.0, 1),
+        "memory": round(memory, 1),
     }
     if state != MISSING:
         write_json(job.folder / _RECORD, {**known, "candidate": job.candidate, "command": command})

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -289,9 +290,11 @@ def _resampled(
     return found
 
 
+@lru_cache(maxsize=8)  # the same for all metrics of all candidates
 def _drawn(n: int, block: int, draws: int, seed: int) -> F64:
     """Share of each of n members in the means of samples in blocks, shape [draw, member]."""
     shares = np.zeros((draws, n))
     for row, index in zip(shares, significance.blocks(n, block, draws, seed), strict=True):
         np.add.at(row, index, 1.0 / n)
+    shares.setflags(write=False)
     return shares

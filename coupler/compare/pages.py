@@ -24,16 +24,17 @@ from rich.text import Text
 import coupler
 from coupler.compare import drawings, skill_pictures, stored
 from coupler.compare.answers import Answers
+from coupler.compare.asked import Settings
 from coupler.compare.candidates import BASELINE, REFERENCE
 from coupler.compare.findings import Findings, examine
-from coupler.compare.foretold import Picture
+from coupler.compare.foretold import Picture, ahead
 from coupler.compare.metrics import GROUPS
 from coupler.compare.numerals import number
 from coupler.compare.online import Online, Score
 from coupler.compare.scales import BANDS
 from coupler.compare.starts import FIELDS, LEADS
 from coupler.compare.statistics.similarity import summary
-from coupler.compare.study import Settings, make, plan
+from coupler.compare.study import make, plan
 from coupler.driver.info import versions
 from coupler.output.folder import write_whole
 
@@ -50,7 +51,7 @@ def compare(settings: Settings, *, console: Console | None = None) -> Findings:
     console = console or Console()
     began = time.perf_counter()
     planned = plan(settings)
-    runs = make(planned, console)
+    runs = make(planned, console, ahead)
     found = examine(planned, runs)
     write(found, took=time.perf_counter() - began)
     console.print(terminal(found))
@@ -333,7 +334,7 @@ def dataset(found: Findings) -> xr.Dataset:
         if known_of:
             stack = np.stack([np.mean(x, axis=0) for x in known_of.values()])
             data[of] = (("ensemble", "plev", "lat"), stack)
-        data |= stored.variables(found, names)
+    data |= stored.variables(found, names)
     coords: dict[str, Any] = {"candidate": names, "metric": metrics}
     if ensembles:
         coords |= {

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from coupler.compare.answers import Answers
+from coupler.compare.fates import Fate, absences, failures, survivors
 from coupler.compare.numerals import number
 from coupler.compare.online import Online
 from coupler.compare.statistics.novelty import compare
@@ -43,12 +44,8 @@ class Facts:
     shadow: Answers | None = None
     own_states: Answers | None = None
     online: Online | None = None
-    wanted: int = 0
-    """Members that were to run."""
-    failures: tuple[str, ...] = ()
-    """Of members that blew up or gave what is no number: when, why."""
-    missing: tuple[str, ...] = ()
-    """Of members that are not there: why."""
+    ends: tuple[Fate, ...] = ()
+    """Of all members that were to run."""
     handed_over: float = float("nan")
     """Share of columns that the guard of an emulator took from it, in the coupled runs."""
     outside: tuple[float, ...] = ()
@@ -190,23 +187,23 @@ def shift_evidence(facts: Facts) -> list[Evidence]:
 
 def survival_evidence(facts: Facts) -> list[Evidence]:
     """Members that reached the end."""
-    if not facts.wanted:
+    if not facts.ends:
         return []
-    ended = facts.wanted - len(facts.missing)
-    alive = ended - len(facts.failures)
+    failed, missing = failures(facts.ends), absences(facts.ends)
+    alive, ended = survivors(facts.ends)
     low, high = wilson(alive, ended)
     text = f"{alive} of {ended}"
-    if facts.missing:
-        text += f", {len(facts.missing)} missing ({facts.missing[0]})"
-    if facts.failures:
-        text += f"; {facts.failures[0]}"
+    if missing:
+        text += f", {len(missing)} missing ({missing[0]})"
+    if failed:
+        text += f"; {failed[0]}"
     return [
         Evidence(
             when="after",
             what="members that reached the end",
             found=text,
             expected=f"all (95 % interval of the share: {low:.2f} to {high:.2f})",
-            grade="bad" if facts.failures else "open" if facts.missing else "good",
+            grade="bad" if failed else "open" if missing else "good",
         )
     ]
 
@@ -288,7 +285,7 @@ def judge_candidate(facts: Facts) -> Verdict:
     before = _worst([e for e in evidence if e.when == "before"])
     after = _worst([e for e in evidence if e.when == "after"])
     ran = any(e.when == "after" for e in evidence)
-    if facts.failures:
+    if failures(facts.ends):
         word = "blows up"
     elif ran:
         word = _WORDS[after]

@@ -116,6 +116,7 @@ class RecordedScheme:
             units = {v.name: str(getattr(v, "units", "1")) for v in variables}
             self._units = {n: units[n] for n in self._names}
             self._classes: dict[str, type[Component]] = {}
+            self._last: tuple[int, dict[str, Array]] | None = None
             self.process, self.days = self._process, np.asarray(self._file["time"][:])
             self._days_of = self._file["time"].units, self._file["time"].calendar
         case, problems = validate(raw)
@@ -182,12 +183,14 @@ class RecordedScheme:
             DataError: when it cannot be read.
         """
         with self._readable():
-            names = self._names
-            held = {n: np.ascontiguousarray(self._file[n][call]) for n in names if n != "index"}
+            if self._last is None or self._last[0] != call:  # several schemes look at one call
+                names = [n for n in self._names if n != "index"]
+                self._last = call, {n: np.ascontiguousarray(self._file[n][call]) for n in names}
             days, dt = self._file["time"][call], float(self._file["dt"][call])
         # Days were made of whole microseconds at the least; their round-off is far below.
         seconds = round(float(days) * SECONDS_PER_DAY, 6)
         date = netCDF4.num2date(days, *self._days_of)
+        held = {n: x.copy() for n, x in self._last[1].items()}  # whatever somebody does to them
         return held, Now(date=date, step=call, seconds=seconds, dt=dt)
 
     def inputs(self, scheme: str | None = None) -> tuple[str, ...]:

@@ -3,7 +3,7 @@ r"""Fine-tuning through the dynamics: the network is judged by where the flow go
 Offline a network is fitted to fluxes of states that are given. Here n steps of the flow are taken
 with it and the error is that of the wind at their end, against the run with the scheme it emulates:
 
-    x_{i+1} = M(x_i, r_i + drag(net(x_i)))
+    x_{i+1} = M(x_i, r_i + g dF/dp),  F = net(x_i)
     loss    = mean_k  <(u_n - u*_n)^2 + (v_n - v*_n)^2>_k / s_k^2
 
 with r_i what all other processes did in that run, < >_k the area mean at level k, and s_k^2 the
@@ -23,9 +23,10 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
+from coupler.interface.divergence import divergence
 from coupler.interface.errors import ConfigError, UnstableError
 from emulators.networks import Network
-from emulators.schema import BundleSpec, Output
+from emulators.schema import BundleSpec
 from emulators.training.recipe import Online
 
 Force = Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]]
@@ -71,33 +72,21 @@ class Tuned:
     """On validation windows, epoch by epoch; the first is before any."""
 
 
-def drag(flux: Tensor, phalf: Tensor, gravity: float, output: Output) -> Tensor:
-    """Acceleration [m s-2] of a flux as the coupler makes it, differentiable, [level, column].
-
-    Args:
-        flux: positive upward [Pa], shape [interface, column].
-        phalf: [Pa], shape [interface, column].
-        gravity: [m s-2].
-        output: says what becomes of the flux at the top.
-    """
-    thickness = phalf.diff(dim=0)
-    if output.top == "zero":
-        flux = torch.cat([torch.zeros_like(flux[:1]), flux[1:]])
-    rate = gravity * flux.diff(dim=0) / thickness
-    if output.top != "dump":
-        return rate
-    absorbs = 0.5 * (phalf[1:] + phalf[:-1]) < output.dump_above
-    absorbs[0] = True
-    mass = (thickness * absorbs).sum(dim=0)
-    return rate + absorbs * (gravity * flux[0] / mass)
-
-
 def force_of(network: Network, spec: BundleSpec, gravity: float) -> Force:
     """The network as a force on the flow: fluxes, and their divergence over the host's layers."""
 
     def force(columns: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         fluxes = network({c.name: columns[c.name] for c in spec.inputs})
-        return {o.of: drag(fluxes[o.name], columns["phalf"], gravity, o) for o in spec.outputs}
+        return {
+            o.of: divergence(
+                fluxes[o.name],
+                columns["phalf"],
+                top=o.top,
+                dump_above=o.dump_above,
+                scale=gravity,
+            )
+            for o in spec.outputs
+        }
 
     return force
 

@@ -7,9 +7,10 @@ import numpy as np
 import xarray as xr
 from made_up_run import write_run
 
+from coupler.compare.asked import Settings
 from coupler.compare.candidates import REFERENCE, Candidate
 from coupler.compare.jobs import COMPLETE, FAILED, Job, Run
-from coupler.compare.study import Plan, Settings
+from coupler.compare.study import Plan
 
 MEMBERS, RECORDS = 7, 8
 FINE, STRONG = "fine", "strong"

@@ -20,8 +20,10 @@ from tiny import COUPLED, changed, write_case
 from coupler.cli import _COMMANDS, main
 from coupler.compare import jobs
 from coupler.compare.answers import on_recording
+from coupler.compare.asked import Kind, Settings
 from coupler.compare.candidates import code_version, fingerprint, parse, process_of
-from coupler.compare.study import Kind, Settings, plan
+from coupler.compare.stability.flow import Effort
+from coupler.compare.study import plan
 from coupler.driver.assemble import check
 from coupler.driver.discovery import bundle_path
 from coupler.interface.errors import ConfigError, DataError
@@ -63,8 +65,8 @@ def command(case: Path) -> list[str]:
 @pytest.fixture(scope="module")
 def data(command: list[str], case: Path) -> dict:
     with pytest.MonkeyPatch.context() as patched:  # test_stability.py has the long way
-        for name, value in (("HOURS", 2.0), ("VECTORS", 4), ("MORE", 3)):
-            patched.setattr(f"coupler.compare.stability.flow.{name}", value)
+        little = Effort(hours=2.0, vectors=4, more=3)
+        patched.setattr("coupler.compare.stability.flow.EFFORT", little)
         assert main(command) == 0
     return json.loads((case.parent / "report.json").read_text())
 

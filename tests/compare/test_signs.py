@@ -12,12 +12,14 @@ from made_up_study import FINE, STRONG, made_up_study
 from coupler import Simulation
 from coupler.compare import signs
 from coupler.compare.ablation import Effect
+from coupler.compare.asked import Settings
 from coupler.compare.candidates import REFERENCE, Candidate
 from coupler.compare.findings import examine
 from coupler.compare.foretold import ANALYSES, foretell
 from coupler.compare.statistics import twins
-from coupler.compare.study import TWIN, Settings, plan
+from coupler.compare.study import TWIN, plan
 from coupler.compare.verdict import Facts, novelty_evidence
+from coupler.driver.replay import RecordedScheme
 from coupler.interface.errors import ConfigError, DataError
 
 CASES = Path(__file__).resolve().parents[2] / "cases"
@@ -55,6 +57,32 @@ def test_the_reference_leans_on_what_it_reads_and_a_like_candidate_on_the_same(
     assert reference["ua"] > 0.05
     assert set(own) == {"ua"}  # the only input that differs from column to column
     assert [e.grade for e in found.evidence["own"]] == ["good"]
+
+
+class Counting:
+    """A file that knows what was read of it."""
+
+    def __init__(self, file: Any) -> None:
+        self.file, self.read = file, []
+
+    def __getitem__(self, name: str) -> Any:
+        self.read.append(name)
+        return self.file[name]
+
+    def close(self) -> None:
+        self.file.close()
+
+
+def test_a_recorded_call_is_read_once_whoever_looks_at_it_and_changes_it(recording: Path) -> None:
+    with RecordedScheme(recording, CASES) as recorded:
+        recorded._file = file = Counting(recorded._file)
+        first = recorded.answer(3)
+        wind = first.held["ua"].copy()
+        first.held["ua"][...] = 0.0
+        np.testing.assert_array_equal(recorded.answer(3, "plumb_two_wave").held["ua"], wind)
+        assert file.read.count("ua") == 1
+        recorded.answer(4)
+        assert file.read.count("ua") == 2
 
 
 def test_a_recording_that_is_not_there_is_said(tmp_path: Path) -> None:

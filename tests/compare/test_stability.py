@@ -18,12 +18,14 @@ from tiny import COUPLED, DRY, changed, run, write_case, write_small_bundle
 from coupler.cli import main
 from coupler.compare.drawings import COLOURS
 from coupler.compare.jobs import COMPLETE, Job, Run
-from coupler.compare.stability import analysis, figures, flow
+from coupler.compare.parts import kept, ordered
+from coupler.compare.stability import analysis, figures, flow, parts
+from coupler.compare.stability.analysed import Analysed
 from coupler.compare.stability.arnoldi import leading
 from coupler.compare.stability.columns import Columns, built, columns_of, kinds
-from coupler.compare.stability.flow import Flow, Modes
+from coupler.compare.stability.flow import Effort, Flow, Modes
+from coupler.compare.stability.parts import examined
 from coupler.compare.stability.response import Response, _disagreement, differences, response
-from coupler.compare.study import Plan, Settings
 from coupler.config import TopPolicy
 from coupler.interface.component import Params, Tendency
 from coupler.interface.errors import DataError
@@ -154,16 +156,12 @@ def test_a_scheme_that_does_not_look_at_the_state_has_no_response(
     found = response(built("boundary_layer", scheme, tmp_path, {}), dry)
     assert not found.blocks
     assert not found.growth().any()
-    plan = Plan(
-        settings=Settings(kind="stability", case=tmp_path / "case.yaml", candidates=()), raw={},
-        process="boundary_layer", reference={"scheme": "held_suarez"}, candidates=(), days=1.0,
-        skip_days=0.0, jobs=(),
-    )  # fmt: skip
-    own = analysis.examined("push", {"scheme": scheme}, plan, dry, None, None)
-    usual = analysis.examined("reference", {"scheme": "held_suarez"}, plan, dry, None, None)
+    own = examined("push", {"scheme": scheme}, "boundary_layer", tmp_path, dry, None, None)
+    held = {"scheme": "held_suarez"}
+    usual = examined("reference", held, "boundary_layer", tmp_path, dry, None, None)
     (line,) = analysis.evidence(own, usual)
     assert (line.grade, line.found) == ("open", "it does not respond to the state")
-    both = {"none": analysis.Analysed(name="none"), "reference": usual, "push": own}
+    both = {"none": Analysed(name="none"), "reference": usual, "push": own}
     assert figures.first(both, ["push"]) is not None
     assert analysis.numbers(both)["push"]["growth_alone"]["tropics"] == 0.0
     assert "growth_push" in analysis.dataset(both)
@@ -269,8 +267,8 @@ def test_a_network_without_gradients_says_where_they_end(
     assert found.method == "differences"
     assert f"no autograd: torch cannot differentiate its network in its inputs, {ends}" in found.why
     both = {
-        "made": analysis.Analysed(name="made", response=found),
-        "wide": analysis.Analysed(name="wide", why="it sees neighbouring columns"),
+        "made": Analysed(name="made", response=found),
+        "wide": Analysed(name="wide", why="it sees neighbouring columns"),
     }
     first, second = analysis.said(both, dry)
     assert f"made: differences ({found.why})" in first
@@ -342,7 +340,7 @@ def test_winds_that_amplify_themselves_over_resting_air_grow_at_that_rate(
 ) -> None:
     """Without rotation vorticity knows nothing but the scheme: a standing mode of exactly its rate
     (Euler forward), while waves, half of whose energy is wind, grow at half of it."""
-    monkeypatch.setattr(flow, "VECTORS", 8)
+    monkeypatch.setattr(flow, "EFFORT", Effort(vectors=8))
     own, rate = Flow(still), 1.0 / DAY
     found = own.modes(winds_only(still, rate))
     want = np.log1p(rate * own.core.dt) / own.core.dt * DAY
@@ -431,9 +429,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = base / "report.html"
     words = ["compare", "stability", str(case), "--report", str(path), "--process", "gravity_wave"]
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(flow, "HOURS", 4.0)
-        patched.setattr(flow, "VECTORS", 5)
-        patched.setattr(flow, "MORE", 4)
+        patched.setattr(flow, "EFFORT", Effort(hours=4.0, vectors=5, more=4))
         names = ["again=ad99", f"weak={weak}", f"strong={base / 'strong'}"]
         assert main([*words, "--candidates", *names]) == 0
     return path
@@ -471,3 +467,26 @@ def test_the_page_shows_the_picture_first_and_the_file_holds_the_responses(repor
         assert data.attrs["method_strong"] == "differences"
         ratio = data["dua_dua_strong"] / data["dua_dua_weak"]
         assert float(ratio.median()) == pytest.approx(5.0, rel=0.01)
+
+
+def test_an_answer_has_the_same_bits_in_any_process(
+    report: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    orders = {o.words["name"]: o for o in map(ordered, (report.with_suffix(".work")
+              / "analyses").glob("*.json"))}  # fmt: skip
+    assert set(orders) == {"none", "reference", "weak", "strong"}
+    weak = orders["weak"]
+    there = kept(weak.file)
+    assert there is not None
+    here = parts.answer(weak.words)
+    assert list(here) == list(there)
+    for name, values in here.items():
+        np.testing.assert_array_equal(there[name], values, err_msg=name)
+    # What is kept is not computed again, and nothing is lost on the way.
+    monkeypatch.setattr(parts, "_computed", None)
+    ground = parts.Ground.__new__(parts.Ground)
+    ground.columns = "those of the run"  # type: ignore[assignment]
+    known = parts.known(weak, ground)
+    assert known.response is not None and known.response.columns == "those of the run"
+    for name, values in parts.arrays_of(known).items():
+        np.testing.assert_array_equal(there[name], values, err_msg=name)

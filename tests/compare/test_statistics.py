@@ -380,7 +380,8 @@ def test_paired_differences_are_those_of_students_test() -> None:
     assert (mean, p) == (pytest.approx(0.26), pytest.approx(want.pvalue))
     assert (low, high) == pytest.approx(tuple(want.confidence_interval()))
     assert significance.paired([0.0, 0.0])[3] == 1.0
-    assert math.isnan(significance.paired([1.0])[1])
+    mean, low, high, p = significance.paired([1.0])
+    assert (mean, low, high) == (1.0, -math.inf, math.inf) and math.isnan(p)
 
 
 def test_rank_correlation_says_how_little_few_candidates_tell() -> None:

@@ -14,12 +14,13 @@ from tiny import DRY
 from coupler.driver.flux import flux_tendency
 from coupler.driver.online import CoupledFlow
 from coupler.driver.training import train
+from coupler.interface.divergence import divergence
 from coupler.interface.errors import ConfigError, DataError
 from coupler.interface.grid import HybridLevels
 from emulators.bundle import load_bundle
 from emulators.networks import build
 from emulators.schema import Architecture, BundleSpec, Channel, Levels, Output, Provenance
-from emulators.training.online import OnlineLoss, drag, force_of, none, refuse_cut_gradients, tune
+from emulators.training.online import OnlineLoss, force_of, none, refuse_cut_gradients, tune
 from emulators.training.recipe import Online
 
 K = 7
@@ -83,14 +84,14 @@ def small_spec() -> BundleSpec:
 
 
 @pytest.mark.parametrize("top", ["escape", "dump", "zero"])
-def test_the_drag_is_the_couplers(top: Any) -> None:
+def test_the_divergence_of_a_flux_is_the_couplers(top: Any) -> None:
     rng = np.random.default_rng(1)
     flux = rng.normal(0.0, 1e-3, (K + 1, 13))
     phalf = HybridLevels.named(f"hybrid{K}").half_pressure(rng.uniform(7e4, 1.02e5, 13))
-    output = small_spec().outputs[0].model_copy(update={"top": top, "dump_above": 2e4})
     want, escaped = np.zeros((K, 13)), np.zeros(13)
     flux_tendency(flux, phalf, scale=9.8, top=top, dump_above=2e4, out=want, escaped=escaped)
-    got = drag(torch.from_numpy(flux), torch.from_numpy(phalf), 9.8, output)
+    given = torch.from_numpy(flux), torch.from_numpy(phalf)
+    got = divergence(*given, top=top, dump_above=2e4, scale=9.8)
     np.testing.assert_allclose(got, want, rtol=1e-12, atol=1e-18)
 
 

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from gates.pictures import png
 from matplotlib.figure import Figure
-from scipy.stats import t as student
 
 from coupler.compare.statistics.similarity import octaves, similarity
+from coupler.compare.statistics.student import mean_interval
 from coupler.driver.info import versions
 from emulators.bundle import load_bundle
 from physics.dynamics.qg_coarsen import Coarsener
@@ -79,13 +79,10 @@ class Score:
 
 def interval(values: list[float]) -> str:
     """Mean and 95 % interval of independent values, by Student's t; the median of infinite ones."""
-    mean = float(np.mean(values))
-    if len(values) > 1 and not np.isfinite(mean):
+    if len(values) > 1 and not np.isfinite(values).all():
         return f"median {np.median(values):.2f}"
-    if len(values) < 2:
-        return f"{mean:.2f}"
-    half = float(student.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / len(values) ** 0.5)
-    return f"{mean:.2f} +- {half:.2f}"
+    mean, _, high = mean_interval(values)
+    return f"{mean:.2f}" if len(values) < 2 else f"{mean:.2f} +- {high - mean:.2f}"
 
 
 def truth_climates(

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -20,34 +19,18 @@ from coupler.compare.candidates import NONE, REFERENCE
 from coupler.compare.foretold import Foretold
 from coupler.compare.jobs import Run
 from coupler.compare.numerals import number
-from coupler.compare.stability.columns import Columns, built, columns_of
-from coupler.compare.stability.flow import Flow, Modes
-from coupler.compare.stability.response import Response, response
-from coupler.compare.stability.waves import FAST, Diagram, coupled, diagram
+from coupler.compare.stability import parts
+from coupler.compare.stability.analysed import Analysed
+from coupler.compare.stability.columns import Columns
+from coupler.compare.stability.flow import Modes
+from coupler.compare.stability.waves import FAST
 from coupler.compare.study import Plan
 from coupler.compare.verdict import Evidence, Grade
-from coupler.interface.errors import CouplerError, DataError
+from coupler.interface.errors import DataError
 
 F64 = NDArray[np.float64]
 ROOM = 0.05
 """Growth above the reference's that is no warning [day-1]: an e-folding of 20 days."""
-
-
-@dataclass(kw_only=True, eq=False)
-class Analysed:
-    """What is known of one scheme."""
-
-    name: str
-    response: Response | None = None
-    waves: dict[str, Diagram] = field(default_factory=dict)
-    """By kind of column."""
-    modes: Modes | None = None
-    why: str = ""
-    """Why there is nothing, or nothing more."""
-
-    def fastest_wave(self) -> tuple[float, float, float, str]:
-        """Growth [day-1], wavelength [m], phase speed [m s-1] and where, of fast waves."""
-        return max((*d.worst(), name) for name, d in self.waves.items())
 
 
 def analyse(plan: Plan, runs: Sequence[Run]) -> Foretold:
@@ -58,21 +41,17 @@ def analyse(plan: Plan, runs: Sequence[Run]) -> Foretold:
     """
     from coupler.compare.stability import figures
 
-    columns = columns_of(_source(runs), plan.process)
-    schemes: dict[str, Mapping[str, Any]] = {REFERENCE: plan.reference}
-    schemes |= {c.name: {"scheme": c.scheme} for c in plan.judged if not (c.repeats or c.off)}
-    flow, notes = None, []
+    source = _source(runs)
+    ground, notes = parts.Ground(source, plan.process), []
+    found = {NONE: Analysed(name=NONE)}
     try:
-        flow = Flow(columns)
+        found[NONE] = parts.known(parts.part(plan, source, NONE), ground)
     except DataError as error:
         notes.append(str(error.problems[0]))
-    found = {NONE: Analysed(name=NONE)}
-    if flow is not None:
-        found[NONE].modes = flow.modes(None)
-    for name, choice in schemes.items():
-        found[name] = examined(name, choice, plan, columns, flow, found[NONE].modes)
+    for name in parts.schemes(plan):
+        found[name] = parts.known(parts.part(plan, source, name), ground)
     judged = [name for name in plan.judged_names if name in found]
-    notes += said(found, columns)
+    notes += said(found, ground.columns)
     return Foretold(
         evidence={name: evidence(found[name], found[REFERENCE]) for name in judged},
         picture=figures.first(found, plan.names),
@@ -94,35 +73,6 @@ def _source(runs: Sequence[Run]) -> Run:
             found="; ".join(r.why for r in runs if r.job.candidate == REFERENCE) or "none",
         )
     return min(own, key=lambda r: r.job.member)
-
-
-def examined(
-    name: str,
-    choice: Mapping[str, Any],
-    plan: Plan,
-    columns: Columns,
-    flow: Flow | None,
-    near: Modes | None,
-) -> Analysed:
-    """Response, waves and modes of one scheme; what cannot be had is said."""
-    found = Analysed(name=name)
-    parameters = {k: v for k, v in choice.items() if k != "scheme"}
-    try:
-        component = built(
-            plan.process, str(choice["scheme"]), plan.settings.case.parent, parameters
-        )
-        found.response = response(component, columns)
-    except CouplerError as error:
-        found.why = str(error.problems[0])
-        return found
-    if not found.response.blocks:
-        found.why = "it does not respond to the state"
-        return found
-    for column in range(columns.zonal, columns.ncol):
-        found.waves[columns.names[column]] = diagram(*coupled(found.response, column))
-    if flow is not None:
-        found.modes = flow.modes(found.response, near)
-    return found
 
 
 def grade_of(growth: float, reference: float) -> Grade:

@@ -17,7 +17,7 @@ from coupler.compare.stability.waves import FAST
 from coupler.interface.constants import SECONDS_PER_DAY
 
 if TYPE_CHECKING:
-    from coupler.compare.stability.analysis import Analysed
+    from coupler.compare.stability.analysed import Analysed
 
 _FLOW = "#6e7781"
 

@@ -33,10 +33,21 @@ from coupler.interface.constants import SECONDS_PER_DAY
 from coupler.interface.errors import DataError
 
 F64 = NDArray[np.float64]
-HOURS = 24.0
-"""Model time between two vectors [h]: long enough for what grows to outgrow what is neutral."""
-VECTORS, MORE = 16, 10
-"""Vectors for the flow alone, and for a flow whose modes are near to those of another."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Effort:
+    """How far Arnoldi's method goes."""
+
+    hours: float = 24.0
+    """Model time between two vectors [h]: enough for what grows to outgrow what is neutral."""
+    vectors: int = 16
+    """For the flow alone."""
+    more: int = 10
+    """For a flow whose modes are near to those of another."""
+
+
+EFFORT = Effort()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -176,13 +187,16 @@ class Flow:
         inside: Tensor = self.core.transform.inside
         return spec * self.scale[:, None] * inside
 
-    def modes(self, response: Response | None, near: Modes | None = None) -> Modes:
+    def modes(
+        self, response: Response | None, near: Modes | None = None, effort: Effort | None = None
+    ) -> Modes:
         """The leading mode of every zonal wavenumber.
 
         Args:
             response: of a scheme; None for the flow alone.
             near: modes of another flow to begin near to, with as much noise, so that a mode that
                 the other has not is found, too.
+            effort: that it is worth; `EFFORT` by default.
         """
         apply, dt = self.jacobian(response), self.core.dt
         rng = np.random.default_rng(0)
@@ -190,12 +204,13 @@ class Flow:
         start = self.packed(self.spread(rng.normal(size=shape) + 1j * rng.normal(size=shape)))
         if near is not None:
             start = near.vectors + start / np.linalg.norm(start, axis=1, keepdims=True)
-        power = max(1, round(HOURS * 3600.0 / dt))
+        effort = effort or EFFORT
+        power = max(1, round(effort.hours * 3600.0 / dt))
         found = leading(
             lambda x: self.packed(apply(self.spread(x))),
             start,
             power=power,
-            vectors=VECTORS if near is None else MORE,
+            vectors=effort.vectors if near is None else effort.more,
             restarts=0,
         )
         rate = np.log(found.values) / dt * SECONDS_PER_DAY

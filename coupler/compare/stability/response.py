@@ -25,8 +25,9 @@ from torch import Tensor
 
 from coupler.compare.stability.columns import STATE, UNITS, Columns, Function, reads_of
 from coupler.driver.bound import with_top
-from coupler.interface.component import Flux, Tendency
+from coupler.interface.component import Tendency
 from coupler.interface.constants import SECONDS_PER_DAY
+from coupler.interface.divergence import divergence
 from coupler.interface.errors import DataError
 from coupler.interface.units import conversion
 
@@ -240,7 +241,8 @@ def autograd(component: Tendency, columns: Columns) -> Response | str:
     rates: dict[str, Tensor] = {}
     for f in (with_top(f, columns.top) for f in component.fluxes):
         scale = columns.planet.gravity / (columns.planet.cp_dry if f.of == "ta" else 1.0)
-        rate = scale * _divergence(fluxes[f.name].double(), full["phalf"], f)
+        flux = fluxes[f.name].double()
+        rate = scale * divergence(flux, full["phalf"], top=f.top, dump_above=f.dump_above)
         rates[f.of] = rates[f.of] + rate if f.of in rates else rate
     if "ta" not in rates and {"ua", "va"} & rates.keys():
         half_dt = 0.5 * columns.now.dt
@@ -261,16 +263,3 @@ def autograd(component: Tendency, columns: Columns) -> Response | str:
         blocks={key: x for key, x in blocks.items() if x.any()},
         rates={a: r.detach().numpy() for a, r in rates.items()},
     )
-
-
-def _divergence(flux: Tensor, phalf: Tensor, policy: Flux) -> Tensor:
-    """dF/dp with what becomes of the flux at the top, as `coupler.driver.flux` makes it."""
-    thick = phalf.diff(dim=0)
-    if policy.top == "zero":
-        flux = torch.cat([torch.zeros_like(flux[:1]), flux[1:]])
-    rate = flux.diff(dim=0) / thick
-    if policy.top != "dump":
-        return rate
-    absorbs = (0.5 * (phalf[1:] + phalf[:-1]) < policy.dump_above).to(thick.dtype)
-    absorbs[0] = 1.0
-    return rate + absorbs * flux[0] / (thick * absorbs).sum(dim=0)

@@ -20,8 +20,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.spatial import cKDTree
-from scipy.stats import t as student
 
+from coupler.compare.statistics.student import mean_interval
 from coupler.interface.errors import DataError
 
 F64 = NDArray[np.float64]
@@ -124,8 +124,5 @@ def compare(offline: ArrayLike, online: ArrayLike, level: float = 0.95) -> Shift
     known = float(np.asarray(offline, np.float64).mean())
     members = np.asarray(online, np.float64)
     shares = members.reshape(members.shape[0], -1).mean(axis=1)
-    half, n = float("inf"), shares.size
-    if n > 1:
-        half = float(student.ppf(0.5 + 0.5 * level, n - 1) * shares.std(ddof=1) / np.sqrt(n))
-    found = float(shares.mean())
-    return Shift(offline=known, online=found, low=found - known - half, high=found - known + half)
+    found, low, high = mean_interval(shares, level)
+    return Shift(offline=known, online=found, low=low - known, high=high - known)

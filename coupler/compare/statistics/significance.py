@@ -28,6 +28,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import norm, spearmanr
 from scipy.stats import t as student
 
+from coupler.compare.statistics.student import mean_interval
+
 F64 = NDArray[np.float64]
 Statistic = Callable[[NDArray[np.intp]], float]
 """A number from the indices of the starts that were drawn."""
@@ -166,16 +168,18 @@ def pivotal(estimate: float, samples: F64, level: float = 0.95) -> tuple[float, 
 
 
 def paired(differences: ArrayLike, level: float = 0.95) -> tuple[float, float, float, float]:
-    """Mean of independent paired differences, its interval by Student's t, and the probability."""
+    """Mean of independent paired differences, its interval by Student's t, and the probability.
+
+    The interval is infinitely wide, the probability NaN, for fewer than two.
+    """
     d = np.asarray(differences, np.float64).ravel()
-    mean, n = float(d.mean()), d.size
-    if n < 2:
-        return mean, float("nan"), float("nan"), float("nan")
-    error = float(d.std(ddof=1)) / math.sqrt(n)
-    half = float(student.ppf(0.5 + 0.5 * level, n - 1)) * error
+    mean, low, high = mean_interval(d, level)
+    if d.size < 2:
+        return mean, low, high, float("nan")
+    error = float(d.std(ddof=1)) / math.sqrt(d.size)
     if error == 0.0:
-        return mean, mean, mean, 1.0 if mean == 0.0 else 0.0
-    return mean, mean - half, mean + half, float(2.0 * student.sf(abs(mean) / error, n - 1))
+        return mean, low, high, 1.0 if mean == 0.0 else 0.0
+    return mean, low, high, float(2.0 * student.sf(abs(mean) / error, d.size - 1))
 
 
 def decorrelation_time(series: ArrayLike) -> int:

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import t as student
 
+from coupler.compare.statistics.student import difference_interval, mean_interval
 from coupler.interface.errors import DataError
 
 F64 = NDArray[np.float64]
@@ -88,7 +88,7 @@ def growth(
             found=f"{d.shape[1]} values, {saturation:g}",
         )
     rates = [r for row in d if np.isfinite(r := _slope(t, row, share * saturation, skip))]
-    rate, low, high = _mean(np.array(rates), level)
+    rate, low, high = mean_interval(rates, level)
     return Growth(rates=np.array(rates), rate=rate, low=low, high=high)
 
 
@@ -102,22 +102,7 @@ def _slope(t: F64, d: F64, most: float, skip: float) -> float:
     return float(x @ np.log(d[inside]) / (x @ x))
 
 
-def _mean(x: F64, level: float) -> tuple[float, float, float]:
-    if x.size < 2:
-        return float(x[0]) if x.size else float("nan"), -float("inf"), float("inf")
-    half = float(student.ppf(0.5 + 0.5 * level, x.size - 1) * x.std(ddof=1) / np.sqrt(x.size))
-    return float(x.mean()), float(x.mean()) - half, float(x.mean()) + half
-
-
 def difference(candidate: Growth, reference: Growth, level: float = 0.95) -> Difference:
     """Rate of the candidate less that of the reference, with Welch's interval."""
-    a, b = candidate.rates, reference.rates
-    value = candidate.rate - reference.rate
-    if min(a.size, b.size) < 2:
-        return Difference(value=value, low=-float("inf"), high=float("inf"))
-    va, vb = a.var(ddof=1) / a.size, b.var(ddof=1) / b.size
-    if va + vb == 0.0:
-        return Difference(value=value, low=value, high=value)
-    freedom = (va + vb) ** 2 / (va**2 / (a.size - 1) + vb**2 / (b.size - 1))
-    half = float(student.ppf(0.5 + 0.5 * level, freedom) * np.sqrt(va + vb))
-    return Difference(value=value, low=value - half, high=value + half)
+    value, low, high = difference_interval(candidate.rates, reference.rates, level)
+    return Difference(value=value, low=low, high=high)
