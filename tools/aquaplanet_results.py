@@ -1,17 +1,20 @@
 """The page of the grey aquaplanet of Frierson et al. (2006): jets, Hadley cells, rain, energy.
 
-    python tools/aquaplanet_results.py RUN [--skip-days 360] [--out FILE.md]
+    python tools/aquaplanet_results.py RUN [--skip-days 360] [--pair WITH WITHOUT DAYS]
 
 RUN is the folder of a finished run of ``cases/frierson_t21.yaml`` or ``aquaplanet_t42.yaml``, for
 example of ``isthmus run cases/frierson_t21.yaml --days 2160 --out runs/frierson_t21``, of which
-the stratosphere needs the first 1440 (``--skip-days``) to forget its start. The transport
-of moist static energy is what the fluxes at the top and at the surface ask for,
+the stratosphere needs the first 1440 (``--skip-days``) to forget its start. A ``--pair`` of runs
+with a scheme of convection and without, both from day DAYS on, shows what it does; several pairs
+show how that depends on the grid. The transport of moist static energy is what the fluxes at the
+top and at the surface ask for,
 
     F(lat) = 2 pi a^2 int_{-90}^{lat} (N_top - N_surface) cos(lat') dlat',
 
 and a cell's strength the extreme of the streamfunction (2 pi a cos(lat)/g) int_0^p [v] dp.
 
-Source: Frierson, Held and Zurita-Gotor (2006), doi:10.1175/JAS3753.1; Trenberth and Caron (2001),
+Source: Frierson, Held and Zurita-Gotor (2006), doi:10.1175/JAS3753.1; Frierson (2007),
+doi:10.1175/JAS3935.1, for what convection does; Trenberth and Caron (2001),
 doi:10.1175/1520-0442(2001)014<3433:EOMAAO>2.0.CO;2, for the transport on Earth.
 """
 
@@ -19,6 +22,8 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import netCDF4
@@ -33,6 +38,7 @@ from gates.pictures import INK, Panel, png, section_panels  # noqa: E402
 from made_with import made_with  # noqa: E402
 
 from coupler.compare.differences import JET_PRESSURE  # noqa: E402
+from coupler.config import read_yaml  # noqa: E402
 from coupler.interface.constants import Planet  # noqa: E402
 from coupler.interface.errors import DataError  # noqa: E402
 
@@ -43,7 +49,7 @@ ABSORBED = 938.4 / 4.0
 """Sunlight that the surface takes, global mean [W m-2]."""
 EXPECTED = (
     "What is expected of the climate are orders of magnitude of an aquaplanet with this forcing,",
-    "no numbers of the paper; the transport is that of the Earth, where the ocean carries a part.",
+    "no numbers of the paper; the transport is that of the Earth's air, which the ocean helps.",
     "What has to hold follows from the set-up: the surface absorbs 938.4/4 W m-2.",
 )
 DIFFERENCES = (
@@ -53,6 +59,9 @@ DIFFERENCES = (
     "tenth of the depth), mixing by shear everywhere, and a least wind of 0.01 m/s. There are no",
     "gusts.",
 )
+EARTH = (5.0, 0.14, (-40.0, 43.0))
+"""Largest northward transport by the Earth's atmosphere, its uncertainty [PW], and where [degrees]:
+Trenberth and Caron (2001), "with similar values" in the south."""
 _FLUXES = ("rsdt", "rsut", "rlut", "rsds", "rsus", "rlds", "rlus", "hfls", "hfss")
 
 
@@ -85,7 +94,7 @@ def read(folder: Path, skip: float) -> dict[str, F64]:
     with netCDF4.Dataset(folder / "budgets.nc") as file:
         file.set_auto_mask(False)
         last = np.asarray(file["time"][:]) > skip + 1e-9
-        for name in ("rlut", "pr", "evspsbl", "energy_residual", *_FLUXES):
+        for name in ("rlut", "pr", "prl", "evspsbl", "energy_residual", *_FLUXES):
             found[f"global {name}"] = np.asarray(file[name][:], np.float64)[last].mean()
     return found
 
@@ -174,34 +183,99 @@ def numbers(x: dict[str, F64]) -> list[tuple[str, str, str]]:
         (
             "Moist static energy, largest transport [PW]",
             f"{1e-15 * carried[top]:.2f} at {edges[top]:.0f}",
-            "5.9 at 35 on Earth, ocean included (Trenberth and Caron 2001)",
+            f"{EARTH[0]:g} ± {EARTH[1]:g} at {EARTH[2][1]:g} on Earth (Trenberth and Caron 2001)",
         ),
     ]
 
 
-def convection(x: dict[str, F64], bare: dict[str, F64]) -> list[str]:
-    """What the scheme of convection does: a run with it beside one without."""
-    rows: list[tuple[str, float, float, str]] = []
-    strength = [0.5 * (north - south) for south, north in map(hadley, (x, bare))]
-    rows.append(("Hadley cells [1e9 kg s-1]", *strength, ".0f"))
-    rain = [86400.0 * float(run["pr"].max()) for run in (x, bare)]
-    rows.append(("Rain, largest zonal mean [mm day-1]", *rain, ".1f"))
+@dataclass(frozen=True)
+class Pair:
+    """What runs on one grid gave with a scheme of convection and without."""
+
+    truncation: str
+    cells: tuple[float, float]
+    """Strength of the Hadley cells [1e9 kg s-1]."""
+    rain: tuple[float, float]
+    """Largest zonal mean of rain [mm day-1]."""
+    on_grid: tuple[float, float]
+    """Share of all rain that condenses on the grid [%]."""
+
+
+LESS = 0.95
+"""What is below this share of another number counts as significantly less."""
+
+
+def pair(scheme: Path, bare: Path, skip: float) -> Pair:
+    """Both runs after `skip` days.
+
+    Raises:
+        DataError: for folders without runs that are long enough, and for runs of unlike grids.
+    """
+    runs = read(scheme, skip), read(bare, skip)
+    grids = [read_yaml(run / "case.resolved.yaml")["atmosphere"] for run in (scheme, bare)]
+    one, other = (grid["parameters"]["truncation"] for grid in grids)
+    if one != other:
+        raise DataError.of("a pair of unlike grids", str(bare), expected=one, found=other)
+
+    def both(of: Callable[[dict[str, F64]], float]) -> tuple[float, float]:
+        return of(runs[0]), of(runs[1])
+
+    return Pair(
+        one,
+        cells=both(lambda x: 0.5 * float(np.ptp(hadley(x)))),
+        rain=both(lambda x: 86400.0 * float(x["pr"].max())),
+        on_grid=both(lambda x: 100.0 * float(x["global prl"]) / max(float(x["global pr"]), 1e-12)),
+    )
+
+
+def convection(pairs: Sequence[Pair]) -> list[str]:
+    """What the scheme of convection does, grid by grid, and what Frierson (2007) found."""
+    head = " | ".join(f"{p.truncation} with | {p.truncation} without" for p in pairs)
+    rows = [
+        ("Hadley cells [1e9 kg s-1]", ".0f", [p.cells for p in pairs]),
+        ("Rain, largest zonal mean [mm day-1]", ".1f", [p.rain for p in pairs]),
+        ("Rain that condenses on the grid [%]", ".1f", [p.on_grid for p in pairs]),
+    ]
     return [
         "",
         "## What convection does",
         "",
-        "| | with simplified Betts-Miller | without | Frierson (2007) |",
-        "|---|---|---|---|",
+        f"| | {head} |",
+        "|---" * (2 * len(pairs) + 1) + "|",
         *(
-            f"| {name} | {with_it:{f}} | {without:{f}} | significantly less with it: "
-            f"{'so here' if with_it < 0.95 * without else '**not so here**'} |"
-            for name, with_it, without, f in rows
+            f"| {name} | " + " | ".join(f"{v:{form}}" for pair in values for v in pair) + " |"
+            for name, form, values in rows
         ),
         "",
-        "Without a scheme, condensation on the grid is all there is. The paper's statement",
-        "(doi:10.1175/JAS3935.1) is of finer grids, and it says that without a scheme the tropics",
-        "depend on the grid.",
+        "Without a scheme, condensation on the grid is all there is. What Frierson (2007,",
+        "doi:10.1175/JAS3935.1) says of simplified Betts-Miller at T42 and finer:",
+        "",
+        "| with the scheme | here |",
+        "|---|---|",
+        *(f"| {statement} | {here} |" for statement, here in statements(pairs)),
+        "",
     ]
+
+
+def statements(pairs: Sequence[Pair]) -> list[tuple[str, str]]:
+    """Statements of Frierson (2007) and whether they hold on each grid."""
+
+    def each(hold: Callable[[Pair], bool]) -> str:
+        return ", ".join(f"{p.truncation}: {'yes' if hold(p) else '**no**'}" for p in pairs)
+
+    found = [
+        ("Hadley cells carry significantly less", each(lambda p: p.cells[0] < LESS * p.cells[1])),
+        ("equatorial rain is significantly less", each(lambda p: p.rain[0] < LESS * p.rain[1])),
+        ("little rain condenses on the grid", each(lambda p: p.on_grid[0] < 10.0)),
+    ]
+    if len(pairs) > 1:
+        parts = []
+        for name, of in (("cells", [p.cells for p in pairs]), ("rain", [p.rain for p in pairs])):
+            scheme, bare = np.max(of, axis=0) / np.min(of, axis=0)
+            holds = "yes" if scheme < bare else "**no**"
+            parts.append(f"{name}: {holds}, by a factor of {scheme:.2f}, without {bare:.2f}")
+        found.append(("the tropics depend less on the grid", "; ".join(parts)))
+    return found
 
 
 def checks(x: dict[str, F64]) -> list[tuple[str, float, float, float]]:
@@ -243,7 +317,11 @@ def profiles(x: dict[str, F64]) -> bytes:
     water.plot(x["lat"], 86400.0 * x["hfls"] / PLANET.latent_heat_vaporization, color="#bf8700",
                label="evaporation")  # fmt: skip
     edges, carried = transport(x)
-    energy.plot(edges, 1e-15 * carried, color=INK)
+    energy.plot(edges, 1e-15 * carried, color=INK, label="here")
+    most, spread, where = EARTH
+    energy.errorbar(where, [-most, most], spread, fmt="o", ms=4, capsize=3, color="#cf222e",
+                    label="Earth's atmosphere")  # fmt: skip
+    energy.legend(fontsize=7, frameon=False)
     for axes, label in ((water, "[mm day-1]"), (energy, "Northward transport [PW]")):
         axes.set_xlabel("Latitude", fontsize=8, color=INK)
         axes.set_ylabel(label, fontsize=8, color=INK)
@@ -255,7 +333,7 @@ def profiles(x: dict[str, F64]) -> bytes:
 
 
 def page(
-    x: dict[str, F64], out: Path, command: str, made: str, bare: dict[str, F64] | None = None
+    x: dict[str, F64], out: Path, command: str, made: str, pairs: Sequence[Pair] = ()
 ) -> tuple[str, bool]:
     """Writes the page and its pictures; returns the text, and whether all hard checks hold."""
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -282,7 +360,7 @@ def page(
         *EXPECTED,
         "",
         *DIFFERENCES,
-        *(convection(x, bare) if bare else ()),
+        *(convection(pairs) if pairs else ()),
         "",
         f"![Wind, temperature, streamfunction]({out.stem}-sections.png)",
         "",
@@ -299,16 +377,19 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("run", type=Path)
     parser.add_argument("--skip-days", type=float, default=360.0)
-    parser.add_argument("--without", type=Path, metavar="RUN", help="one without convection")
-    parser.add_argument("--skip", type=float, default=360.0, help="its first days [day]")
+    parser.add_argument(
+        "--pair", nargs=3, metavar=("WITH", "WITHOUT", "DAYS"), action="append", default=[],
+        help="runs with convection and without, from day DAYS on",
+    )  # fmt: skip
     parser.add_argument("--out", type=Path, default=PAGE)
     args = parser.parse_args(arguments)
     command = f"python tools/aquaplanet_results.py {args.run} --skip-days {args.skip_days:g}"
-    found, bare = read(args.run, args.skip_days), None
-    if args.without is not None:
-        command += f" --without {args.without} --skip {args.skip:g}"
-        bare = read(args.without, args.skip)
-    text, good = page(found, args.out, command, made_with(args.run), bare)
+    pairs = []
+    for scheme, bare, days in args.pair:
+        command += f" --pair {scheme} {bare} {days}"
+        pairs.append(pair(Path(scheme), Path(bare), float(days)))
+    found = read(args.run, args.skip_days)
+    text, good = page(found, args.out, command, made_with(args.run), pairs)
     print(text)
     return 0 if good else 1
 

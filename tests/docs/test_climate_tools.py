@@ -2,6 +2,7 @@
 
 import copy
 import json
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -118,17 +119,38 @@ def test_a_cell_turns_and_energy_goes_where_it_is_missing():
     assert carried[-1] == pytest.approx(0.0, abs=1e-6 * carried.max())
 
 
-def test_cells_and_rain_are_compared_with_those_of_a_run_without_convection():
-    edge, _ = np.polynomial.legendre.leggauss(24)
-    x = {"lat": np.degrees(np.arcsin(edge)), "ps": np.full(24, 1e5), "pr": np.full(24, 1e-4)}
-    x |= {"a": np.zeros(3), "b": np.array([0.0, 0.5, 1.0])}
-    x["va"] = np.outer([1.0, -1.0], np.sin(2.0 * np.arcsin(edge)))
+def test_convection_is_judged_by_what_the_paper_says_of_it():
+    coarse = aquaplanet.Pair("T21", cells=(90.0, 60.0), rain=(8.6, 8.4), on_grid=(0.0, 100.0))
+    fine = aquaplanet.Pair("T42", cells=(100.0, 150.0), rain=(9.0, 18.0), on_grid=(20.0, 100.0))
+    assert dict(aquaplanet.statements([coarse])) == {
+        "Hadley cells carry significantly less": "T21: **no**",
+        "equatorial rain is significantly less": "T21: **no**",
+        "little rain condenses on the grid": "T21: yes",
+    }
+    both = dict(aquaplanet.statements([coarse, fine]))
+    assert both["Hadley cells carry significantly less"] == "T21: **no**, T42: yes"
+    assert both["little rain condenses on the grid"] == "T21: yes, T42: **no**"
+    cells, rain = both["the tropics depend less on the grid"].split("; ")
+    assert cells == "cells: yes, by a factor of 1.11, without 2.50"
+    assert rain == "rain: yes, by a factor of 1.05, without 2.14"
+    text = "\n".join(aquaplanet.convection([coarse, fine]))
+    assert "| | T21 with | T21 without | T42 with | T42 without |" in text
+    assert "| Hadley cells [1e9 kg s-1] | 90 | 60 | 100 | 150 |" in text
+
+
+def test_a_pair_is_read_from_two_runs_of_one_grid(folder, tmp_path):
+    found = aquaplanet.pair(folder, folder, 0.25)
+    x = aquaplanet.read(folder, 0.25)
     south, north = aquaplanet.hadley(x)
-    assert south == pytest.approx(-north) and north > 0.0
-    stronger = {**x, "va": 1.5 * x["va"], "pr": 0.97 * x["pr"]}
-    cells, rain = (t for t in aquaplanet.convection(x, stronger) if "less with it" in t)
-    assert f"| {north:.0f} | {1.5 * north:.0f} |" in cells and "so here |" in cells
-    assert "| 8.6 | 8.4 |" in rain and "**not so here**" in rain
+    assert found.cells == (found.cells[1],) * 2 and north > 0.0 > south
+    assert found.cells[0] == pytest.approx(0.5 * (north - south))
+    assert found.rain[0] == pytest.approx(86400.0 * x["pr"].max())
+    other = tmp_path / "other"
+    shutil.copytree(folder, other)
+    case = (other / "case.resolved.yaml").read_text()
+    (other / "case.resolved.yaml").write_text(case.replace(found.truncation, "T85"))
+    with pytest.raises(DataError, match=f"unlike grids.*expected {found.truncation}.*found T85"):
+        aquaplanet.pair(folder, other, 0.25)
 
 
 def test_the_page_of_the_aquaplanet_says_what_does_not_hold(folder, tmp_path):
@@ -143,9 +165,10 @@ def test_the_page_of_the_aquaplanet_says_what_does_not_hold(folder, tmp_path):
     for name in ("sections", "profiles"):
         assert (out.parent / f"aquaplanet-{name}.png").stat().st_size > 5_000
     assert "What convection does" not in text
-    aquaplanet.main([str(folder), "--skip-days", "0.25", "--without", str(folder), "--skip", "0.25",
-                     "--out", str(out)])  # fmt: skip
-    assert "--without" in (text := out.read_text()) and "**not so here**" in text
+    pair = ["--pair", str(folder), str(folder), "0.25"]
+    aquaplanet.main([str(folder), "--skip-days", "0.25", *pair, "--out", str(out)])
+    text = out.read_text()
+    assert " ".join(pair) in text and "significantly less | T" in text
     with pytest.raises(DataError, match="nothing left of a run"):
         aquaplanet.read(folder, 50.0)
     with pytest.raises(DataError, match="no such file"):
