@@ -50,7 +50,7 @@ def describe(path: Path | str) -> str:
     with torch.device("meta"):
         network = build(spec)
     weights = sum(p.numel() for p in network.parameters())
-    p = [a + b * 1.0e5 for a, b in zip(spec.levels.a, spec.levels.b, strict=True)]
+    p = spec.levels.half_pressure()
     lines = [
         f"{spec.process}={spec.name}, schema version {version}",
         f"architecture  {spec.architecture.name} {_config(spec)}",

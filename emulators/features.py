@@ -67,8 +67,7 @@ class FeatureConfig(Data):
 
 def nominal_full_pressure(levels: Levels) -> Tensor:
     """Mid-layer pressure [Pa] at a surface pressure of 1000 hPa, float64, shape [level]."""
-    a = torch.tensor(levels.a, dtype=torch.float64)
-    half = a + torch.tensor(levels.b, dtype=torch.float64) * 1.0e5
+    half = torch.tensor(levels.half_pressure())
     return 0.5 * (half[1:] + half[:-1])
 
 

@@ -23,7 +23,7 @@ from coupler.interface.component import Array, Arrays, Host, Now, Tendency
 from coupler.interface.errors import ContractError
 from coupler.interface.jit import njit
 from emulators.regrid import to_interfaces, to_levels
-from emulators.schema import BundleSpec
+from emulators.schema import NOMINAL_SURFACE, BundleSpec
 
 
 class Regrid:
@@ -100,8 +100,8 @@ class Above:
         Raises:
             ContractError: for a scheme with a memory, which cannot be called twice in a step.
         """
-        top = spec.levels.a[0] + spec.levels.b[0] * 1.0e5
-        host_top = float(host.levels.a[0] + host.levels.b[0] * 1.0e5)
+        top = spec.levels.half_pressure()[0]
+        host_top = host.levels.half_pressure(np.array(NOMINAL_SURFACE))[0]
         if host_top >= 0.999 * top:
             return None
         if scheme.memory():

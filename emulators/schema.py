@@ -21,6 +21,8 @@ from coupler.interface.grid import HybridLevels
 
 SCHEMA_VERSION: Literal[3] = 3
 Dims = Literal["level", "interface", "column"]
+NOMINAL_SURFACE = 1.0e5
+"""Surface pressure [Pa] at which levels are told by a pressure."""
 
 
 FLUX_OF = {
@@ -54,6 +56,15 @@ class Levels(Data):
     def hybrid(self) -> HybridLevels:
         """The same as the interface's levels."""
         return HybridLevels(a=np.asarray(self.a), b=np.asarray(self.b), name=self.name)
+
+    def half_pressure(self, dtype: type[np.floating[Any]] = np.float64) -> NDArray[Any]:
+        """Nominal interface pressure [Pa], at a surface pressure of 1000 hPa, shape [K + 1].
+
+        Args:
+            dtype: of the numbers, and of all that they are computed with.
+        """
+        a, b = np.asarray(self.a, dtype), np.asarray(self.b, dtype)
+        return np.asarray(a + dtype(NOMINAL_SURFACE) * b)
 
     def size(self, dims: Dims) -> int:
         """Number of values in a column of a channel with these dimensions."""
@@ -277,7 +288,7 @@ class BundleSpec(Data):
 
 def nominal_pressure(levels: HybridLevels) -> NDArray[np.float64]:
     """Interface pressure [Pa], shape [K + 1, 2], at surface pressures of 1000 and 700 hPa."""
-    return levels.half_pressure(np.array([1.0e5, 0.7e5]))
+    return levels.half_pressure(np.array([NOMINAL_SURFACE, 0.7e5]))
 
 
 def normalizer_hash(spec: BundleSpec, version: int = SCHEMA_VERSION) -> str:

@@ -1,5 +1,6 @@
 """The scripts behind docs/results/ablation.md, ablation-held.md and thirty-days.md."""
 
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -123,8 +124,7 @@ def test_a_run_of_other_code_or_another_case_is_not_taken_for_one_of_now(
             raise InterruptedError
 
     monkeypatch.setattr(tools, "Simulation", Simulation)
-    assert {"coupler/**/*.py", "emulators/**/*.py", "physics/**/*.py"} <= set(tools.CODE)
-    monkeypatch.setattr(tools, "CODE", ("coupler/driver/loop.py",))  # all of it takes seconds
+    monkeypatch.setattr(tools.kept, "model", lambda *also: "of this code")
 
     def folder() -> Path:
         with pytest.raises(InterruptedError):
@@ -136,10 +136,9 @@ def test_a_run_of_other_code_or_another_case_is_not_taken_for_one_of_now(
     (first / "thirty_days.json").parent.mkdir(parents=True)
     (first / "thirty_days.json").write_text('{"step": 1.0, "call": 2.0, "guard": {}}')
     assert tools.coupled("ad99", None, 2.0, 61, tmp_path).step == 1.0  # kept
-    fingerprint = tools.fingerprint
-    monkeypatch.setattr(tools, "fingerprint", lambda patterns: "of other code")
+    monkeypatch.setattr(tools.kept, "model", lambda *also: "of other code")
     assert folder() != first
-    monkeypatch.setattr(tools, "fingerprint", fingerprint)
+    monkeypatch.setattr(tools.kept, "model", lambda *also: "of this code")
     monkeypatch.setattr(tools, "CHANGES", {"atmosphere.noise": "2 K"})
     assert folder() != first
 
@@ -150,6 +149,26 @@ def test_the_commits_of_bundles_are_said(tools: ModuleType, tmp_path: Path) -> N
     said = tools.made_with({"gw_column": tools.SHIPPED}, tmp_path)
     made = yaml.safe_load((tools.SHIPPED / "bundle.yaml").read_text())["provenance"]["commit"]
     assert len(made) == 40 and f"column network `{made[:12]}`" in said
+    assert tools.short("0123456789ab-dirty") == "0123456789ab-dirty"
+
+
+def test_heads_depend_on_all_code_of_emulators_that_is_loaded_for_them(tools: ModuleType) -> None:
+    ablation = tools.ablation_results
+    program = (
+        "import sys; import ablation_held; from emulators.networks import ARCHITECTURES as all\n"
+        "from importlib import import_module\n"
+        "for name in ('flux_head', 'forecast_head'): import_module(all[name].partition(':')[0])\n"
+        "print(*(m.__file__ for n, m in sys.modules.items() if n.startswith('emulators')))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT / "tools", capture_output=True, text=True,
+        check=True, env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    loaded = {str(Path(f).relative_to(ROOT)) for f in done.stdout.split()}
+    empty = {"emulators/__init__.py"}
+    assert len(loaded) > 20 and loaded - empty <= set(ablation.files())
+    for name in ("recipe", "averaging"):
+        assert f"emulators/training/{name}.py" in ablation.files()
 
 
 def calls(times: int, each: int, every: float = 3.0) -> Columns:

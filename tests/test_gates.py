@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from gates import held_suarez, peer, store
+from gates import held_suarez, peer
 from gates.catalogue import GATES
 from gates.endurance import SOURCES, _blocks, carried_out, endurance, finished
 from gates.longrun import Work, about, carry_out
@@ -17,8 +17,10 @@ from gates.pictures import Panel, section_panels, sphere_panels
 from gates.rows import Data, Picture, Row, Table, at_least, at_most, below, factor, near
 from gates.sources import REGISTRY, changed_since, reached
 from gates.spectrum import kinetic_energy, sampled, slope, upturn
-from gates.store import FOLDER, Result, bare, collect, fingerprint
+from gates.store import FOLDER, Result, collect
 from gates.zonal import Climate, Sampler
+
+from coupler.interface.source import bare, fingerprint
 
 ROOT = Path(__file__).resolve().parents[1]
 SMALL = {
@@ -63,15 +65,14 @@ def test_a_result_comes_back_from_its_file(tmp_path):
     assert collect("gate", "", items, None).pictures == []
 
 
-def test_a_result_is_stale_when_code_changes_and_not_when_comments_do(tmp_path, monkeypatch):
-    monkeypatch.setattr(store, "ROOT", tmp_path)
+def test_a_result_is_stale_when_code_changes_and_not_when_comments_do(tmp_path):
     source = tmp_path / "a.py"
     source.write_text('"""Doc."""\n\n\ndef f():\n    """Text."""\n    return 1\n')
-    first = fingerprint(["*.py"])
+    first = fingerprint(["*.py"], tmp_path)
     source.write_text('"""Other."""\n\n# why\ndef f():\n    return 1\n')
-    assert fingerprint(["*.py"]) == first
+    assert fingerprint(["*.py"], tmp_path) == first
     source.write_text("def f():\n    return 2\n")
-    assert fingerprint(["*.py"]) != first
+    assert fingerprint(["*.py"], tmp_path) != first
     assert bare("def f():\n    'only text'\n") == bare("def f(): pass")
 
 
@@ -230,7 +231,16 @@ def test_the_climate_of_the_reference_meets_its_gates_and_another_does_not():
     assert next(r for w, r in rows.items() if "hemispheres" in w).good
     turned = {**even.blocks, "ua": even.blocks["ua"] + np.array([0, 0, 3, 3])[:, None, None]}
     assert held_suarez.halves(replace(even, blocks=turned)) == pytest.approx(3.0)
-    assert "32.3" in " ".join(held_suarez.table(climate_like_the_reference()).lines())
+
+
+def test_rows_of_the_climate_compare_numbers_of_the_same_level_and_latitude():
+    body = held_suarez.table(climate_like_the_reference()).body
+    rows = {what: (ours, reference) for what, ours, reference in body}
+    assert "32.3" in rows["jet, north [m/s]"][1]
+    # The climate goes through the reference's table: numbers of one place are the same.
+    for what in ("[T] at sigma 0.475: equator, 45 [K]", "[T] at sigma 0.975: equator, 45, 85 [K]"):
+        assert rows[what][0] == rows[what][1], what
+    assert rows["[T] at sigma 0.475: equator, 45 [K]"][1] == "256.0, 243.8"
 
 
 def test_pictures_are_small_pngs():

@@ -32,12 +32,14 @@ from ablation_results import (
     Preset,
     Score,
     all_scores,
-    asked,
     of_ad99,
+    sized,
     states_to_pretrain,
 )
+from gates.pictures import plain
 
 from coupler.driver.info import versions
+from coupler.interface.files import write_whole
 from coupler.parallel import threads
 from emulators.networks.flux_head_v2 import BackboneSize
 from emulators.training.data import Columns, thinned
@@ -98,7 +100,7 @@ def of_the_call(now: Data, mean: Data, maps: int) -> tuple[float, float]:
 
 def main(argv: list[str] | None = None) -> None:
     """The command."""
-    preset, args, said = asked(__doc__, PAGE, HELD, argv)
+    preset, args, said = sized(__doc__, PAGE, HELD, argv)
     threads.prepare()
     console = Console()
     pretraining = states_to_pretrain(preset, args.work, console)
@@ -211,7 +213,7 @@ def page(
         later=fmean(b.validation[-1] for b in backbones), thousands=wide[0].frozen / 1e3,
         minutes=(sum(b.seconds for b in backbones) + sum(x.seconds for x in found)) / 60.0,
     )  # fmt: skip
-    to.write_text(text, encoding="utf-8")
+    write_whole(to, text)
 
 
 def draw(found: Sequence[Score], backbones: Sequence[Backbone], usual: float, to: Path) -> None:
@@ -234,7 +236,7 @@ def draw(found: Sequence[Score], backbones: Sequence[Backbone], usual: float, to
     right.set(xlabel="lead [h]", ylabel="error / variance", xticks=hours, ylim=(0.0, None))
     right.set_title("Forecasts of wind and temperature", fontsize=10)
     right.legend(frameon=False)
-    figure.savefig(to, dpi=110)
+    write_whole(to, plain(figure))
 
 
 if __name__ == "__main__":

@@ -8,10 +8,12 @@ from statistics import fmean, stdev
 from typing import TYPE_CHECKING
 
 import numpy as np
+from gates.pictures import plain
 
 from coupler.compare.statistics.significance import holm, paired
 from coupler.compare.statistics.student import mean_interval
 from coupler.driver.info import versions
+from coupler.interface.files import write_whole
 from emulators.training.pretrain import Pretraining
 
 if TYPE_CHECKING:
@@ -124,7 +126,7 @@ def draw(found: Sequence[Score], backbones: Sequence[Backbone], block: int, to: 
     right.set(xlabel=f"blocks of {block} steps", ylabel="loss of pretraining")
     right.set_title("Masked reconstruction and forecast", fontsize=10)
     right.legend(frameon=False)
-    figure.savefig(to, dpi=110)
+    write_whole(to, plain(figure))
 
 
 def draw_shares(ax: Axes, found: Sequence[Score], target: str) -> None:
@@ -265,4 +267,4 @@ def page(
         learned=learned(backbones, preset.pretrain_days - preset.skip),
         minutes=(sum(b.seconds for b in backbones) + sum(x.seconds for x in found)) / 60.0,
     )  # fmt: skip
-    to.write_text(text, encoding="utf-8")
+    write_whole(to, text)

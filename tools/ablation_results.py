@@ -14,13 +14,12 @@ interrupted call is gone on with. `large` is the same for a GPU.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -34,16 +33,20 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import resolved_fluxes
 from ablation_page import BACKBONES, SHARES, page
-from gates.store import fingerprint as code_of
+from kept import digest
+from options import asked
 
 from coupler.driver.training import record
+from coupler.interface.files import write_json
+from coupler.interface.source import fingerprint, reached
 from coupler.parallel import threads
 from emulators.bundle import sha256
 from emulators.networks import build
 from emulators.networks.flux_head_v2 import BackboneSize
 from emulators.networks.maps import MapGrid
 from emulators.schema import Provenance
-from emulators.training.data import Columns, fingerprint, read_recording, refuse_leaks, thinned
+from emulators.training.data import Columns, read_recording, refuse_leaks, thinned
+from emulators.training.data import fingerprint as of_data
 from emulators.training.describe import describe
 from emulators.training.fit import fit
 from emulators.training.pretrain import (
@@ -62,16 +65,9 @@ from emulators.training.train import obtain
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "results" / "ablation.md"
-CODE = tuple(
-    f"emulators/{module}.py"
-    for module in (
-        "normalization", "networks/attention_unet", "networks/flux_head_v2",
-        "networks/forecast_head", "networks/maps", "networks/prithvi", "networks/sphere",
-        "networks/transformer", "training/data", "training/describe", "training/fit",
-        "training/holding", "training/pretrain", "training/skill",
-    )
-)  # fmt: skip
-"""What makes results stale when it changes; heads also when this file does."""
+INSIDE = ("emulators/", "coupler/interface/")
+"""Where imports are followed to what makes a result stale when it changes."""
+TOOLS = ("tools/ablation_results.py", "tools/ablation_held.py")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,14 +146,16 @@ PRESETS = {
 }  # fmt: skip
 
 
-def digest(what: Any) -> str:
-    """The first digits of a hash of everything that decides a result."""
-    return hashlib.sha256(json.dumps(what, sort_keys=True, default=str).encode()).hexdigest()[:16]
+def files() -> tuple[str, ...]:
+    """All code of emulators that results depend on, and what it imports of the interface."""
+    heads = ("emulators/networks/flux_head_v2.py", "emulators/networks/forecast_head.py")
+    return tuple(p for p in reached(*TOOLS, *heads, inside=INSIDE) if p not in TOOLS)
 
 
+@cache
 def code() -> str:
-    """Hash of the code that results depend on."""
-    return code_of(CODE)
+    """Hash of `files`; heads also depend on `TOOLS`."""
+    return fingerprint(files())
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -294,7 +292,7 @@ def backbone(
             "validation": history.validation,
             "seconds": time.process_time() - began,
         }
-        done.write_text(json.dumps(said), encoding="utf-8")
+        write_json(done, said)
         (folder / "checkpoint.safetensors").unlink()
     return Backbone(path=folder / "backbone.safetensors", **json.loads(done.read_text("utf-8")))
 
@@ -350,7 +348,7 @@ def head(
     """Fits a head, unless that is done."""
     kind = architecture["config"]["backbone"]
     made_of = [
-        code(), code_of(["tools/ablation_results.py", "tools/ablation_held.py"]), target,
+        code(), fingerprint(TOOLS), target,
         data.fit.source.sha256, data.test.source.sha256, architecture, preset.steps, preset.batch,
         preset.learning_rate, preset.test_maps, share, seed,
     ]  # fmt: skip
@@ -363,7 +361,7 @@ def head(
         began = time.process_time()
         found = fitted_head(preset, data, architecture, share, seed, pretrained, folder)
         found |= {"seconds": time.process_time() - began}
-        done.write_text(json.dumps(found), encoding="utf-8")
+        write_json(done, found)
     said = json.loads(done.read_text("utf-8"))
     return Score(target=target, backbone=kind, share=share, seed=seed, **said)
 
@@ -384,7 +382,7 @@ def fitted_head(
     columns = {n: data.fit.take(index_of(m, together)) for n, m in
                (("fit", some), ("validate", held))}  # fmt: skip
     provenance = Provenance(
-        fingerprint=fingerprint([data.fit.source]), sources=[data.fit.source], seed=seed
+        fingerprint=of_data([data.fit.source]), sources=[data.fit.source], seed=seed
     )
     spec = describe(recipe, columns["fit"], data.fit.levels, provenance)
     torch.manual_seed(seed)
@@ -456,29 +454,18 @@ def all_scores(
         yield backbones, found
 
 
-def asked(
+def sized(
     about: str | None, out: Path, presets: Mapping[str, Preset], argv: list[str] | None
 ) -> tuple[Preset, argparse.Namespace, str]:
     """What the command line says: a preset, all options, and those that are not usual as text."""
-    parser = argparse.ArgumentParser(description=(about or "").splitlines()[0])
-    parser.add_argument("--preset", choices=sorted(presets), default="small")
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--steps", type=int, help="of every fit, instead of the preset's")
-    parser.add_argument("--work", type=Path, default=ROOT / "runs" / "emulators")
-    parser.add_argument("--out", type=Path, default=out)
-    args = parser.parse_args(argv)
-    preset, said = presets[args.preset], ""
-    said += f" --preset {args.preset}" if args.preset != "small" else ""
-    said += f" --seeds {args.seeds}" if args.seeds != 3 else ""
-    if args.steps is not None:
-        preset = replace(preset, steps=args.steps)
-        said += f" --steps {args.steps}"
-    return preset, args, said
+    args, said = asked(about, out, {"seeds": 3, "steps": None}, argv, presets)
+    preset = presets[args.preset]
+    return preset if args.steps is None else replace(preset, steps=args.steps), args, said
 
 
 def main(argv: list[str] | None = None) -> None:
     """The command."""
-    preset, args, said = asked(__doc__, PAGE, PRESETS, argv)
+    preset, args, said = sized(__doc__, PAGE, PRESETS, argv)
     threads.prepare()
     console = Console()
     pretraining = states_to_pretrain(preset, args.work, console)

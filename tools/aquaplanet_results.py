@@ -41,6 +41,7 @@ from coupler.compare.differences import JET_PRESSURE  # noqa: E402
 from coupler.config import read_yaml  # noqa: E402
 from coupler.interface.constants import Planet  # noqa: E402
 from coupler.interface.errors import DataError  # noqa: E402
+from coupler.interface.files import write_whole  # noqa: E402
 
 F64 = NDArray[np.float64]
 PLANET = Planet()
@@ -336,10 +337,9 @@ def page(
     x: dict[str, F64], out: Path, command: str, made: str, pairs: Sequence[Pair] = ()
 ) -> tuple[str, bool]:
     """Writes the page and its pictures; returns the text, and whether all hard checks hold."""
-    out.parent.mkdir(parents=True, exist_ok=True)
     pictures = {"sections": sections(x), "profiles": profiles(x)}
     for name, data in pictures.items():
-        (out.parent / f"{out.stem}-{name}.png").write_bytes(data)
+        write_whole(out.parent / f"{out.stem}-{name}.png", data)
     rows = [(n, v, e, t, abs(v - e) <= t) for n, v, e, t in checks(x)]
     lines = [
         "# The grey aquaplanet of Frierson et al. (2006)",
@@ -368,7 +368,7 @@ def page(
         "",
     ]
     text = "\n".join(lines)
-    out.write_text(text, encoding="utf-8")
+    write_whole(out, text)
     return text, all(row[-1] for row in rows)
 
 

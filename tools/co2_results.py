@@ -32,6 +32,7 @@ from made_with import made_with  # noqa: E402
 
 from coupler import Simulation  # noqa: E402
 from coupler.interface.errors import DataError  # noqa: E402
+from coupler.interface.files import write_whole  # noqa: E402
 
 F64 = NDArray[np.float64]
 PAGE = ROOT / "docs" / "results" / "co2.md"
@@ -185,9 +186,8 @@ def page(runs: dict[str, Run], out: Path, command: str) -> str:
         name: gregory(runs[name].warmth - mean[0], runs[name].net - mean[1])
         for name in (DOUBLED, FOURFOLD)
     }
-    out.parent.mkdir(parents=True, exist_ok=True)
     picture = out.with_suffix(".png")
-    picture.write_bytes(pictures(runs, fits))
+    write_whole(picture, pictures(runs, fits))
     made = " and ".join(dict.fromkeys(r.made for r in runs.values() if r.made))
     closes = np.abs([r.residual[late(r)].mean() for r in runs.values()]).max()
     lines = [
@@ -236,7 +236,7 @@ def page(runs: dict[str, Run], out: Path, command: str) -> str:
             "the top.",
         ]
     text = "\n".join([*lines, "", f"![Gregory plot, warming and pattern]({picture.name})", ""])
-    out.write_text(text, encoding="utf-8")
+    write_whole(out, text)
     return text
 
 

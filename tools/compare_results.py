@@ -26,6 +26,8 @@ sys.path.insert(0, str(ROOT / "tools"))
 
 from spoil_bundle import spoil  # noqa: E402
 
+from coupler.interface.files import write_whole  # noqa: E402
+
 CASE, BUNDLE, DRAG = "cases/aquaplanet_t21.yaml", "emulators/bundles/gw_column", 5.0
 PAGE = ROOT / "docs" / "results" / "compare.md"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
@@ -159,7 +161,7 @@ def main() -> int:
     image = args.out.with_suffix(".png")
     seen = picture(args.work.resolve() / "report.html", image)
     text = page(report, took, command, image.name if seen else None)
-    args.out.write_text(text, encoding="utf-8")
+    write_whole(args.out, text)
     print(text)
     return 0 if good(report) else 1
 

@@ -32,7 +32,9 @@ from gates.catalogue import GATES, state_of
 from gates.longrun import Work
 from gates.page import PAGE, assemble
 from gates.sources import changed_since
-from gates.store import FOLDER, Result, collect, fingerprint
+from gates.store import FOLDER, Result, collect
+
+from coupler.interface.source import fingerprint
 
 WORK = Path(__file__).resolve().parents[1] / "runs" / "gates"
 

@@ -17,6 +17,8 @@ import tempfile
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
+from coupler.interface.files import write_whole
+
 ROOT = Path(__file__).resolve().parents[1]
 TESTS = ROOT / "tests" / "parallel" / "test_fault_table.py"
 PAGE = """# Faults, and what the run did
@@ -58,7 +60,7 @@ def main() -> int:
         machine=f"{platform.machine()}, {os.cpu_count()} cores",
         load=load,
     )
-    args.out.write_text(page + "\n".join(lines) + "\n", encoding="utf-8")
+    write_whole(args.out, page + "\n".join(lines) + "\n")
     print(f"{len(lines)} faults, written to {args.out}")
     return 0
 

@@ -5,7 +5,7 @@
 Trains networks for the fast scale of the two-scale model of Lorenz (1996), some good and some not,
 measures what could warn of it (offline, by linear analyses, in ten days with each), lets each drive
 the slow scale for 250 days, and writes docs/results/foretelling.md. What is made lies in DIR and is
-not made again.
+not made again for the same settings, code and versions; a line says of each what is kept.
 """
 
 from __future__ import annotations
@@ -14,76 +14,61 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import kept
+from foretelling.after import UNITS, after, noise
 from foretelling.before import before
-from foretelling.networks import FAMILIES, Family, bundle, home
+from foretelling.networks import FAMILIES, HOME, Family, bundle, of_forcing
 from foretelling.page import write_page
-from foretelling.runs import course
-from foretelling.truth import DT
+from foretelling.runs import CASE
+from foretelling.truth import truth_file
 
-from coupler.compare.statistics.distances import wasserstein
 from coupler.driver.info import versions
+from coupler.interface.files import write_json
 
 ROOT = Path(__file__).resolve().parents[1]
-UNITS = 50.0
-"""Units of time of truth and long runs: 250 days."""
-_SPIN_UP, _EVERY = 5.0, 10
-"""Of a long run, that is no climate, and steps between what is kept."""
+STARTS = ("tools/foretelling/before.py", "tools/foretelling/after.py")
+"""What results depend on beside the model."""
 SEEDS = 3
 PAGE = ROOT / "docs" / "results" / "foretelling.md"
 
 
-def kept(path: Path, make: Any) -> Any:
-    """What is there already, or made now; it says with which commit."""
-    if not path.is_file():
-        found = make() | {"commit": versions().get("commit", "unknown")}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside = path.with_suffix(".partial")
-        beside.write_text(json.dumps(found, indent=1))
-        beside.rename(path)
-    return json.loads(path.read_text())
+def result(work: Path, name: str, of: Path, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """What is kept of these settings and this code, or made now; it says with which commit.
 
-
-def after(scheme: str, work: Path, *, seed: int = 0) -> dict[str, Any]:
-    """A long run from the case's own starts: distance of its climate from the truth's."""
-    truth = home(work, UNITS).x
-    run = course(scheme, round(UNITS / DT), _EVERY, members=truth.shape[1], seed=seed)
-    first = round(_SPIN_UP / DT / _EVERY)
-    climate, own = truth[round(_SPIN_UP / DT) :: _EVERY], run.x[first:]
-    return {
-        "distance": float("inf") if run.failed else wasserstein(own[::3], climate[::3]),
-        "energy": float("nan") if run.failed else float((own**2).mean() / (climate**2).mean()),
-        "largest": float(np.abs(run.x).max()),
-        "failed": run.failed,
-    }
+    Args:
+        work: the folder of all that is kept.
+        name: of the result.
+        of: the bundle whose result it is, or the truth for one without.
+        make: gives it.
+    """
+    code = kept.code(*STARTS, inside=("tools/",))
+    made_of = [name, of.name, UNITS, code, kept.model(CASE.relative_to(ROOT).as_posix())]
+    path = kept.place(work / "results", name, made_of, ".json")
+    if not kept.there(path):
+        write_json(path, make() | {"commit": versions().get("commit", "unknown")})
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found
 
 
 def network(family: Family, seed: int, work: Path) -> dict[str, Any]:
     """Everything of one network."""
     folder = bundle(family, seed, work, UNITS)
-    results = work / "results"
+    name = folder.name.rpartition("_")[0]
     return {
         "family": family.name,
         "kind": family.kind,
         "seed": seed,
-        "before": kept(results / f"{folder.name}_before.json",
-                       lambda: before(family, seed, work, UNITS)),
-        "after": kept(results / f"{folder.name}_after.json", lambda: after(str(folder), work)),
+        "before": result(work, f"{name}_before", folder, lambda: before(family, seed, work, UNITS)),
+        "after": result(work, f"{name}_after", folder, lambda: after(str(folder), work)),
     }  # fmt: skip
-
-
-def noise(work: Path) -> dict[str, float]:
-    """Distance of two halves of the truth: what sampling alone gives."""
-    climate = home(work, UNITS).x[round(_SPIN_UP / DT) :: _EVERY]
-    half = climate.shape[1] // 2
-    return {"distance": wasserstein(climate[::3, :half], climate[::3, half:])}
 
 
 def main() -> int:
@@ -98,11 +83,12 @@ def main() -> int:
         parser.error("thresholds come from other kinds: take families of two kinds at least")
     torch.set_num_threads(1)
     began = time.process_time()
-    work, results = args.work, args.work / "results"
+    work = args.work
+    truth = truth_file(work, **of_forcing(HOME, UNITS))
     references = {
-        "polynomial": kept(results / "polynomial.json", lambda: after("polynomial", work)),
-        "none": kept(results / "none.json", lambda: after("", work)),
-        "noise": kept(results / "noise.json", lambda: noise(work)),
+        "polynomial": result(work, "polynomial", truth, lambda: after("polynomial", work)),
+        "none": result(work, "none", truth, lambda: after("", work)),
+        "noise": result(work, "noise", truth, lambda: noise(work)),
     }
     found = []
     for seed in range(1, args.seeds + 1):

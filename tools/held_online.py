@@ -12,7 +12,6 @@ Writes docs/results/held-online.md.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Mapping
@@ -31,13 +30,16 @@ from rich.console import Console
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from ablation_held import HELD, HOURS
-from ablation_results import ROOT, backbone, code, digest, recorded, states_to_pretrain
+from ablation_results import ROOT, backbone, code, recorded, states_to_pretrain
 from gates.pictures import INK, png
+from kept import digest
+from options import asked
 from thirty_days import CASE, CHANGES, of_now, timed
 
 from coupler import Simulation
 from coupler.driver.info import versions
 from coupler.driver.training import train
+from coupler.interface.files import write_json, write_whole
 from coupler.parallel import threads
 from emulators.bundle import read_spec, sha256
 
@@ -94,8 +96,7 @@ def bundle_of(kind: str, pretrained: Path, preset: str, work: Path, console: Con
     bundle = work / "bundles" / f"forecast_{kind}_{digest([content, code(), sha256(pretrained)])}"
     if not (bundle / "bundle.yaml").is_file():
         path = work / "recipes" / f"forecast_{kind}.yaml"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(yaml.safe_dump(content), encoding="utf-8")
+        write_whole(path, yaml.safe_dump(content))
         train(path, out=bundle, work=bundle.with_suffix(".work"))
     return bundle
 
@@ -118,7 +119,7 @@ def run(
         timed(process.schemes[0].component, spent)
         simulation.run(quiet=True)
         simulation.close()
-        done.write_text(json.dumps({"call": 1e3 * float(np.median(spent))}), encoding="utf-8")
+        write_json(done, {"call": 1e3 * float(np.median(spent))})
     return folder
 
 
@@ -174,13 +175,7 @@ Thick lines are means over the starts, thin ones single starts.
 
 def main(argv: list[str] | None = None) -> None:
     """The command."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--days", type=float, default=10.0)
-    parser.add_argument("--starts", type=int, default=3)
-    parser.add_argument("--preset", choices=("small", "tiny"), default="small")
-    parser.add_argument("--work", type=Path, default=ROOT / "runs" / "emulators")
-    parser.add_argument("--out", type=Path, default=PAGE)
-    args = parser.parse_args(argv)
+    args, said = asked(__doc__, PAGE, {"days": 10.0, "starts": 3}, argv)
     threads.prepare()
     console, work = Console(), args.work
     states = states_to_pretrain(HELD[args.preset], work, console)
@@ -203,10 +198,6 @@ def main(argv: list[str] | None = None) -> None:
             folder = run(name, args.days, work, {"branch": str(start.resolve()), **more}, scheme)
             found[name].append(read(folder))
             console.print(f"start {seed}: {name}")
-    said = "".join(
-        f" --{n} {getattr(args, n):g}" for n, usual in (("days", 10.0), ("starts", 3))
-        if getattr(args, n) != usual
-    )  # fmt: skip
     page(found, bundles, f"python tools/held_online.py{said}", spin_up, args.out)
     print(f"{args.out} written")
 
@@ -226,8 +217,7 @@ def page(
     for name, title in TITLES.items():
         rows.append(line(title, found[name], by_day[name], bundles.get(name), 1.0, (early, late)))
     picture, made = f"{to.stem}.png", versions()
-    to.parent.mkdir(parents=True, exist_ok=True)
-    (to.parent / picture).write_bytes(drawn(by_day))
+    write_whole(to.parent / picture, drawn(by_day))
     text = TEXT.format(
         command=command, isthmus=made["isthmus"], commit=made.get("commit", "unknown"),
         hours=HOURS, changes=", ".join(f"{k}: {v}" for k, v in CHANGES.items()),
@@ -238,7 +228,7 @@ def page(
              for n, many in by_day.items()}, early,
         ), picture=picture,
     )  # fmt: skip
-    to.write_text(text, encoding="utf-8")
+    write_whole(to, text)
 
 
 def line(

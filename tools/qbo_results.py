@@ -12,7 +12,6 @@ has to be.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import shlex
 import sys
 import time
@@ -27,9 +26,9 @@ import yaml
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import kept
 from gates.pictures import png
 from gates.rows import Row, Table, at_most, near
-from gates.store import fingerprint
 
 from coupler import Simulation
 from coupler.config import read_yaml, with_changes
@@ -40,6 +39,7 @@ from coupler.driver.assemble import Assembly, assemble
 from coupler.driver.info import versions
 from coupler.driver.training import train_seeds
 from coupler.input.fetch import folder as data_folder
+from coupler.interface.files import write_whole
 from emulators.bundle import load_bundle
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -47,8 +47,6 @@ CASE = ROOT / "cases" / "qbo_1d.yaml"
 RECIPE = ROOT / "emulators" / "recipes" / "gw_qbo.yaml"
 SHORT = RECIPE.with_name("gw_qbo_short.yaml")
 PAGE = ROOT / "docs" / "results" / "qbo.md"
-CODE = ("coupler/**/*.py", "emulators/**/*.py", "physics/**/*.py")
-"""What emulators depend on beside their recipe and the case."""
 SPIN_UP = 12
 DAY = 86400.0
 
@@ -256,13 +254,11 @@ def driven(recipe_path: Path, seed: int, years: int, work: Path, truth: Oscillat
     for recording in (*recipe["train"], recipe["test"]):
         recording["case"] = str(CASE)
     content = yaml.safe_dump(recipe)
-    code = fingerprint((*CODE, str(CASE.relative_to(ROOT))))
-    key = hashlib.sha256(f"{code} {content}".encode()).hexdigest()[:16]
-    own = work / f"seed_{seed}_{key}"
-    own.mkdir(parents=True, exist_ok=True)
-    (own / "recipe.yaml").write_text(content, encoding="utf-8")
+    code = kept.model(str(CASE.relative_to(ROOT)))
+    own = kept.place(work, f"seed_{seed}", [code, content])
+    write_whole(own / "recipe.yaml", content)
     bundle = own / recipe["name"]
-    if not (bundle / "bundle.yaml").is_file():
+    if not kept.there(own, f"{recipe['name']}/bundle.yaml"):
         # Recordings are the same for all seeds, and made once.
         recorded = work / f"recordings_{code}"
         train_seeds(own / "recipe.yaml", [seed], out=bundle, work=recorded)
@@ -359,7 +355,7 @@ def picture(years: int, work: Path, page: Path) -> Section | None:
     page.parent.mkdir(parents=True, exist_ok=True)
     figure = qbo_figure(section, seen)
     figure.set_size_inches(8.6, 5.4)
-    (page.parent / name).write_bytes(png(figure))
+    write_whole(page.parent / name, png(figure))
     text = (
         f"A = 5.2e-4 Pa: `isthmus run cases/qbo_1d.yaml --set gravity_wave.stress=5.2e-4`, drawn "
         f"by `isthmus plot RUN --kind qbo`. {min(years, 24)} years with monthly output took "
@@ -410,7 +406,7 @@ def main(argv: list[str] | None = None) -> int:
         spin_up=min(SPIN_UP, args.years // 2),
     )
     text = "\n".join([header, *("\n".join(section.lines()) for section in found)])
-    args.out.write_text(text.rstrip() + "\n", encoding="utf-8")
+    write_whole(args.out, text.rstrip() + "\n")
     missed = [row for section in found for row in section.rows if not row.good]
     for row in missed:
         print(f"missed: {row.what}: {row.ours:g}, reference {row.reference}")

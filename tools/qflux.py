@@ -19,6 +19,7 @@ import netCDF4
 import numpy as np
 
 from coupler.interface.errors import DataError
+from coupler.interface.files import appearing
 
 
 def monthly(path: Path, skip: float = 0.0) -> tuple[np.ndarray, dict[str, np.ndarray], str]:
@@ -64,7 +65,7 @@ def monthly(path: Path, skip: float = 0.0) -> tuple[np.ndarray, dict[str, np.nda
 
 def write(path: Path, q: np.ndarray, where: dict[str, np.ndarray], calendar: str) -> None:
     """The climatology as a netCDF file."""
-    with netCDF4.Dataset(path, "w") as file:
+    with appearing(path) as beside, netCDF4.Dataset(beside, "w") as file:
         file.title = "Convergence of heat by currents, monthly climatology"
         units = {"lat": "degrees_north", "lon": "degrees_east"}
         for name, values in where.items():

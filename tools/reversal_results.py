@@ -5,8 +5,9 @@
 Makes truths at 256 points a side in the regimes of eddies and of jets, data sets of what 64 points
 miss, fits a convolutional network and the seven-term symbolic closure to the same target in the
 eddy regime, lets each drive coarse runs of both regimes, and writes docs/results/reversal.md.
-Everything made lies in DIR and is not made again; an interrupted run goes on. ``--quick`` is a
-shorter version with its own folder, which shows the signs and not the numbers.
+Everything made lies in DIR and is not made again for the same settings, code and versions; a line
+says of each what is kept. An interrupted run goes on. ``--quick`` is a shorter version with its own
+folder, which shows the signs and not the numbers.
 """
 
 from __future__ import annotations
@@ -23,12 +24,14 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import kept
 from reversal.online import states_of
 from reversal.page import write_page
 from reversal.plan import Plan
 from reversal.truth import Length
 
 from coupler.driver.info import versions
+from coupler.interface.files import write_json
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -70,7 +73,7 @@ def quick(work: Path) -> Plan:
     )
 
 
-def do(plan: Plan, stage: str, arguments: Sequence[Any]) -> tuple[str, float]:
+def do(plan: Plan, stage: str, arguments: Sequence[Any]) -> float:
     """One piece of work and its minutes; what is there already is not made again."""
     import torch
 
@@ -83,8 +86,10 @@ def do(plan: Plan, stage: str, arguments: Sequence[Any]) -> tuple[str, float]:
     elif stage == "fit":
         plan.fit(*arguments)
     else:
+        if plan.from_truth:
+            plan.make_start(arguments[0])
         states_of(*plan.run(*arguments))
-    return " ".join([stage, *map(str, arguments)]), (time.perf_counter() - began) / 60.0
+    return (time.perf_counter() - began) / 60.0
 
 
 class Pieces:
@@ -93,19 +98,23 @@ class Pieces:
     def __init__(self, folder: Path) -> None:
         self._path = folder / "pieces.json"
         self._now = versions().get("commit", "unknown")
-        self._older = folder.is_dir() and any(folder.iterdir()) and not self._path.is_file()
         self._of: dict[str, dict[str, Any]] = {}
         if self._path.is_file():
             self._of = json.loads(self._path.read_text(encoding="utf-8"))
 
-    def add(self, piece: str, minutes: float) -> None:
-        """Notes a piece that is there now; one that was there before keeps its entry."""
-        commit = "unknown" if self._older else self._now
-        self._of.setdefault(piece, {"commit": commit, "minutes": minutes})
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        beside = self._path.with_suffix(".partial")
-        beside.write_text(json.dumps(self._of, indent=1), encoding="utf-8")
-        beside.rename(self._path)
+    def add(self, piece: str, file: str, minutes: float, *, made: bool) -> None:
+        """Notes a piece that is there now; one that was there before keeps its entry.
+
+        Args:
+            piece: which one.
+            file: that it is kept in; of other settings or code it would be another one.
+            minutes: that it took.
+            made: whether it was made now.
+        """
+        if made or self._of.get(piece, {}).get("file") != file:
+            commit = self._now if made else "unknown"
+            self._of[piece] = {"commit": commit, "minutes": minutes, "file": file}
+        write_json(self._path, self._of)
 
     @property
     def commits(self) -> str:
@@ -125,24 +134,28 @@ def work(plan: Plan, jobs: int) -> Pieces:
     parts: list[list[tuple[str, tuple[Any, ...]]]] = [[]]
     for piece in plan.work_to_do():
         parts.append([]) if piece[0] == "wall" else parts[-1].append(piece)
-    total, done = sum(map(len, parts)), 0
+    files = {p: plan.file_of(*p) for part in parts for p in part}
+    before = {p: kept.there(f) for p, f in files.items()}
+    done = 0
 
-    def finished(what: str, took: float) -> None:
+    def finished(piece: tuple[str, tuple[Any, ...]], took: float) -> None:
         nonlocal done
         done += 1
-        pieces.add(what, took)
+        what = " ".join([piece[0], *map(str, piece[1])])
+        pieces.add(what, files[piece].name, took, made=not before[piece])
         minutes = (time.perf_counter() - began) / 60.0
-        print(f"{done:3d} of {total}: {what}, {minutes:.1f} min", flush=True)
+        print(f"{done:3d} of {len(files)}: {what}, {minutes:.1f} min", flush=True)
 
     context = multiprocessing.get_context("spawn")
     for part in parts:
         if jobs == 1:
             for piece in part:
-                finished(*do(plan, *piece))
+                finished(piece, do(plan, *piece))
             continue
         with ProcessPoolExecutor(jobs, mp_context=context) as pool:
-            for future in as_completed([pool.submit(do, plan, *piece) for piece in part]):
-                finished(*future.result())
+            at_work = {pool.submit(do, plan, *piece): piece for piece in part}
+            for future in as_completed(at_work):
+                finished(at_work[future], future.result())
     return pieces
 
 

@@ -23,10 +23,12 @@ import numpy as np
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
+from gates.pictures import plain
 from made_with import made_with
 
 from coupler.compare.differences import flatten
 from coupler.config import read_yaml
+from coupler.interface.files import write_whole
 
 EARTH = 4.0e-12 * np.pi * 6.371e6**2
 """Area of the Earth [1e12 m2]."""
@@ -117,7 +119,7 @@ def seasons(
         axis.grid(alpha=0.3)
     axes[0].legend()
     fig.tight_layout()
-    fig.savefig(out / "slab-earth-seasons.png", dpi=110)
+    write_whole(out / "slab-earth-seasons.png", plain(fig))
     plt.close(fig)
     return extents, areas
 
@@ -142,7 +144,7 @@ def maps(air: Records, rivers: Records, land: Records, ice: Records, out: Path) 
         fig.colorbar(drawn, ax=axis, shrink=0.9)
         axis.set_title(title, fontsize=10)
     fig.tight_layout()
-    fig.savefig(out / "slab-earth-maps.png", dpi=110)
+    write_whole(out / "slab-earth-maps.png", plain(fig))
     plt.close(fig)
 
 
@@ -297,7 +299,7 @@ def page(run: Path, out: Path, skip: float, double: Path | None = None) -> None:
         "![Maps](slab-earth-maps.png)",
         "",
     ]
-    (out / "slab-earth.md").write_text("\n".join(lines))
+    write_whole(out / "slab-earth.md", "\n".join(lines))
     print(out / "slab-earth.md")
 
 

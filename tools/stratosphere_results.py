@@ -28,6 +28,7 @@ from matplotlib.figure import Figure
 from coupler import Simulation
 from coupler.diagnostics.plots import qbo_figure, read_time_height
 from coupler.interface.errors import DataError
+from coupler.interface.files import write_whole
 
 F64 = NDArray[np.float64]
 
@@ -297,7 +298,7 @@ def pictures(both: dict[str, Climate], folder: Path, stem: str, side: float) -> 
         "vortex": _series(both, side),
     }  # fmt: skip
     for name, data in made.items():
-        (folder / f"{stem}-{name}.png").write_bytes(data)
+        write_whole(folder / f"{stem}-{name}.png", data)
     return [f"![{n}]({stem}-{n}.png)" for n in made]
 
 
@@ -324,7 +325,7 @@ def tropics(run: Path, skip_days: float, target: Path) -> list[str]:
     section = read_time_height(run, skip_days=skip_days)
     figure = qbo_figure(section)
     figure.set_size_inches(8.6, 2.8)
-    target.write_bytes(png(figure))
+    write_whole(target, png(figure))
     lines = ["| pressure [hPa] | mean | standard deviation | cycles | period [month] |"]
     lines.append("|---|---|---|---|---|")
     for wanted in (5000.0, 3000.0, 1000.0, 300.0, 100.0):
@@ -475,7 +476,7 @@ def main(argv: list[str] | None = None) -> int:
     equator = tropics(args.waves, args.skip_days, shown)
     origin = made_by((args.waves, args.none))
     text, good = page(both, command, args.out.parent, args.out.stem, equator, origin)
-    args.out.write_text(text, encoding="utf-8")
+    write_whole(args.out, text)
     print(f"{args.out} written; momentum budget {'met' if good else 'MISSED'}")
     return 0 if good else 1
 

@@ -11,7 +11,6 @@ bundles and recordings were made.
 
 from __future__ import annotations
 
-import argparse
 import json
 import shutil
 import sys
@@ -27,7 +26,8 @@ from rich.console import Console
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import ablation_results
-from gates.store import fingerprint
+import kept
+from options import asked
 
 from coupler import Simulation
 from coupler.compare.differences import patterns
@@ -35,6 +35,7 @@ from coupler.compare.reading import read_climate
 from coupler.driver.info import versions
 from coupler.driver.training import train
 from coupler.interface.component import Array
+from coupler.interface.files import write_json, write_whole
 from coupler.parallel import threads
 from emulators.bundle import read_spec, sha256
 from emulators.schema import BundleSpec
@@ -44,8 +45,6 @@ PAGE = ROOT / "docs" / "results" / "thirty-days.md"
 CASE = ROOT / "cases" / "aquaplanet_t21.yaml"
 CHANGES = {"atmosphere.noise": "1 K"}
 SHIPPED = ROOT / "emulators" / "bundles" / "gw_column"
-CODE = ("coupler/**/*.py", "emulators/**/*.py", "physics/**/*.py")
-"""What a run depends on beside case and bundle."""
 TRAINED = ("gw_unet", "gw_flux_head")
 TITLES = {
     "ad99": "AD99", "other": "AD99, another start", "gw_column": "column network",
@@ -101,13 +100,13 @@ def timed(component: Any, spent: list[float]) -> None:
 
 def of_now() -> list[Any]:
     """What every run of the table is made of."""
-    return [fingerprint((*CODE, "tools/thirty_days.py")), CASE.read_text(encoding="utf-8"), CHANGES]
+    return [kept.model("tools/thirty_days.py"), CASE.read_text(encoding="utf-8"), CHANGES]
 
 
 def coupled(name: str, scheme: str | None, days: float, seed: int, work: Path) -> Online:
     """A run with a scheme in the place of AD99, unless that is done."""
     made_of = [scheme and sha256(Path(scheme) / "bundle.yaml"), days, seed, of_now()]
-    folder = work / "runs" / f"{name}_{ablation_results.digest(made_of)}"
+    folder = work / "runs" / f"{name}_{kept.digest(made_of)}"
     done = folder / "thirty_days.json"
     if not done.is_file():
         simulation = Simulation.from_case(
@@ -124,14 +123,14 @@ def coupled(name: str, scheme: str | None, days: float, seed: int, work: Path) -
         steps = days * simulation.model.steps_per_day
         said = {"step": 1e3 * whole / steps, "call": 1e3 * float(np.median(spent)), "guard": counts}
         simulation.close()
-        done.write_text(json.dumps(said), encoding="utf-8")
+        write_json(done, said)
     return Online(folder=folder, **json.loads(done.read_text(encoding="utf-8")))
 
 
 def shadow(name: str, scheme: str, days: float, skip: float, seed: int, work: Path) -> float:
     """R2 of a scheme's flux along a run that AD99 drives, unless that is done."""
     made_of = [sha256(Path(scheme) / "bundle.yaml"), days, skip, seed, of_now()]
-    done = work / "shadow" / f"{name}_{ablation_results.digest(made_of)}.json"
+    done = work / "shadow" / f"{name}_{kept.digest(made_of)}.json"
     if not done.is_file():
         simulation = Simulation.from_case(
             CASE, set={**CHANGES, "days": days, "seed": seed, "gravity_wave.mode": "shadow"},
@@ -150,8 +149,7 @@ def shadow(name: str, scheme: str, days: float, skip: float, seed: int, work: Pa
         process.schemes[-1].on_call = look  # the other one has been called by then
         simulation.run(quiet=True)
         simulation.close()
-        done.parent.mkdir(parents=True, exist_ok=True)
-        done.write_text(json.dumps({"r2": pooled.r2}), encoding="utf-8")
+        write_json(done, {"r2": pooled.r2})
     return float(json.loads(done.read_text(encoding="utf-8"))["r2"])
 
 
@@ -172,14 +170,15 @@ def trained(name: str, preset: str, work: Path, console: Console) -> Path:
         found = ablation_results.backbone(sizes, states, 1, work, console)
         content["architecture"]["config"] |= {"size": sizes.size, "widths": sizes.widths}
         shutil.copy(found.path, own / "backbone.safetensors")
+        made_of.append(sha256(found.path))
         content["pretrained"] = "backbone.safetensors"
         content = json.loads(json.dumps(content))  # tuples are lists in YAML
     for recording in (*content["train"], content["test"]):
         recording["case"] = str(CASE)
-    bundle = work / "bundles" / f"{name}_{ablation_results.digest(made_of)}"
+    bundle = work / "bundles" / f"{name}_{kept.digest(made_of)}"
     if not (bundle / "bundle.yaml").is_file():
         path = own / f"{name}.yaml"
-        path.write_text(yaml.safe_dump(content), encoding="utf-8")
+        write_whole(path, yaml.safe_dump(content))
         made = train(path, out=bundle, work=own / bundle.name)
         assert made == bundle.resolve()
     return bundle
@@ -191,9 +190,15 @@ def made_with(bundles: dict[str, Path], work: Path) -> str:
     used = {s.sha256 for made in specs.values() for s in made.sources}
     there = [p for n in TRAINED for p in (work / "recipes").glob(f"{n}_*/**/record_*.nc")]
     recordings = sorted({ablation_results.commit_of(p) for p in there if sha256(p) in used})
-    parts = [f"{title} `{made.commit[:12]}`" for title, made in specs.items()]
+    parts = [f"{title} `{short(made.commit)}`" for title, made in specs.items()]
     of_runs = ", ".join(f"`{c}`" for c in recordings)
     return f"{', '.join(parts)}; recordings for the latter two {of_runs}"
+
+
+def short(commit: str) -> str:
+    """Twelve digits of it, and whether the code was that of the commit."""
+    digits, dirty, _ = commit.partition("-dirty")
+    return digits[:12] + dirty
 
 
 def number_of_weights(spec: BundleSpec) -> int:
@@ -267,14 +272,8 @@ That a recording replayed through its scheme gives the same bits is
 
 def main(argv: list[str] | None = None) -> None:
     """The command."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--days", type=float, default=30.0)
-    parser.add_argument("--skip-days", type=float, default=10.0)
-    parser.add_argument("--shadow-days", type=float, default=20.0)
-    parser.add_argument("--preset", choices=("small", "tiny"), default="small")
-    parser.add_argument("--work", type=Path, default=ROOT / "runs" / "emulators")
-    parser.add_argument("--out", type=Path, default=PAGE)
-    args = parser.parse_args(argv)
+    usual = {"days": 30.0, "skip-days": 10.0, "shadow-days": 20.0}
+    args, said = asked(__doc__, PAGE, usual, argv)
     threads.prepare()
     console, seed = Console(), 61
     bundles = {"gw_column": SHIPPED} | {
@@ -294,12 +293,9 @@ def main(argv: list[str] | None = None) -> None:
         lines.append(row(name, bundle, r2, run, climate, args.skip_days))
     nan = float("nan")  # a single record has no halves
     own = {p.name: nan if p.yardstick is None else p.yardstick for p in patterns(climate, climate)}
-    made, given = versions(), []
-    for key, value, usual in (("days", args.days, 30.0), ("skip-days", args.skip_days, 10.0),
-                              ("shadow-days", args.shadow_days, 20.0)):  # fmt: skip
-        given += [f" --{key}={value:g}"] if value != usual else []
+    made = versions()
     text = TEXT.format(
-        command="python tools/thirty_days.py" + "".join(given), isthmus=made["isthmus"],
+        command=f"python tools/thirty_days.py{said}", isthmus=made["isthmus"],
         commit=made.get("commit", "unknown"), days=args.days, skip=args.skip_days,
         commits=made_with(bundles, args.work),
         changes=", ".join(f"{k}: {v}" for k, v in CHANGES.items()), shadow=args.shadow_days,
@@ -308,7 +304,7 @@ def main(argv: list[str] | None = None) -> None:
         table="\n".join((HEAD, "|---|" + "---:|" * (HEAD.count("|") - 2), *lines)),
         reading=READING,
     )  # fmt: skip
-    args.out.write_text(text, encoding="utf-8")
+    write_whole(args.out, text)
     print(f"{args.out} written")
 
 

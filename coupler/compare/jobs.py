@@ -28,7 +28,7 @@ from coupler.compare.side_by_side import Children, Task, side_by_side
 from coupler.config import with_changes
 from coupler.driver.clock import parse_date
 from coupler.interface.constants import SECONDS_PER_DAY
-from coupler.output.folder import write_json
+from coupler.interface.files import write_json
 
 COMPLETE, FAILED, MISSING = "complete", "failed", "missing"
 _RECORD = "member.json"

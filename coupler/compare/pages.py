@@ -36,7 +36,7 @@ from coupler.compare.starts import FIELDS, LEADS
 from coupler.compare.statistics.similarity import summary
 from coupler.compare.study import make, plan
 from coupler.driver.info import versions
-from coupler.output.folder import write_whole
+from coupler.interface.files import write_whole
 
 _SUITS = {"good": "good", "doubtful": "doubtful", "bad": "bad", "open": "open"}
 

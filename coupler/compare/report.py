@@ -32,7 +32,7 @@ from coupler.compare.numerals import number, signed
 from coupler.compare.reading import read_climate
 from coupler.interface.constants import SECONDS_PER_DAY
 from coupler.interface.errors import CouplerError, DataError, Problem
-from coupler.output.folder import write_whole
+from coupler.interface.files import write_whole
 
 _SPEED = {
     "days_run": "Days run",

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from coupler.interface.errors import CouplerError, DataError
-from coupler.output.folder import write_whole
+from coupler.interface.files import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

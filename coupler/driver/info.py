@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import os
 import platform
-import subprocess
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-import coupler
 from coupler.driver.discovery import discover, shipped_bundles
 from coupler.input import fetch
 from coupler.interface.registry import SCHEMES
+from coupler.interface.source import commit, software
 from coupler.parallel import mpi
 
 _PACKAGES = (
@@ -39,38 +37,8 @@ def versions() -> dict[str, str]:
 
 @cache
 def _versions() -> dict[str, str]:
-    found = {"isthmus": coupler.__version__, "python": platform.python_version()}
-    for package in _PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "not installed"
-    commit = _commit()
-    if commit:
-        found["commit"] = commit
-    return found
-
-
-def _commit() -> str:
-    """Commit of the source tree, with ``-dirty`` when code differs from it; empty when unknown.
-
-    Pages and their numbers, in ``docs``, change nothing that a run does.
-    """
-    root = Path(coupler.__file__).resolve().parent.parent
-    if not (root / ".git").exists():
-        return ""
-
-    def git(*arguments: str) -> str:
-        return subprocess.run(
-            ["git", *arguments], cwd=root, capture_output=True, text=True, timeout=10, check=True
-        ).stdout.strip()
-
-    try:
-        commit = git("rev-parse", "--short=12", "HEAD")
-        changed = git("diff", "HEAD", "--name-only", "--", ".", ":(exclude)docs")
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    return f"{commit}-dirty" if changed else commit
+    found = software(*_PACKAGES)
+    return {**found, "commit": commit()} if commit() else found
 
 
 def _processor() -> str:

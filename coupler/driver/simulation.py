@@ -40,9 +40,10 @@ from coupler.driver.suite import NOT_FINITE
 from coupler.driver.timeline import Timeline
 from coupler.driver.watch import BLEW_UP, DYNAMICS, NO_LONGER_FINITE, WATCHED, Watch
 from coupler.interface.errors import ConfigError, CouplerError, Problem, UnstableError
+from coupler.interface.files import write_json, write_whole
 from coupler.interface.parallel import ALONE, Parallel
 from coupler.output import restart
-from coupler.output.folder import RunFolder, write_json, write_whole
+from coupler.output.folder import RunFolder
 from coupler.output.library import lazy
 from coupler.output.netcdf import run_attributes
 from coupler.output.progress import RunProgress

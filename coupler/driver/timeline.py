@@ -19,7 +19,7 @@ from typing import Any
 from coupler.driver.assemble import Assembly
 from coupler.exchange.remote import Remote
 from coupler.exchange.remote_model import RemoteModel
-from coupler.output.folder import write_whole
+from coupler.interface.files import write_whole
 
 _MOST = 100_000
 """Spans that are kept, the newest ones; some 30 MB of trace."""

@@ -1,12 +1,9 @@
-"""The folder of a run: what lies where, and files that appear whole or not at all."""
+"""The folder of a run: what lies where."""
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from coupler.interface.errors import ConfigError
 from coupler.where import BESIDE
@@ -115,19 +112,3 @@ class RunFolder:
         files += self.restart.glob("*.safetensors")
         for file in files:
             file.unlink(missing_ok=True)
-
-
-def write_whole(path: Path, content: str | bytes) -> None:
-    """Writes beside, syncs and renames: the file is there completely or as it was."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(path.name + ".part")
-    with beside.open("wb") as file:
-        file.write(content.encode("utf-8") if isinstance(content, str) else content)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
-
-
-def write_json(path: Path, data: Mapping[str, Any]) -> None:
-    """`write_whole` of a mapping as JSON."""
-    write_whole(path, json.dumps(data, indent=2, default=str) + "\n")

@@ -47,7 +47,7 @@ from emulators.evaluation.responses import (
     roll_test,
     shift_of_roll,
 )
-from emulators.schema import Output
+from emulators.schema import NOMINAL_SURFACE, Output
 from emulators.training.data import Columns, read_recording
 from emulators.training.describe import WINDS
 from emulators.training.skill import predict
@@ -211,7 +211,7 @@ def evaluate(
         sha256=data.source.sha256,
         times=calls.size,
         columns=weights.size,
-        half_pressure=data.levels.hybrid().half_pressure(np.array(1.0e5)),
+        half_pressure=data.levels.half_pressure(),
         band_edges=edges,
         bins=bins,
         outputs=scores,
@@ -262,7 +262,7 @@ def _half_pressure(fields: Mapping[str, Tensor], levels: HybridLevels) -> F64:
         return fields["phalf"].double().numpy()
     if "ps" in fields:
         return levels.half_pressure(fields["ps"].double().numpy())
-    return levels.half_pressure(np.array([1.0e5]))
+    return levels.half_pressure(np.array([NOMINAL_SURFACE]))
 
 
 def _normalized(flux: Array, output: Output) -> F64:
@@ -390,5 +390,5 @@ def _grafted(
 
 
 def _nominal(data: Columns) -> F64:
-    half = data.levels.hybrid().half_pressure(np.array([1.0e5]))
+    half = data.levels.half_pressure()[:, None]
     return np.asarray(0.5 * (half[1:] + half[:-1]), np.float64)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from coupler.interface.files import write_whole
 from emulators.evaluation.ladder import Evaluation, OutputScores
 from emulators.evaluation.metrics import F64, PERCENTILES
 
@@ -116,8 +118,7 @@ def number(value: float, digits: int = 3) -> str:
 
 def write_json(found: Evaluation, path: Path) -> Path:
     """Everything, with None for numbers that do not exist; the bins are stored with it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(_plain(asdict(found)), indent=1) + "\n", encoding="utf-8")
+    write_whole(path, json.dumps(_plain(asdict(found)), indent=1) + "\n")
     return path
 
 
@@ -170,8 +171,9 @@ def draw(found: Evaluation, path: Path) -> Path:
         row[3].set(title="R² by latitude", xlabel="latitude", ylabel="interface from the top")
         figure.colorbar(image, ax=row[3])
     figure.suptitle(f"{found.bundle} on {found.recording}, {found.columns} columns")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110)
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format=path.suffix[1:] or "png", dpi=110)
+    write_whole(path, drawn.getvalue())
     return path
 
 

@@ -147,7 +147,7 @@ class Unstack(nn.Module):
                     self.register_buffer(
                         f"{output.name}_{key}", torch.tensor(values)[:, None], persistent=False
                     )
-        half = torch.tensor(spec.levels.a) + 1.0e5 * torch.tensor(spec.levels.b)
+        half = torch.tensor(spec.levels.half_pressure(np.float32))
         full = 0.5 * (half[1:] + half[:-1])
         share = (half[1:-1] - full[:-1]) / (full[1:] - full[:-1])
         self.register_buffer("share", share[:, None], persistent=False)

@@ -9,9 +9,7 @@ tendency. Adam, one cycle of the learning rate. Maps in files: `emulators.traini
 from __future__ import annotations
 
 import hashlib
-import platform
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -30,10 +28,10 @@ from emulators.schema import (
     Data,
     Levels,
     Output,
-    Provenance,
     Source,
     TendencySkill,
 )
+from emulators.training.made import provenance
 
 Tensor = torch.Tensor
 _SIDES = {
@@ -283,12 +281,10 @@ def describe(
         inputs=channels,
         outputs=[output],
         interval=closure.interval,
-        provenance=Provenance(
-            fingerprint=digest.hexdigest(),
-            sources=[Source(file=source, sha256=digest.hexdigest(), times=maps, columns=rows * n)],
-            seed=closure.seed,
-            date=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-            recipe=closure.model_dump(mode="json", exclude_unset=True),
-            software={"python": platform.python_version(), "torch": str(torch.__version__)},
+        provenance=provenance(
+            digest.hexdigest(),
+            [Source(file=source, sha256=digest.hexdigest(), times=maps, columns=rows * n)],
+            closure.seed,
+            closure,
         ),
     )

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 import torch
 from rich.console import Console
 from rich.table import Table
@@ -46,9 +47,7 @@ def _sums(truth: Tensor, estimate: Tensor) -> tuple[Tensor, Tensor]:
 
 def layer_thickness(pressure_levels: Levels) -> Tensor:
     """Nominal thickness [Pa] of the layers at a surface pressure of 1000 hPa, shape [level, 1]."""
-    a = torch.tensor(pressure_levels.a, dtype=torch.float64)
-    half = a + 1.0e5 * torch.tensor(pressure_levels.b, dtype=torch.float64)
-    return half.diff()[:, None]
+    return torch.tensor(pressure_levels.half_pressure()).diff()[:, None]
 
 
 def predict(
@@ -88,7 +87,7 @@ def print_skill(
     console: Console, result: Skill, truth: Mapping[str, Tensor], levels: Levels
 ) -> None:
     """The table that `isthmus train` ends with."""
-    half = torch.tensor(levels.a) + 1.0e5 * torch.tensor(levels.b)
+    half = levels.half_pressure(np.float32)
     table = Table(title="Offline R2 on the held-out run, by level")
     table.add_column("interface hPa", justify="right")
     for name in truth:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import platform
-import subprocess
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from statistics import stdev
 from typing import Any, Protocol, TypeVar
@@ -18,10 +16,13 @@ from rich.table import Table
 
 from coupler.interface.errors import ConfigError, DataError, Problem, nearest
 from coupler.interface.fields import FIELDS
+from coupler.interface.files import write_json, write_whole
+from coupler.interface.source import commit
+from coupler.interface.source import fingerprint as code_of
 from emulators.bundle import load_bundle, read_spec, same_levels, sha256, write_bundle
 from emulators.domain import fit_domain
 from emulators.networks import build
-from emulators.schema import BundleSpec, Channel, Output, Provenance
+from emulators.schema import BundleSpec, Channel, Output
 from emulators.training.data import (
     Columns,
     fingerprint,
@@ -36,6 +37,7 @@ from emulators.training.data import (
 from emulators.training.describe import describe
 from emulators.training.fit import fit
 from emulators.training.holding import held
+from emulators.training.made import provenance
 from emulators.training.online import Coupled, refuse_cut_gradients, tune
 from emulators.training.recipe import Recipe, Recording, read_recipe
 from emulators.training.skill import predict, print_skill, skill
@@ -135,16 +137,8 @@ def train(
         s = r.source
         console.print(f"{s.role:5s} {s.file}: case {s.case}, seed {s.seed}, {r.n} columns")
 
-    provenance = Provenance(
-        fingerprint=fingerprint(sources),
-        sources=sources,
-        seed=recipe.seed,
-        commit=_commit(recipe_path.parent),
-        date=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        recipe=recipe.model_dump(mode="json", exclude_unset=True),
-        software={"python": platform.python_version(), "torch": str(torch.__version__)},
-    )
-    spec = describe(recipe, fitting, test.levels, provenance)
+    made = provenance(fingerprint(sources), sources, recipe.seed, recipe)
+    spec = describe(recipe, fitting, test.levels, made)
     before = None
     if recipe.start is not None:
         before = load_bundle(recipe_path.parent / recipe.start)
@@ -179,7 +173,7 @@ def train(
         case = recipe_path.parent / recipe.online.case
         coupled = flow(case, recipe.online.set, recipe.process)
         tuned = tune(network, spec, coupled, recipe.online, seed=recipe.seed, console=console)
-        checkpoint.with_name("online.json").write_text(json.dumps(vars(tuned)), encoding="utf-8")
+        write_json(checkpoint.with_name("online.json"), vars(tuned))
     truth = {n: test.fields[n] for n in recipe.outputs}
     estimate = predict(network, {n: test.fields[n] for n in recipe.inputs})
     result = skill(truth, estimate, test.levels)
@@ -331,26 +325,25 @@ def obtain(
     out = work / f"record_{hashlib.sha256(made_of.encode()).hexdigest()[:12]}"
     done = out / "recording.path"  # written last: a recording without it was interrupted
     if done.is_file() and (kept := out / done.read_text(encoding="utf-8")).is_file():
-        console.print(f"recording {case.name}: kept, {_age(kept, here)}")
+        console.print(f"recording {case.name}: kept, {_age(kept)}")
         return kept
     console.print(f"recording {case.name}: {recording.days:g} days, seed {recording.seed}")
     columns = None if recording.columns == "all" else recording.columns
     path = record(case, recording.days, recording.seed, recording.set, out, columns)
-    done.parent.mkdir(parents=True, exist_ok=True)
-    done.write_text(str(path.resolve().relative_to(out.resolve())), encoding="utf-8")
+    write_whole(done, str(path.resolve().relative_to(out.resolve())))
     return path
 
 
-def _age(recording: Path, here: Path) -> str:
+def _age(recording: Path) -> str:
     """Which code a recording that was kept is of."""
     try:
         said = json.loads(recording.with_name("run.json").read_text(encoding="utf-8"))
-        made, now = str(said["versions"]["commit"]), _commit(here)
+        made, now = str(said["versions"]["commit"]), commit() or "unknown"
     except (OSError, ValueError, KeyError):
         return "of code that is not known"
-    if made == now[: len(made)]:
+    if made == now and not made.endswith("-dirty"):
         return "of this commit"
-    return f"of commit {made}, this is {now[:12]}; delete {recording.parent} to make it anew"
+    return f"of commit {made}, this is {now}; delete {recording.parent} to make it anew"
 
 
 def _parts(
@@ -413,19 +406,7 @@ def _identity(spec: BundleSpec, recipe: Recipe, here: Path) -> str:
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
 
 
+@cache
 def _code() -> str:
-    """Hash of all code of emulators: with other code the same recipe is another fit."""
-    found = hashlib.sha256()
-    for path in sorted(Path(__file__).resolve().parents[1].rglob("*.py")):
-        found.update(path.read_bytes())
-    return found.hexdigest()
-
-
-def _commit(where: Path) -> str:
-    """The commit that is checked out where the recipe lies, or ``unknown``."""
-    command = ["git", "-C", str(where), "rev-parse", "HEAD"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return "unknown"
-    return done.stdout.strip() if done.returncode == 0 and done.stdout.strip() else "unknown"
+    """Of all code of emulators: with other code the same recipe is another fit."""
+    return code_of(["emulators/**/*.py"])

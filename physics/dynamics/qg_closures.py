@@ -34,6 +34,7 @@ from coupler.interface.component import (
     tendencies_of,
 )
 from coupler.interface.errors import DataError
+from coupler.interface.files import write_whole
 from coupler.interface.registry import scheme
 from physics.dynamics.plane_waves import PlaneWaves
 
@@ -180,7 +181,7 @@ def write_coefficients(path: Path, coefficients: Tensor, about: str) -> None:
     """
     rows = [[float(f"{a:.9g}") for a in layer] for layer in coefficients.tolist()]
     content = {"about": about, "terms": list(TERMS), "units": list(UNITS), "coefficients": rows}
-    path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+    write_whole(path, yaml.safe_dump(content, sort_keys=False))
 
 
 def read_coefficients(path: Path) -> Tensor:

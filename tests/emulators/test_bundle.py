@@ -1,6 +1,7 @@
 """Bundles: they come back as they were, and anything wrong with one is said in a sentence."""
 
 import pickle
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -28,8 +29,10 @@ from emulators.bundle import (
     write_bundle,
 )
 from emulators.component import emulator_class
+from emulators.features import nominal_full_pressure
 from emulators.networks import build
-from emulators.schema import FLUX_OF, BundleSpec, normalizer_hash
+from emulators.schema import FLUX_OF, BundleSpec, Levels, normalizer_hash
+from emulators.training.skill import layer_thickness
 from physics.columns.gravity_wave_ad99 import AlexanderDunkerton1999
 from physics.columns.grey_layers import GreyLayers
 from physics.columns.orographic_drag import MountainDrag
@@ -441,3 +444,20 @@ def test_sigma_levels_with_the_same_nominal_pressures_are_not_the_same(
     sigma = HybridLevels(a=np.zeros_like(p), b=p / 1.0e5)
     assert np.allclose(sigma.half_pressure(np.array(1.0e5)), p)
     assert not same_levels(levels, sigma)
+
+
+def test_nominal_pressure_is_computed_in_one_place_with_the_numbers_of_before() -> None:
+    for name in ("hybrid40", "stratosphere40", "sigma17"):
+        levels = HybridLevels.named(name)
+        own = Levels(a=levels.a.tolist(), b=levels.b.tolist())
+        half = own.half_pressure()
+        assert half.tolist() == [a + 1.0e5 * b for a, b in zip(own.a, own.b, strict=True)]
+        single = torch.tensor(own.a) + 1.0e5 * torch.tensor(own.b)  # as networks on maps have it
+        assert torch.equal(torch.tensor(own.half_pressure(np.float32)), single)
+        double = torch.tensor(own.a, dtype=torch.float64)
+        double = double + 1.0e5 * torch.tensor(own.b, dtype=torch.float64)
+        assert torch.equal(layer_thickness(own)[:, 0], double.diff())
+        assert torch.equal(nominal_full_pressure(own), 0.5 * (double[1:] + double[:-1]))
+    code = Path(__file__).resolve().parents[2] / "emulators"
+    by_hand = {p.name for p in code.rglob("*.py") if re.search(r"\b1(\.0)?e5\b", p.read_text())}
+    assert by_hand == {"schema.py"}

@@ -13,6 +13,7 @@ import yaml
 from rich.console import Console
 from synthetic_columns import FLUXES, NAMES, columns, with_truth, write_recording
 
+from coupler.driver.info import versions
 from coupler.interface.errors import ConfigError, DataError
 from coupler.interface.grid import HybridLevels
 from emulators.bundle import load_bundle
@@ -289,7 +290,7 @@ def test_files_become_a_bundle_with_skill_and_provenance(
     ]
     assert p.fingerprint == fingerprint(p.sources)
     assert p.recipe["optimizer"] == SMALL["optimizer"]
-    assert set(p.software) == {"python", "torch"}
+    assert set(p.software) == {"isthmus", "python", "torch", "numpy"}
     skill = bundle.spec.skill
     assert skill is not None
     assert len(skill.flux["xgwdparam"]) == 14
@@ -372,21 +373,19 @@ def test_a_case_without_a_driver_and_a_missing_case_are_refused(
         train(recipe, record=Recorder(levels), work=tmp_path / "w", console=quiet())
 
 
-def test_the_commit_of_the_recipes_folder_is_kept(tmp_path: Path, files: tuple[Path, Path]) -> None:
+def test_the_commit_is_that_of_the_code_wherever_the_recipe_lies(
+    tmp_path: Path, files: tuple[Path, Path]
+) -> None:
     for file in files:
         (tmp_path / file.name).symlink_to(file)
     recipe = recipe_at(tmp_path, work=str(tmp_path / "work"))
-    assert load_bundle(train(recipe, console=quiet())).spec.provenance.commit == "unknown"
+    # A repository of the user's, with commits of its own.
     who = ["-c", "user.name=A", "-c", "user.email=a@example.org"]
     for command in (["init", "-q"], ["add", "recipe.yaml"], [*who, "commit", "-qm", "x"]):
         subprocess.run(["git", "-C", str(tmp_path), *command], check=True)
-    head = subprocess.run(
-        ["git", "-C", str(tmp_path), "rev-parse", "HEAD"],
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout.strip()
-    assert load_bundle(train(recipe, console=quiet())).spec.provenance.commit == head
+    made = load_bundle(train(recipe, console=quiet())).spec.provenance
+    assert made.commit == versions().get("commit", "unknown")
+    assert made.software == {n: versions()[n] for n in ("isthmus", "python", "torch", "numpy")}
 
 
 def test_recipes_are_frozen() -> None:

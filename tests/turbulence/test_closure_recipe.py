@@ -15,6 +15,7 @@ import yaml
 
 from coupler import Simulation
 from coupler.cli import main
+from coupler.driver.info import versions
 from coupler.interface.errors import ConfigError, CouplerError, DataError
 from emulators.bundle import load_bundle, read_spec
 from emulators.training.recipe import content_of
@@ -117,6 +118,8 @@ def test_seeds_give_one_bundle_each(folder: Path, capsys: pytest.CaptureFixture[
     one, two = (read_spec(folder / f"n_seed{i}") for i in (1, 2))
     assert (one.provenance.seed, two.provenance.seed) == (1, 2)
     assert one.provenance.fingerprint == two.provenance.fingerprint
+    assert one.provenance.commit == versions().get("commit", "unknown")
+    assert one.provenance.software["isthmus"] == versions()["isthmus"]
     assert one.tendency_skill != two.tendency_skill
 
 

@@ -93,6 +93,44 @@ def test_refining_keeps_the_field(tools: SimpleNamespace) -> None:
     torch.testing.assert_close(field[:, ::2, ::2], coarse.to_grid(qh), rtol=0, atol=1e-18)
 
 
+def test_pieces_of_other_settings_or_code_are_other_files(
+    tools: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tools.plan.kept, "model", lambda *also: "all code")
+    short = tools.truth.Length(nx=80, spin_up=((64, 0.03),), years=0.03, every=3.0)
+    settings = {
+        "truth": {"eddy": short, "jet": short}, "runs": {"eddy": 2, "jet": 1}, "seeds": 1,
+        "years": {"eddy": 1.0, "jet": 1.0}, "kept": {"eddy": 0.5, "jet": 0.5},
+    }  # fmt: skip
+
+    def files(work: Path = tmp_path, **changes: object) -> dict[object, Path]:
+        plan = tools.plan.Plan(work=work, **{**settings, **changes})
+        return {p: plan.file_of(*p).relative_to(work) for p in plan.work_to_do() if p[0] != "wall"}
+
+    def changed(**changes: object) -> set[str]:
+        now = files(**changes)
+        return {" ".join(map(str, (p[0], *p[1]))) for p in now if now[p] != first[p]}
+
+    first = files()
+    assert len(set(first.values())) == len(first)
+    assert changed() == changed(work=tmp_path / "elsewhere") == set()
+    fitted = {"fit fcnn 0", "fit symbolic 0"}
+    theirs = {
+        f"run {regime} {kind} 0" for regime in ("eddy", "jet") for kind in ("fcnn", "symbolic")
+    }
+    assert changed(epochs=3) == fitted | theirs
+    longer = tools.truth.Length(nx=80, spin_up=((64, 0.03),), years=0.06, every=3.0)
+    assert changed(truth={"eddy": short, "jet": longer}) == {"truth jet 0", "data jet test"}
+    of_eddies = {"truth eddy 0", "truth eddy 1", "data eddy fit", "data eddy test"}
+    assert changed(truth={"eddy": longer, "jet": short}) == of_eddies | fitted | theirs
+    runs = {" ".join(map(str, (p[0], *p[1]))) for p in first if p[0] == "run"}
+    assert changed(every=2.0) == runs
+    monkeypatch.setattr(tools.plan.kept, "model", lambda *also: "other code")
+    assert changed() == runs
+    monkeypatch.setattr(tools.plan.kept, "code", lambda *starts, inside: "other code")
+    assert len(changed()) == len(first)
+
+
 def test_all_of_it_runs_once_and_says_what_came_out(
     tools: SimpleNamespace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -103,6 +141,8 @@ def test_all_of_it_runs_once_and_says_what_came_out(
         baselines=2, others=("smagorinsky",), from_truth=True,
     )  # fmt: skip
     pieces = tools.work(plan, 1)
+    said = capsys.readouterr().out
+    assert said.count("made anew, none is kept") == len(list(plan.work_to_do())) - 3  # walls
     assert 0.0 < pieces.minutes < 10.0
     page = tmp_path / "page.md"
     seen = tools.page.write_page(plan, page, pieces.commits, "no time")
@@ -117,7 +157,8 @@ def test_all_of_it_runs_once_and_says_what_came_out(
     before = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*") if p.is_file()}
     again = tools.work(plan, 1)
     assert (again.commits, again.minutes) == (pieces.commits, pieces.minutes)
-    assert "truth" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "truth eddy 0" in said and "made anew" not in said
     del before[tmp_path / "pieces.json"]
     assert before == {p: p.stat().st_mtime_ns for p in before}
     (tmp_path / "pieces.json").unlink()

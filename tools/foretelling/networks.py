@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import kept
 import numpy as np
 import torch
-from foretelling.truth import Truth, truth
+from foretelling.truth import MEMBERS, Truth, truth, truth_file
 
 from emulators.schema import Architecture
 from emulators.training.closure import Closure, ClosureFit, train_closure
@@ -194,23 +196,34 @@ def samples(of: Truth, members: slice, memory: bool, rings: int | None, seed: in
 
 def home(work: Path, units: float) -> Truth:
     """The truth of the case."""
-    return truth(work, HOME, units, 40, seed=1)
+    return truth(work, **of_forcing(HOME, units))
+
+
+def of_forcing(forcing: float, units: float) -> dict[str, Any]:
+    """Settings of the truth that networks are trained on."""
+    seed = 1 if forcing == HOME else 2
+    return {"forcing": forcing, "units": units, "members": MEMBERS, "seed": seed}
 
 
 def training(family: Family, seed: int, work: Path, units: float) -> Samples:
     """What one network was trained on."""
-    own = home(work, units) if family.forcing == HOME else truth(
-        work, family.forcing, units, 40, seed=2)  # fmt: skip
+    own = truth(work, **of_forcing(family.forcing, units))
     return samples(own, TRAIN, family.memory, family.rings, seed)
 
 
 def bundle(family: Family, seed: int, work: Path, units: float) -> Path:
-    """The trained network; made once."""
+    """The trained network; made once for the same settings, truth and code."""
     name = f"{family.name.replace(', ', '_').replace(' ', '_')}_{seed}"
-    folder = work / "bundles" / name
-    if not (folder / "bundle.yaml").is_file():
+    closure = family.closure.model_copy(update={"name": name, "seed": seed})
+    made_of = [
+        closure.model_dump(mode="json"), family.memory, family.rings,
+        truth_file(work, **of_forcing(family.forcing, units)).name,
+        kept.code("tools/foretelling/networks.py", "emulators/networks/ring.py",
+                  inside=("tools/", "emulators/", "physics/", "coupler/interface/")),
+    ]  # fmt: skip
+    folder = kept.place(work / "bundles", name, made_of)
+    if not kept.there(folder, "bundle.yaml"):
         data = training(family, seed, work, units)
-        closure = family.closure.model_copy(update={"name": name, "seed": seed})
         rings = {n: f[None, :, None] for n, f in data.inputs.items()}
         train_closure(closure, rings, data.target[None, :, None], folder,
                       source=f"both scales resolved, F = {family.forcing:g}")  # fmt: skip

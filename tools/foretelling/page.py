@@ -21,11 +21,13 @@ from foretelling.tables import (
     scores,
     signs,
 )
+from gates.pictures import plain
 from matplotlib.figure import Figure
 
 from coupler.compare.statistics import alarms
 from coupler.compare.statistics.significance import rank_correlation
 from coupler.driver.info import versions
+from coupler.interface.files import write_whole
 
 TWICE, FOUR = 2.0, 4.0
 """A network went wrong when its climate is this many times as far from the truth's as that of the
@@ -188,10 +190,9 @@ def write_page(
         family=np.array([f["family"] for f in found]),
     )
     rows = signs(found, events.twice, kind)
-    path.parent.mkdir(parents=True, exist_ok=True)
     picture = path.with_suffix(".png")
     shown = _picture(found, rows, events, TWICE * usual, references["noise"]["distance"])
-    shown.savefig(picture, dpi=110)
+    write_whole(picture, plain(shown))
     within = sum(bool(f["before"]["failed"] and f["after"]["failed"]) for f in found)
     made = versions()
     parts = [p for f in found for p in (f["before"], f["after"])] + list(references.values())
@@ -250,4 +251,4 @@ def write_page(
         "## The networks", "", *families(found, events), "",
         "## Inputs taken away", "", taken, "", *ablations(found),
     ]  # fmt: skip
-    path.write_text("\n".join(text) + "\n", encoding="utf-8")
+    write_whole(path, "\n".join(text) + "\n")

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import kept
 import numpy as np
 from numpy.typing import NDArray
 
+from coupler.interface.files import appearing
 from physics.dynamics.lorenz96 import step_both
 
 DT = 0.005
@@ -28,8 +30,15 @@ class Truth:
     """What the fast scale pushes it with, averaged over the step [1 per time unit]."""
 
 
+def truth_file(folder: Path, forcing: float, units: float, members: int, seed: int) -> Path:
+    """Where a truth is kept, see `truth`."""
+    code = kept.code("tools/foretelling/truth.py", inside=("physics/", "coupler/interface/"))
+    name = f"truth_F{forcing:g}_{units:g}_{members}_{seed}"
+    return kept.place(folder, name, [forcing, units, members, seed, code], ".npz")
+
+
 def truth(folder: Path, forcing: float, units: float, members: int, seed: int) -> Truth:
-    """Made once, then read.
+    """Made once for the same settings and code, then read.
 
     Args:
         folder: where it is kept.
@@ -38,8 +47,8 @@ def truth(folder: Path, forcing: float, units: float, members: int, seed: int) -
         members: independent ones.
         seed: of their starts.
     """
-    path = folder / f"truth_F{forcing:g}_{units:g}_{members}_{seed}.npz"
-    if not path.is_file():
+    path = truth_file(folder, forcing, units, members, seed)
+    if not kept.there(path):
         draw = np.random.default_rng(seed)
         x = 0.3 * forcing + draw.standard_normal((members, SLOW))
         y = 0.1 * draw.standard_normal((members, SLOW * EACH))
@@ -58,9 +67,7 @@ def truth(folder: Path, forcing: float, units: float, members: int, seed: int) -
                 step(1)
                 total += now
             push[i] = total / SUBSTEPS
-        folder.mkdir(parents=True, exist_ok=True)
-        beside = path.with_suffix(".partial.npz")
-        np.savez(beside, x=slow, push=push)
-        beside.rename(path)
+        with appearing(path) as beside:
+            np.savez(beside, x=slow, push=push)
     with np.load(path) as held:
         return Truth(x=held["x"], push=held["push"])

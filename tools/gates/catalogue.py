@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from coupler.interface.source import fingerprint
 from gates import (
     conservation,
     dry,
@@ -25,7 +26,7 @@ from gates import (
 )
 from gates.longrun import Work
 from gates.sources import REGISTRY, reached
-from gates.store import FOLDER, Result, fingerprint
+from gates.store import FOLDER, Result
 
 _TRANSFORM = reached("physics/dynamics/transform.py")
 _CORE = "physics/dynamics/core.py"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from coupler.driver.info import versions
+from coupler.interface.files import write_whole
 from gates.catalogue import GATES, state_of
 from gates.store import ROOT, Result
 
@@ -31,11 +32,9 @@ def assemble(page: Path, folder: Path) -> int:
     """Writes the page and returns how many gates are missed."""
     older = [name for name in GATES if state_of(name, folder) == "stale"]
     state = {"commit": versions().get("commit", ""), "older": older}
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / STATE).write_text(json.dumps(state, indent=1) + "\n", encoding="utf-8")
+    write_whole(folder / STATE, json.dumps(state, indent=1) + "\n")
     text, missed = render(folder)
-    page.parent.mkdir(parents=True, exist_ok=True)
-    page.write_text(text, encoding="utf-8")
+    write_whole(page, text)
     return missed
 
 

@@ -27,6 +27,13 @@ def png(figure: Figure) -> bytes:
     return small.getvalue()
 
 
+def plain(figure: Figure) -> bytes:
+    """The figure as a PNG with all its colours."""
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=DPI)
+    return drawn.getvalue()
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Panel:
     """One map or section."""

@@ -1,7 +1,8 @@
 """Which code a result depends on, and whether that is still the code of a commit.
 
-What a file reaches is found by its import statements, inside ``physics``. The registry of initial
-states is not followed: it imports every state, of which a gate uses one and lists that one's file.
+What a file reaches (`coupler.interface.source`) is followed inside ``physics``. The registry of
+initial states is not followed: it imports every state, of which a gate uses one and lists that
+one's file.
 """
 
 from __future__ import annotations
@@ -9,10 +10,11 @@ from __future__ import annotations
 import ast
 import subprocess
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 
-from gates.store import ROOT, bare, stripped
+from coupler.interface import source
+from coupler.interface.source import bare, stripped
+from gates.store import ROOT
 
 REGISTRY = "physics/dynamics/initial_states.py"
 
@@ -24,29 +26,9 @@ def reached(*starts: str, but: Sequence[str] = ()) -> tuple[str, ...]:
         starts: relative to the repository.
         but: files that are neither followed nor listed.
     """
-    found: set[str] = set()
-    todo = list(starts)
-    while todo:
-        path = todo.pop()
-        if path not in found and path not in but and (path != REGISTRY or path in starts):
-            found.add(path)
-            todo += _imports(path) if path != REGISTRY else []
-    return tuple(sorted(found))
-
-
-@cache
-def _imports(path: str) -> tuple[str, ...]:
-    found = set()
-    for node in ast.walk(ast.parse((ROOT / path).read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.module:
-            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-        elif isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        else:
-            continue
-        files = (f"{name.replace('.', '/')}.py" for name in names)
-        found |= {f for f in files if f.startswith("physics/") and (ROOT / f).is_file()}
-    return tuple(sorted(found))
+    followed = (s for s in starts if s != REGISTRY)
+    found = source.reached(*followed, inside=("physics/",), but=(*but, REGISTRY))
+    return tuple(sorted({*found, *(s for s in starts if s == REGISTRY)}))
 
 
 def changed_since(commit: str, patterns: Sequence[str], root: Path = ROOT) -> list[str]:

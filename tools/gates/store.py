@@ -1,21 +1,20 @@
 """Results of gates as small JSON files, so that a page can be made again without running them.
 
 A result says how it was made: command, commit, versions, machine, seconds, and a fingerprint of
-the source files that it depends on. Comments and documentation do not enter the fingerprint: a
-result is stale when the code that gave it has changed.
+the source files that it depends on (`coupler.interface.source`): a result is stale when the code
+that gave it has changed.
 """
 
 from __future__ import annotations
 
-import ast
-import hashlib
 import json
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from coupler.interface.files import write_whole
 from gates.rows import Data, Picture, Row, Table
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -39,7 +38,7 @@ class Result:
     made: dict[str, str] = field(default_factory=dict)
     """Versions, commit and machine."""
     sources: str = ""
-    """Fingerprint of the code, see `fingerprint`."""
+    """Fingerprint of the code, see `coupler.interface.source.fingerprint`."""
 
     @property
     def missed(self) -> list[Row]:
@@ -50,8 +49,7 @@ class Result:
         """Writes ``NAME.json``."""
         data = asdict(self) | {"rows": [row.to_json() for row in self.rows]}
         path = folder / f"{self.name}.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(data, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        write_whole(path, json.dumps(data, indent=1, allow_nan=False) + "\n")
         return path
 
     @classmethod
@@ -84,39 +82,8 @@ def collect(
         elif isinstance(item, Data):
             found.data.update(item.numbers)
         elif folder is not None:
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / item.name).write_bytes(item.png)
+            write_whole(folder / item.name, item.png)
             found.pictures.append((item.name, item.caption))
     seconds = float(found.data.pop("seconds", time.perf_counter() - began))
     made, sources = found.data.pop("made", {}), found.data.pop("sources", "")
     return replace(found, seconds=round(seconds, 1), made=made, sources=sources)
-
-
-def fingerprint(patterns: Sequence[str]) -> str:
-    """SHA-256 of the code of all files that match `patterns`, relative to the repository."""
-    digest = hashlib.sha256()
-    for path in sorted({p for pattern in patterns for p in ROOT.glob(pattern)}):
-        text = path.read_text(encoding="utf-8")
-        digest.update(path.relative_to(ROOT).as_posix().encode())
-        digest.update((bare(text) if path.suffix == ".py" else text).encode())
-    return digest.hexdigest()[:16]
-
-
-def bare(source: str) -> str:
-    """Python code without comments, layout and documentation."""
-    return ast.dump(stripped(source))
-
-
-def stripped(source: str) -> ast.Module:
-    """The tree of Python code without documentation."""
-    tree = ast.parse(source)
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if not isinstance(body, list):
-            continue
-        kept = [
-            n for n in body
-            if not (isinstance(n, ast.Expr) and isinstance(n.value, ast.Constant))
-        ]  # fmt: skip
-        node.body = kept or [ast.Pass()]  # type: ignore[attr-defined]
-    return tree

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from coupler.config import read_yaml, with_changes
 from coupler.driver import loop
 from coupler.driver.assemble import Assembly, assemble
 from coupler.interface.errors import UnstableError
+from coupler.interface.files import appearing
 
 CASES = Path(__file__).resolve().parents[2] / "cases"
 
@@ -103,7 +103,5 @@ def _make(run: Run, path: Path) -> None:
         np.stack(x).swapaxes(0, 1).reshape(-1, 2, n, n) if x else empty.reshape(-1, 2, n, n)
         for x in (kept, gave)
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.stem}.{os.getpid()}.npz")
-    np.savez(beside, q=q, pushed=p, alive=done / total)
-    beside.rename(path)
+    with appearing(path) as beside:
+        np.savez(beside, q=q, pushed=p, alive=done / total)

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from coupler.compare.statistics.similarity import octaves, similarity
 from coupler.compare.statistics.student import mean_interval
 from coupler.driver.info import versions
+from coupler.interface.files import write_whole
 from emulators.bundle import load_bundle
 from physics.dynamics.qg_coarsen import Coarsener
 from reversal.online import States, states_of
@@ -134,7 +135,6 @@ def offline(plan: Plan, kind: str, regime: str) -> list[tuple[float, ...]]:
 
 def write_page(plan: Plan, page: Path, commits: str, took: str) -> bool:
     """Writes page and pictures; whether the reversal is seen."""
-    page.parent.mkdir(parents=True, exist_ok=True)
     online: dict[tuple[str, str], list[Score]] = {}
     maps: dict[tuple[str, str], np.ndarray] = {}
     spectra: dict[tuple[str, str], Climate] = {}
@@ -166,12 +166,9 @@ def write_page(plan: Plan, page: Path, commits: str, took: str) -> bool:
     skill = {(g, k): offline(plan, k, g) for g in plan.runs for k in ("fcnn", "symbolic")}
     pictures = {"snapshots": _snapshots(maps, plan), "spectra": _spectra(spectra)}
     folder = page.with_suffix("")
-    folder.mkdir(exist_ok=True)
     for name, figure in pictures.items():
-        (folder / f"{name}.png").write_bytes(png(figure))
-    page.write_text(
-        _text(plan, online, skill, control, folder.name, commits, took), encoding="utf-8"
-    )
+        write_whole(folder / f"{name}.png", png(figure))
+    write_whole(page, _text(plan, online, skill, control, folder.name, commits, took))
     median = {k: [s.median for s in v] for k, v in online.items()}
     r2 = {k: np.mean([x[2:] for x in v]) for k, v in skill.items()}
     return bool(

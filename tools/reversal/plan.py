@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import kept
 import torch
 
+from coupler.interface.files import appearing
 from emulators.bundle import load_bundle
 from emulators.schema import Architecture
 from emulators.training.closure import Closure, ClosureFit, train_closure
@@ -62,7 +64,9 @@ class Plan:
 
     def truth_file(self, regime: str, run: int) -> Path:
         """States of the fine flow."""
-        return self.work / f"truth_{regime}_{run}.nc"
+        length = self.truth[regime]
+        made_of = [asdict(REGIMES[regime].at(length.nx)), asdict(length), run, _code("truth")]
+        return kept.place(self.work, f"truth_{regime}_{run}", made_of, ".nc")
 
     def make_truth(self, regime: str, run: int) -> Path:
         """Runs it where it is missing."""
@@ -80,40 +84,46 @@ class Plan:
 
     def data_file(self, regime: str, part: str, operator: Operator = OPERATOR) -> Path:
         """A data set; `part` is fit or test."""
-        return self.work / regime / part / file_name(operator)
+        truths = [f.name for f in self.truths_of(regime, part)]
+        name = Path(file_name(operator))
+        folder = self.work / regime / part
+        return kept.place(folder, name.stem, [truths, COARSE, _code("plan")], name.suffix)
+
+    def truths_of(self, regime: str, part: str) -> list[Path]:
+        """What a data set is made of: eddies to fit, eddies to test, jets to test."""
+        fit = list(self.fit_runs())
+        runs = fit if part == "fit" else list(range(self.runs[regime]))
+        if part == "test" and regime == "eddy":
+            runs = [r for r in runs if r not in fit]
+        return [self.truth_file(regime, r) for r in runs]
 
     def make_data(self, regime: str, part: str, operator: Operator = OPERATOR) -> Path:
-        """Makes it where it is missing: eddies to fit, eddies to test, jets to test."""
+        """Makes it where it is missing."""
         path = self.data_file(regime, part, operator)
         if not path.is_file():
-            fit = list(self.fit_runs())
-            runs = fit if part == "fit" else list(range(self.runs[regime]))
-            if part == "test" and regime == "eddy":
-                runs = [r for r in runs if r not in fit]
-            states = (read(self.truth_file(regime, r)) for r in runs)
+            states = (read(f) for f in self.truths_of(regime, part))
             write_forcing(path, Coarsener(*self.cores(regime), operator), states)
-            print(f"data set {path}", flush=True)
         return path
 
     # -- closures ------------------------------------------------------------------------------
 
     def closure(self, kind: str, seed: int) -> Path:
         """Where a fitted closure is: a file of coefficients, or the folder of a bundle."""
-        name = f"symbolic_{seed}.yaml" if kind == "symbolic" else f"fcnn_{seed}"
-        return self.work / "closures" / name
+        made_of = [self.data_file("eddy", "fit").name, kind, seed, self.epochs, _code("plan")]
+        suffix = ".yaml" if kind == "symbolic" else ""
+        return kept.place(self.work / "closures", f"{kind}_{seed}", made_of, suffix)
 
     def fit(self, kind: str, seed: int) -> Path:
         """Fits it where it is missing."""
         path = self.closure(kind, seed)
         if path.exists():
             return path
-        path.parent.mkdir(parents=True, exist_ok=True)
         q, u, v, target = read_fields(self.data_file("eddy", "fit"), "q", "u", "v", TARGET)
         about = f"{TARGET} of the eddy regime, {self.truth['eddy'].nx} to {COARSE} points a side"
         spacing = REGIMES["eddy"].at(COARSE).dx
         if kind == "fcnn":
             closure = Closure(
-                name=path.name,
+                name=f"{kind}_{seed}",
                 of="qgpv",
                 architecture=Architecture(name="plane_conv", config={"spacing": spacing}),
                 interval=7200.0,
@@ -166,19 +176,27 @@ class Plan:
             kept=self.kept[regime],
             every=self.every,
         )
-        return run, self.work / "runs" / f"{regime}_{closure}_{seed}.npz"
+        # Names of closures and starts say what these are made of; where they lie decides nothing.
+        said = json.dumps(asdict(run), default=str).replace(str(self.work), "")
+        made_of = [said, kept.model(f"cases/qg_{regime}.yaml", "tools/reversal/online.py")]
+        return run, kept.place(self.work / "runs", f"{regime}_{closure}_{seed}", made_of, ".npz")
 
     def start_file(self, regime: str) -> Path:
         """Coarse images of kept states of the first truth, as starts."""
+        made_of = [self.truth_file(regime, 0).name, COARSE, _code("plan")]
+        return kept.place(self.work, f"start_{regime}", made_of, ".nc")
+
+    def make_start(self, regime: str) -> Path:
+        """Makes it where it is missing."""
         import netCDF4
 
-        path = self.work / f"start_{regime}.nc"
+        path = self.start_file(regime)
         if not path.is_file():
             fine, coarse = self.cores(regime)
             states = read(self.truth_file(regime, 0))[:: max(1, self.truth_states(regime) // 4)][:4]
             q = torch.tensor(states).swapaxes(0, 1)
             found = Coarsener(fine, coarse, OPERATOR).field(q).swapaxes(0, 1).numpy()
-            with netCDF4.Dataset(path, "w") as file:
+            with appearing(path) as beside, netCDF4.Dataset(beside, "w") as file:
                 for name, size in zip(("run", "lev", "y", "x"), found.shape, strict=True):
                     file.createDimension(name, size)
                 file.createVariable("q", "f4", ("run", "lev", "y", "x"))[:] = found
@@ -188,6 +206,13 @@ class Plan:
         """How many states a truth keeps."""
         length = self.truth[regime]
         return round(length.years * 360 / length.every)
+
+    def file_of(self, stage: str, arguments: Sequence[Any]) -> Path:
+        """What a stage makes, see `work_to_do`."""
+        if stage == "run":
+            return self.run(*arguments)[1]
+        of = {"truth": self.truth_file, "data": self.data_file, "fit": self.closure}
+        return of[stage](*arguments)
 
     def work_to_do(self) -> Iterator[tuple[str, tuple[Any, ...]]]:
         """Names and arguments of all stages, in an order in which each finds what it needs.
@@ -219,6 +244,13 @@ class Plan:
         truth = {k: vars(v) for k, v in self.truth.items()}
         own = {k: v for k, v in vars(self).items() if k not in ("work", "truth")}
         return json.dumps(own | {"truth": truth})
+
+
+def _code(module: str) -> str:
+    """Fingerprint of a module of this folder and of what it imports, the driver left out."""
+    inside = ("tools/reversal/", "physics/", "emulators/", "coupler/interface/")
+    by_string = ["emulators/networks/plane_conv.py"] if module == "plan" else []
+    return kept.code(f"tools/reversal/{module}.py", *by_string, inside=inside)
 
 
 def say(text: str) -> None:

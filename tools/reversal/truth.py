@@ -16,6 +16,7 @@ import netCDF4
 import numpy as np
 import torch
 
+from coupler.interface.files import appearing
 from physics.dynamics.qg_core import REGIMES, QGCore, QGState, noise
 from physics.dynamics.qg_fused import Stepper
 
@@ -100,9 +101,8 @@ def _made(regime: str, member: int, path: Path, length: Length) -> Path:
                 flush=True,
             )
             kept = {"step": step, "qh": stepper.qh.numpy(), "states": states, "days": days}
-            beside = part.with_suffix(".partial.npz")
-            np.savez(beside, **kept)
-            beside.rename(part)
+            with appearing(part) as beside:
+                np.savez(beside, **kept)
     _write(path, np.stack(states), np.array(days), regime, member, length)
     part.unlink()
     return path
@@ -132,9 +132,8 @@ def _resumed(
 def _write(
     path: Path, q: np.ndarray, days: np.ndarray, regime: str, member: int, length: Length
 ) -> None:
-    beside = path.with_name(f".{path.name}.partial")
     config = REGIMES[regime].at(length.nx)
-    with netCDF4.Dataset(beside, "w") as file:
+    with appearing(path) as beside, netCDF4.Dataset(beside, "w") as file:
         for name, size in zip(("run", "time", "lev", "y", "x"), (1, *q.shape), strict=True):
             file.createDimension(name, size)
         clock = file.createVariable("time", "f8", ("time",))
@@ -146,7 +145,6 @@ def _write(
         file.config = json.dumps(asdict(config))
         file.length = json.dumps(asdict(length))
         file.member = member
-    beside.rename(path)
 
 
 def read(path: Path) -> np.ndarray:
