@@ -47,7 +47,8 @@ COUNTS = (
     "calls_given_up",
 )
 """Names of the entries of `Guard.counts`: columns, summed over calls, but for the first and last.
-``calls_given_up`` are those in which too many columns were not believed."""
+``guarded`` are those that were not believed, all of a call in which too many were not;
+``calls_given_up`` counts such calls."""
 NARROW = 0.02
 """Smallest training range relative to the values, 5 K of temperature: a level that hardly varied in
 training, or one of constant pressure, is not left by a small change."""
@@ -144,15 +145,15 @@ class Guard:
         large &= ~wild
         guarded = wild | large | far if hand_over else wild | large
         given_up = self._too_many(guarded, now)
+        if given_up:
+            guarded = torch.ones_like(guarded)
         numbers = [outside, far, wild, large, guarded]
         self.counts[:7] += [
             self._first,
             guarded.numel(),
             *(int(torch.count_nonzero(n)) for n in numbers),
         ]
-        if given_up:
-            self.counts[-1] += self._first
-            guarded = torch.ones_like(guarded)
+        self.counts[-1] += self._first * given_up
         if bool(guarded.any()):
             self._correct(fluxes, guarded, x, now)
         return guarded

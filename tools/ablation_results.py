@@ -60,8 +60,8 @@ from emulators.training.pretrain import (
     validated,
 )
 from emulators.training.recipe import Optimizer, Recipe, Recording
+from emulators.training.recordings import obtain
 from emulators.training.skill import predict, skill
-from emulators.training.train import obtain
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "results" / "ablation.md"

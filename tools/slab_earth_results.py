@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,8 @@ EARTH = 4.0e-12 * np.pi * 6.371e6**2
 """Area of the Earth [1e12 m2]."""
 LEAST_COVER = 0.15
 """Share of the sea of a cell from which on observers count all of it as covered."""
+IN_RIVERS = ("rivw", "rivo")
+"""Water in rivers by its name, and by that of runs of before, which is CMIP's for discharge."""
 MONTHS = "JFMAMJJASOND"
 MAY_DIFFER = ("precision", "days", "output")
 """Between a run and that of double precision beside it."""
@@ -64,6 +67,14 @@ class Records:
         with netCDF4.Dataset(self.path) as file:
             file.set_auto_mask(False)
             return np.asarray(file[name][self.keep], np.float64)
+
+    def first_of(self, names: Sequence[str]) -> Any:
+        """The first of these variables that the file has."""
+        with netCDF4.Dataset(self.path) as file:
+            known = [n for n in names if n in file.variables]
+        if not known:
+            raise SystemExit(f"{self.path}: no {names[0]}; is it a run of Isthmus?")
+        return self[known[0]]
 
     def mean(self, field: Any) -> Any:
         """Area mean over the last two axes."""
@@ -126,7 +137,7 @@ def seasons(
 
 def maps(air: Records, rivers: Records, land: Records, ice: Records, out: Path) -> None:
     """Temperature, rain, what rivers deliver and carry, snow and ice of the coldest months."""
-    carried = np.log10(rivers["rivo"].mean(axis=0) + 1e-3)
+    carried = np.log10(rivers.first_of(IN_RIVERS).mean(axis=0) + 1e-3)
     given = np.log10(rivers["friver"].mean(axis=0) * 86400.0 + 1e-4)
     cover = np.nanmax(ice.monthly(ice["sft_ice"]), axis=0)
     log = "log$_{10}$"

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coupler.compare.side_by_side import Children
-from coupler.output.folder import write_json, write_whole
+from coupler.interface.files import write_json, write_whole
 
 Arrays = Mapping[str, NDArray[Any]]
 

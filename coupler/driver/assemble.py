@@ -36,6 +36,7 @@ from coupler.driver.ledger import Ledger
 from coupler.driver.levels import level_problems
 from coupler.driver.links import Coupling
 from coupler.driver.negotiate import STATIC, Plan, negotiate, overridden, rank_problems, unread
+from coupler.driver.outputs import unknown_outputs
 from coupler.driver.places import Elsewhere, place_of, place_problems
 from coupler.driver.spent import Spent
 from coupler.driver.suite import Process, Suite, flat
@@ -200,6 +201,7 @@ def _draft(case: Case, base: Path, record: Sequence[str], parallel: Parallel = A
     draft.problems += found
     draft.problems += unread(case.forcing, draft.plans)
     draft.of_files += overridden(case.forcing, draft.plans, draft.components)
+    draft.problems += unknown_outputs(case, draft.models, draft.plans, draft.failed)
     atmosphere = draft.models.get("atmosphere")
     if atmosphere is None:
         return draft
@@ -216,11 +218,10 @@ def _draft(case: Case, base: Path, record: Sequence[str], parallel: Parallel = A
         [n for n in STATIC if n not in ("lat", "lon") or not atmosphere.grid.is_plane],
     )
     draft.problems += level_problems(draft.components, atmosphere)
-    if draft.case.days * 86400.0 < 0.5 * atmosphere.dt:
-        step, run = f"at least the atmosphere's step of {atmosphere.dt:g} s", case.days * 86400.0
-        what, length = "run shorter than a step", f"{run:g} s"
-        short = Problem(what=what, name="days", expected=step, found=length)
-        draft.problems.append(short)
+    if (run := case.days * 86400.0) < 0.5 * atmosphere.dt:
+        what, step = "run shorter than a step", f"the atmosphere's step of {atmosphere.dt:g} s"
+        length = {"expected": f"at least {step}", "found": f"{run:g} s"}
+        draft.problems.append(Problem(what=what, name="days", **length))
     draft.problems += rank_problems(parallel, atmosphere, case.atmosphere.scheme)
     given = {
         d.name: _interval(draft, plan)

@@ -11,9 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from coupler.config import Case
 from coupler.driver.state import Memory
-from coupler.interface.errors import ConfigError, CouplerError, Problem
+from coupler.interface.errors import CouplerError, Problem
 from coupler.interface.parallel import Parallel
 from coupler.output.folder import RunFolder
 from coupler.output.restart import Restart, newest_good
@@ -23,57 +22,61 @@ if TYPE_CHECKING:
     from coupler.driver.assemble import Assembly
 
 
-def read_branch(case: Case, base: Path, parallel: Parallel) -> Restart | None:
-    """The restart that a case branches from; rank 0 has its arrays. None without a branch.
+def read_branch(
+    branch: object, base: Path, parallel: Parallel
+) -> tuple[Restart | None, list[Problem]]:
+    """The restart that a case branches from, of which rank 0 has the arrays; what is wrong with it.
 
-    Raises:
-        ConfigError: when the folder has no good restart.
+    Args:
+        branch: what the case says; nothing is read where that is no text.
+        base: folder that it is relative to.
+        parallel: the ranks that run it.
     """
-    if case.branch is None:
-        return None
-    folder, read = RunFolder(base / case.branch), []
+    if not isinstance(branch, str):
+        return None, []
+    folder, read = RunFolder(base / branch), []
 
-    def on_first() -> Restart:
+    def on_first() -> tuple[Restart | None, list[Problem]]:
         try:
             read.append(newest_good(folder.restart))
         except CouplerError as error:
-            raise ConfigError.of(
-                "nothing to branch from",
-                f"branch={case.branch}",
+            found = error.problems[0].what if folder.path.is_dir() else "no such folder"
+            nothing = Problem(
+                what="nothing to branch from",
+                name=f"branch={branch}",
                 expected="the folder of a run with a restart",
-                found=error.problems[0].what if folder.path.is_dir() else "no such folder",
+                found=found,
                 remedy="run that case first",
-            ) from error
-        return replace(read[0], arrays={})
+            )
+            return None, [nothing]
+        return replace(read[0], arrays={}), []
 
-    told = from_first(parallel, on_first)
-    return read[0] if read else told
+    told, problems = from_first(parallel, on_first)
+    return (read[0] if read else told), problems
 
 
-def begin_from(memory: Memory, restart: Restart, parallel: Parallel) -> None:
+def begin_from(memory: Memory, restart: Restart, parallel: Parallel) -> list[Problem]:
     """Gives the model what `restart` holds, at step 0.
 
-    Raises:
-        ConfigError: when the other run remembers other things, naming each.
+    Returns:
+        What the other run remembers otherwise; if anything, the model stays as it is.
     """
 
     def fits() -> list[str]:
         return memory.misfits(restart)
 
     wrong = from_first(parallel, fits)
-    if wrong:
-        raise ConfigError(
-            *(
-                Problem(
-                    what="not the state of a run to branch from",
-                    name=name,
-                    found=f"{found} in {restart.path}",
-                    remedy="branch from a run with the same models, grids and schemes",
-                )
-                for name, found in (text.split(": ", 1) for text in wrong)
-            )
+    if not wrong:
+        memory.put(restart, step=0)
+    return [
+        Problem(
+            what="not the state of a run to branch from",
+            name=name,
+            found=f"{found} in {restart.path}",
+            remedy="branch from a run with the same models, grids and schemes",
         )
-    memory.put(restart, step=0)
+        for name, found in (text.split(": ", 1) for text in wrong)
+    ]
 
 
 def halves(model: Assembly, restart: Restart) -> list[Problem]:

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from coupler.diagnostics.budgets import RESIDUALS, Residuals
 from coupler.driver.assemble import Assembly
+from coupler.driver.links import Coupling
 from coupler.driver.promises import Promises
 from coupler.driver.recording import open_recording
 from coupler.driver.state import Memory
 from coupler.exchange.live import Ranges
 from coupler.interface.component import Array
 from coupler.interface.errors import Problem
-from coupler.interface.fields import FIELDS, Field
+from coupler.interface.fields import CHANGING, FIELDS, Field
 from coupler.interface.grid import Grid, HybridLevels
 from coupler.interface.parallel import Rows
 from coupler.output.background import Background
@@ -70,6 +73,7 @@ class Files:
             rows=model.rows,
             ranges=ranges,
             steady=[(list(b.held().values()), b.before_call) for b in bounds],
+            fractions=changing(atmosphere_fields(model)),
         )
         self._means = {"atmosphere": means}
         memory.keep("output.atmosphere", means, found)
@@ -82,9 +86,14 @@ class Files:
             memory.keep("ledger", model.ledger, found)
         if model.correctors.asked:
             memory.keep("correctors", model.correctors, found)
+        self._fractions: list[Fractions] = []
         for name, live in surface_fields(model).items():
-            grid = model.couplings[name].model.grid
-            self._means[name] = means = self._averages(name, live, grid, area=cell_area(name))
+            coupling = model.couplings[name]
+            fractions = Fractions(coupling, live)
+            self._fractions.append(fractions)
+            self._means[name] = means = self._averages(
+                name, live, coupling.model.grid, area=cell_area(name), fractions=fractions.arrays
+            )
             memory.keep(f"output.{name}", means, found)
         self._written += [m.file for m in self._means.values() if m.file is not None]
         together(model.rows.parallel, self._open_series)
@@ -100,6 +109,7 @@ class Files:
         area: str = "areacella",
         ranges: Ranges | None = None,
         steady: Sequence[Steady] = (),
+        fractions: Mapping[str, Array],
     ) -> Averages:
         m = self._model
         return together(
@@ -120,6 +130,7 @@ class Files:
                 writes=self._first,
                 ranges=ranges,
                 steady=steady,
+                fractions=fractions,
             ),
         )
 
@@ -152,6 +163,8 @@ class Files:
     def add(self, dt: float) -> set[str]:
         """Adds the present values to all means; which of the atmosphere's are within range."""
         sound: set[str] = set()
+        for fractions in self._fractions:
+            fractions.refresh()
         for means in self._means.values():
             sound |= means.add(dt)
         return sound
@@ -224,6 +237,36 @@ def surface_fields(model: Assembly) -> dict[str, dict[str, tuple[Field, Array]]]
         }
         for name, c in model.couplings.items()
     }
+
+
+def changing(live: Live) -> dict[str, Array]:
+    """Fractions of cells that change in time, among these fields."""
+    return {n: live[n][1] for n in CHANGING if n in live}
+
+
+class Fractions:
+    """Fractions that change in time on a model's grid, with those that it does not provide.
+
+    What it receives is per area of `Model.parts`: open water, for a slab below ice.
+    """
+
+    def __init__(self, coupling: Coupling, live: Live) -> None:
+        """Finds them among the model's fields, and asks it for the others."""
+        self._coupling = coupling
+        self.arrays = changing(live)
+        self._asked: dict[str, Array] = {}
+        """Copies, by a field that is received per area of it."""
+        for name, of in coupling.model.parts(coupling.received).items():
+            part = FIELDS[name].part
+            if part in CHANGING and part not in self.arrays:
+                self.arrays[part] = self._asked[name] = np.array(of, np.float64)
+
+    def refresh(self) -> None:
+        """Brings the copies up to date."""
+        if self._asked:
+            parts = self._coupling.model.parts(self._coupling.received)
+            for name, array in self._asked.items():
+                array[...] = parts[name]
 
 
 def unknown_fields(model: Assembly) -> Sequence[Any]:

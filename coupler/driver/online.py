@@ -27,6 +27,8 @@ WINDS = ("ua", "va")
 class CoupledFlow:
     """See `emulators.training.online.Coupled`."""
 
+    gives = frozenset({"ua", "va", "ta", "phalf", "pfull", "ps", "lat"})
+
     def __init__(self, case: Path, changes: Mapping[str, Any], process: str) -> None:
         """Checks that the case can be differentiated.
 
@@ -58,6 +60,7 @@ class CoupledFlow:
         self._core = core
         self._unroll = import_module("physics.dynamics.unroll").unroll
         self.gravity = float(core.planet.gravity)
+        self.levels = atmosphere.levels
         grid = atmosphere.grid
         self.weights = torch.from_numpy(grid.cell_weights).to(core.transform.dtype)
         lat = np.repeat(grid.lat, grid.lon.size)

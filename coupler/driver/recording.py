@@ -7,13 +7,24 @@ from pathlib import Path
 from typing import Any
 
 from coupler.driver.assemble import Assembly
+from coupler.driver.bound import Bound
+from coupler.interface.component import Array
 from coupler.interface.errors import Problem, nearest
-from coupler.interface.fields import FIELDS
+from coupler.interface.fields import FIELDS, Field
 from coupler.interface.parallel import Parallel
 from coupler.output.background import Background
 from coupler.output.record import RecordFile
 
 PLACE = ("lat", "lon")
+
+
+def recorded(model: Assembly, process: str) -> tuple[Bound, dict[str, Array], dict[str, Field]]:
+    """The first scheme of a process; arrays beside its own, by name; and all that is recorded."""
+    bound = next(p for p in model.suite.processes if p.name == process).schemes[0]
+    # Where a column is, and the state that an emulator of the scheme may want to see.
+    extra = {n: model.suite.host.static[n] for n in PLACE}
+    extra |= {n: bound.seen[n] for n in ("ua", "va", "ta", "pfull") if n in bound.seen}
+    return bound, extra, {n: FIELDS[n] for n in extra} | bound.described()
 
 
 def open_recording(
@@ -38,12 +49,8 @@ def open_recording(
         resume_at: time up to which an existing file is kept [s]; None makes a new one.
         patience, background: see `PatientFile`.
     """
-    bound = next(p for p in model.suite.processes if p.name == process).schemes[0]
+    bound, extra, fields = recorded(model, process)
     suite, start, seed = model.suite, model.clock.start, model.case.seed
-    # Where a column is, and the state that an emulator of the scheme may want to see.
-    extra = {n: suite.host.static[n] for n in PLACE}
-    extra |= {n: bound.seen[n] for n in ("ua", "va", "ta", "pfull") if n in bound.seen}
-    fields = {n: FIELDS[n] for n in extra} | bound.described()
     file = RecordFile(
         path,
         list(fields.values()),

@@ -148,6 +148,9 @@ class Simulation:
             parallel, lambda: _folder_problems(folder, resume=resume, overwrite=overwrite)
         )
         problems += record_problems(raw, record, parallel)
+        going_on = resume and from_first(parallel, folder.has_restart)
+        other, wrong = read_branch(None if going_on else raw.get("branch"), base, parallel)
+        problems += wrong
         model = assemble(raw, base, problems, record, parallel)
         with model.elsewhere.closed_on_failure():
             simulation = cls(
@@ -158,20 +161,18 @@ class Simulation:
                 record_columns=record_columns,
                 timeline=timeline,
             )
-            if resume and from_first(parallel, folder.has_restart):
+            if going_on:
                 own = simulation._memory.fingerprint
                 simulation._found = resuming.find(folder, model.case, own, parallel)
-            if simulation._found is None:
-                other = read_branch(model.case, base, parallel)
-                if other is not None:
-                    begin_from(simulation._memory, other, parallel)
-                    model.advice = [*model.advice, *halves(model, other)]
+            if other is not None:
+                wrong = begin_from(simulation._memory, other, parallel)
+                model.advice = [*model.advice, *halves(model, other)]
             others = {name: c.model for name, c in model.couplings.items()}
             more = [*differing(others), *too_short(model)]
             model.advice = [*model.advice, *model.ledger.advice(), *more]
             for advice in model.advice if simulation._first else ():
                 _log.warning("isthmus: warning: %s", advice)
-            wrong = [*unknown_fields(model), *unrecordable(model, record)]
+            wrong += [*unknown_fields(model), *unrecordable(model, record)]
             if wrong:
                 raise ConfigError(*wrong)
         if overwrite and not resume:

@@ -9,7 +9,7 @@ schemes goes to the dynamics.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -432,15 +432,7 @@ def _escaped(flux: Flux) -> Field:
 def _renamed(f: Field, tail: str) -> Field:
     if not tail:
         return f
-    return Field(
-        name=f.name + tail,
-        standard_name=f.standard_name,
-        long_name=f"{f.long_name} ({tail.lstrip('_')})",
-        units=f.units,
-        dims=f.dims,
-        positive=f.positive,
-        valid=f.valid,
-    )
+    return replace(f, name=f.name + tail, long_name=f"{f.long_name} ({tail.lstrip('_')})")
 
 
 def flat(array: Any) -> Array:

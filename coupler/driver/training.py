@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from coupler.driver.online import CoupledFlow
+from coupler.driver.recording import recorded
 from coupler.driver.simulation import Simulation
 from coupler.interface.errors import ConfigError
 
@@ -22,7 +24,43 @@ def record(
     columns: int | None = None,
 ) -> Path:
     """Runs a case with recording of `process` on, of all columns for None; returns the file."""
-    simulation = Simulation.from_case(
+    simulation = _to_record(process, case, days, seed, overrides, out, columns)
+    simulation.run()
+    return simulation.folder.record(process)
+
+
+def foresee(
+    process: str, case: Path, days: float, seed: int, overrides: Mapping[str, Any], out: Path
+) -> Any:
+    """What a recording would hold (`emulators.training.beforehand.Foreseen`): builds the case only.
+
+    Raises:
+        ConfigError: with all that is wrong with the case, or with recording it.
+    """
+    simulation = _to_record(process, case, days, seed, overrides, out, None)
+    try:
+        model = simulation.model
+        bound, _, fields = recorded(model, process)
+        return import_module("emulators.training.beforehand").Foreseen(
+            names=frozenset(fields),
+            levels=model.atmosphere.levels,
+            columns=model.atmosphere.grid.ncol,
+            interval=bound.every * model.clock.step_length,
+        )
+    finally:
+        simulation.close()
+
+
+def _to_record(
+    process: str,
+    case: Path,
+    days: float,
+    seed: int,
+    overrides: Mapping[str, Any],
+    out: Path,
+    columns: int | None,
+) -> Simulation:
+    return Simulation.from_case(
         case,
         set={**overrides, "days": days, "seed": seed, "output.interval": days},
         out=out,
@@ -30,8 +68,6 @@ def record(
         record=[process],
         record_columns=columns,
     )
-    simulation.run()
-    return simulation.folder.record(process)
 
 
 def train(recipe: Path, *, out: Path | None = None, work: Path | None = None) -> Path:
@@ -43,8 +79,7 @@ def train(recipe: Path, *, out: Path | None = None, work: Path | None = None) ->
     """
     if (closures := _closures(recipe, out)) is not None:
         return closures(None)[0]
-    learning, make = _tools(recipe)
-    folder: Path = learning.train(recipe, record=make, flow=CoupledFlow, out=out, work=work)
+    folder: Path = _learning().train(recipe, **_tools(recipe), out=out, work=work)
     return folder
 
 
@@ -59,9 +94,8 @@ def train_seeds(
     """
     if (closures := _closures(recipe, out)) is not None:
         return closures(seeds)
-    learning, make = _tools(recipe)
-    folders: list[Path] = learning.train_seeds(
-        recipe, seeds, record=make, flow=CoupledFlow, out=out, work=work
+    folders: list[Path] = _learning().train_seeds(
+        recipe, seeds, **_tools(recipe), out=out, work=work
     )
     return folders
 
@@ -81,7 +115,13 @@ def _closures(
             found=str(kind),
         )  # fmt: skip
     learning = import_module("emulators.training.closure_recipe")
-    said = reading.checked(recipe, content, learning.ClosureRecipe)
+    said, lacking, problems = reading.as_far_as_sound(
+        recipe, learning.ClosureRecipe, learning.REQUIRED
+    )
+    if said is None:
+        raise ConfigError(*problems)
+    if problems:
+        learning.looked_through(said, recipe, lacking, problems)
 
     def follow(seeds: Sequence[int] | None) -> list[Path]:
         folders: list[Path] = learning.train(said, recipe, seeds, out=out)
@@ -90,18 +130,12 @@ def _closures(
     return follow
 
 
-def _tools(recipe: Path) -> tuple[Any, Any]:
-    """The module that learns, and what makes recordings for it."""
-    process = import_module("emulators.training.recipe").read_recipe(recipe).process
+def _learning() -> Any:
+    return import_module("emulators.training.train")
 
-    def make(
-        case: Path,
-        days: float,
-        seed: int,
-        overrides: Mapping[str, Any],
-        out: Path,
-        columns: int | None,
-    ) -> Path:
-        return record(process, case, days, seed, overrides, out, columns)
 
-    return import_module("emulators.training.train"), make
+def _tools(recipe: Path) -> dict[str, Any]:
+    """What only the driver can do for a recipe, which need not be sound."""
+    content = import_module("emulators.training.recipe").content_of(recipe)
+    process = content.get("process") if isinstance(content, dict) else None
+    return {"record": partial(record, str(process)), "foresee": foresee, "flow": CoupledFlow}

@@ -2,6 +2,11 @@
 
     mean = sum_n(dt_n f_n) / sum_n(dt_n)
 
+Of a field that is per area of a part of a cell, such as sea ice, steps count by the fraction a_n of
+the cell that the part has; where it had none there is no mean:
+
+    mean = sum_n(dt_n f_n a_n) / sum_n(dt_n a_n)
+
 Sums are float64 whatever the fields are, and are part of a restart: a run that stops inside an
 averaging window goes on as if it had not stopped.
 """
@@ -19,6 +24,10 @@ from coupler.interface.errors import ExchangeError, nearest
 
 Array = NDArray[Any]
 F64 = NDArray[np.float64]
+Parts = Mapping[str, tuple[str, Array]]
+"""Name and live array of the fractions that a field is weighted with, by its name."""
+NOWHERE = 1e-9
+"""Mean fraction below which a part of a cell was not there."""
 
 
 class Accumulator:
@@ -29,12 +38,15 @@ class Accumulator:
     each call (`add`).
     """
 
-    def __init__(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    def __init__(self, shapes: Mapping[str, tuple[int, ...]], parts: Parts | None = None) -> None:
         """Allocates float64 sums, side by side.
 
         Args:
             shapes: shape of every field, by name.
+            parts: of fields per area of a part of a cell, the fractions, one of the fields
+                themselves, in memory that stays.
         """
+        self._parts = dict(parts or {})
         sizes = [int(np.prod(shape, dtype=np.int64)) for shape in shapes.values()]
         ends = np.cumsum(sizes, dtype=np.int64).tolist()
         self._all, self._all_weights = np.zeros(sum(sizes)), np.zeros(len(sizes))
@@ -78,7 +90,8 @@ class Accumulator:
         """
         for name, array in arrays.items():
             self._refuse(name, array)
-        fast = {name: a for name, a in arrays.items() if can_follow(a)}
+        plain = {name: a for name, a in arrays.items() if name not in self._parts}
+        fast = {name: a for name, a in plain.items() if can_follow(a)}
         self._others |= {name: a for name, a in arrays.items() if name not in fast}
         live = Live(fast, self._all, self._at, {} if steady else ranges or {})
         self._weighted = np.append(self._weighted, [self._places[n] for n in fast]).astype(np.intp)
@@ -129,6 +142,8 @@ class Accumulator:
             total = self._sums[name]
             part = self._scratch[total.shape]
             np.multiply(array, dt, out=part, dtype=np.float64)
+            if name in self._parts:
+                part *= self._parts[name][1]
             total += part
             self._weights[name] += dt
 
@@ -143,7 +158,7 @@ class Accumulator:
             )
 
     def mean(self, out: Mapping[str, Array]) -> None:
-        """Writes the means of the fields named in `out` into its arrays.
+        """Writes the means of the fields named in `out` into its arrays, NaN where there is none.
 
         Raises:
             ExchangeError: for an unknown field, or one that nothing was added to.
@@ -158,7 +173,12 @@ class Accumulator:
                     "no mean of nothing", name, expected="at least one add() since the last reset()"
                 )
             part = self._scratch[total.shape]
-            np.divide(total, weight, out=part)
+            if name in self._parts:
+                there = self._sums[self._parts[name][0]] > NOWHERE * weight
+                part.fill(np.nan)
+                np.divide(total, self._sums[self._parts[name][0]], out=part, where=there)
+            else:
+                np.divide(total, weight, out=part)
             np.copyto(array, part, casting="same_kind")
 
     def reset(self, names: Iterable[str] | None = None) -> None:
@@ -172,9 +192,11 @@ class Accumulator:
     def memory(self) -> dict[str, Array]:
         """Live sums and weights for a restart, as ``name.sum`` and ``name.weight``.
 
-        Of steady fields also ``name.waiting``, the time for which they are still to be added.
+        Sums weighted with a fraction are ``name.weighted``. Of steady fields also ``name.waiting``,
+        the time for which they are still to be added.
         """
-        sums: dict[str, Array] = {f"{name}.sum": a for name, a in self._sums.items()}
+        kinds = {name: "weighted" if name in self._parts else "sum" for name in self._sums}
+        sums: dict[str, Array] = {f"{n}.{kinds[n]}": a for n, a in self._sums.items()}
         waiting = {f"{name}.waiting": h.waiting for h in self._steady for name in h.live.names}
         return sums | {f"{name}.weight": a for name, a in self._weights.items()} | waiting
 
@@ -193,12 +215,19 @@ class Accumulator:
             if given is None and name in self.may_lack():
                 given = np.zeros(())
             if given is None or given.shape != array.shape:
+                old = name.endswith(".weighted") and f"{name.removesuffix('weighted')}sum" in memory
+                remedy = (
+                    "go on with the version of Isthmus that wrote it, which weights all steps "
+                    "alike, or begin another run from its state with `branch: FOLDER`"
+                    if old
+                    else "restart with the output fields and grids that the run was started with"
+                )
                 raise ExchangeError.of(
                     "cannot restore an accumulator",
                     name,
                     expected=f"an array of shape {array.shape}",
                     found="none" if given is None else f"shape {given.shape}",
-                    remedy="restart with the output fields and grids that the run was started with",
+                    remedy=remedy,
                 )
             array[...] = given
 

@@ -420,7 +420,7 @@ class ColumnModel(Model):
 
         At least ``ua va ta hus ps pfull phalf zg zghalf`` for an atmosphere; a layer of fluid
         without pressure (`HybridLevels.layer`) leaves out what it has not. The same arrays, brought
-        up to date by this call.
+        up to date by this call. Those that a case may write are in `provides` or `tracers`.
         """
 
     @abstractmethod

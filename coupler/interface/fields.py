@@ -35,7 +35,7 @@ class Field:
     """Range outside of which a value is an error of the model, in `units`."""
     part: str | None = None
     """Name of the field of area fractions of the part of a cell that it belongs to, see `AREAS`;
-    None: all of it. Means over cells are weighted with that fraction."""
+    None: all of it. Means over cells, and over time where it changes, are weighted with it."""
     carries: str | None = None
     """``water`` or ``energy`` for a flux that moves it between models: from the one that provides
     it to the one that receives it, or `positive`."""
@@ -69,6 +69,8 @@ def _f(
 TILES = ("ocean", "ice", "land", "snow")
 """Types of surface that share a cell; snow is the part of the land that it covers."""
 _TILE_PART = {"ocean": "sftof", "ice": "sft_ice", "land": "sft_land", "snow": "sft_snow"}
+CHANGING = ("sft_ocean", "sft_ice", "sft_land", "sft_snow")
+"""Fractions that change in time: means over time of fields of such a part are weighted with it."""
 AREAS = {
     "sftof": "sea",
     "sftlf": "land",
@@ -275,7 +277,8 @@ _TABLE = (
         part="sftlf",
     ),
     _f("snw", "surface_snow_amount", "kg m-2", "Snow, per Area of Land", part="sftlf"),
-    _f("rivo", None, "kg m-2", "Water in Rivers per Area of the Cell"),
+    # CMIP6 has the change of it only, drivw; its rivo is what flows
+    _f("rivw", None, "kg m-2", "Water in Rivers per Area of the Cell"),
     _f("mrro", "runoff_flux", "kg m-2 s-1", "Runoff per Area of the Cell", carries="water"),
     _f("friver", None, "kg m-2 s-1", "River Water into the Sea per Area of Cell", carries="water"),
     _f("hfsi", None, "W m-2", "Heat from the Sea into Ice per Area of Cell", carries="energy"),

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -77,6 +77,7 @@ class OutputFile(PatientFile):
         static: Mapping[str, Array] | None = None,
         planet: Planet | None = None,
         area: str = "areacella",
+        weighted: Collection[str] = (),
         patience: float = 0.0,
         background: Background | None = None,
     ) -> None:
@@ -94,6 +95,7 @@ class OutputFile(PatientFile):
             static: fields of the table that never change, shape [lat, lon], by name.
             planet: gives the radius for the cell areas and p0 for the level numbers.
             area: CMIP name of the cell areas: ``areacella``, or ``areacello`` for the sea.
+            weighted: fields whose means over time are weighted with the fraction of their part.
             patience, background: see `PatientFile`.
 
         Raises:
@@ -122,7 +124,10 @@ class OutputFile(PatientFile):
             elif levels is not None:
                 define_layers(nc, levels.nlev)
             for field in self.fields:
-                _define_field(nc, field, self._shapes[field.name], area, horizontal(grid))
+                variable = _define_field(
+                    nc, field, self._shapes[field.name], area, horizontal(grid)
+                )
+                variable.cell_methods = _cell_methods(field, field.name in weighted)
             for name, values in (static or {}).items():
                 _define_static(nc, name, values, area)
         self._prepare()
@@ -180,7 +185,8 @@ class OutputFile(PatientFile):
                     str(path),
                     expected=", ".join(sorted(wanted)),
                     found=", ".join(sorted(self._shapes)),
-                    remedy="resume with the output fields of the run that wrote it",
+                    remedy="resume with the output fields of the run that wrote it, or with the "
+                    "version of Isthmus that began it",
                 )
         self._count = int(np.count_nonzero(ends <= upto + _SAME_TIME))
         if self._count < ends.size:
@@ -289,21 +295,27 @@ def _define_time(nc: Any, start: cftime.datetime) -> None:
 
 def _define_field(
     nc: Any, field: Field, shape: tuple[int, ...], area: str, plane: tuple[str, str]
-) -> None:
+) -> Any:
     dims = ("time", *(_VERTICAL[d] for d in field.dims[:-1]), *plane)
     variable = nc.createVariable(
         field.name, "f4", dims, fill_value=FILL, chunksizes=(1, *shape), **_COMPRESSION
     )
-    variable.setncatts(_field_attributes(field) | {"cell_methods": _cell_methods(field)})
+    variable.setncatts(_field_attributes(field))
     variable.cell_measures = f"area: {area}"
     if plane[0] == "row":
         variable.coordinates = "member y"
+    return variable
 
 
-def _cell_methods(field: Field) -> str:
-    """What a value is a mean of: without an area that is the whole cell (CF 1.10, section 7.3)."""
+def _cell_methods(field: Field, weighted: bool) -> str:
+    """What a value is a mean of: without an area that is the whole cell (CF 1.10, section 7.3).
+
+    Weighted with the part in time, too, it is one mean over both, as the sea ice of CMIP6 has it.
+    """
     area = AREAS.get(field.part or "")
-    return f"area: mean where {area} time: mean" if area else "time: mean"
+    if not area:
+        return "time: mean"
+    return f"area: time: mean where {area}" if weighted else f"area: mean where {area} time: mean"
 
 
 def _of_layer(field: Field) -> Field:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import cftime
@@ -84,6 +85,7 @@ class Averages:
         writes: bool = True,
         ranges: Ranges | None = None,
         steady: Sequence[Steady] = (),
+        fractions: Mapping[str, Array] = MappingProxyType({}),
     ) -> None:
         """Opens the file.
 
@@ -102,6 +104,8 @@ class Averages:
             writes: whether this rank has the file; one writes for all.
             ranges: of fields that `add` is to look at, by name.
             steady: arrays that change in a scheme's calls only.
+            fractions: of the parts of cells that change in time, by name, in arrays like those of
+                the fields: what is per area of one of them is weighted with it.
         """
         self._rows = rows or Rows(parallel=ALONE, nlat=grid.lat.size)
         self._plane = self._rows.own.size, grid.lon.size
@@ -110,11 +114,17 @@ class Averages:
         if all(len(f.dims) == 1 for f in fields):
             levels = None
         self._arrays = {n: a for n, (_, a) in live.items()}
-        shapes = {n: a.shape for n, a in self._arrays.items()}
-        self.sums = Accumulator(shapes)
-        every_step = dict(self._arrays)
+        parts = {
+            n: (f.part, fractions[f.part])
+            for n, (f, a) in live.items()
+            if f.part is not None and f.part in fractions and fractions[f.part].shape == a.shape
+        }
+        every_step = dict(parts.values()) | self._arrays
+        shapes = {n: a.shape for n, a in every_step.items()}
+        self.sums = Accumulator(shapes, parts)
         for group, before_change in steady:
-            own = {n: every_step.pop(n) for n, a in self._arrays.items() if _among(a, group)}
+            own = {n: a for n, a in every_step.items() if n not in parts and _among(a, group)}
+            every_step = {n: a for n, a in every_step.items() if n not in own}
             if own:
                 before_change.append(self.sums.follow(own, steady=True))
         self.sums.follow(every_step, ranges)
@@ -136,6 +146,7 @@ class Averages:
                 attrs=attrs,
                 planet=planet,
                 area=area,
+                weighted=parts,
                 patience=patience,
                 background=background,
             )
@@ -209,6 +220,7 @@ def area_means(means: Mapping[str, Array], live: Live, grid: Grid) -> dict[str, 
 
     A field of a part of the cells is averaged over that part, weighted with the mean fraction.
     There is no number where the fraction is not among the means, or no such part on the globe.
+    Where it never was in a cell there is no mean, and none is needed.
 
     Args:
         means: time means, ``[lat, lon]`` or as columns, by name, in the units of the fields.
@@ -223,7 +235,8 @@ def area_means(means: Mapping[str, Array], live: Live, grid: Grid) -> dict[str, 
         if field.part is None:
             value, of = grid.mean(flat[name]), "global mean"
         elif field.part in flat and (share := grid.mean(flat[field.part])) > _NO_AREA:
-            value = grid.mean(flat[field.part] * flat[name]) / share
+            there = np.where(np.isnan(flat[name]), 0.0, flat[name])
+            value = grid.mean(flat[field.part] * there) / share
             of = f"mean, weighted with {field.part},"
         else:
             continue

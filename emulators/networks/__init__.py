@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from coupler.interface.errors import ContractError, DataError, Problem, nearest
 from coupler.interface.grid import Grid
-from emulators.schema import BundleSpec
+from emulators.schema import Architecture, BundleSpec
 
 ARCHITECTURES = {
     "column_mlp": "emulators.networks.column_mlp:ColumnMLP",
@@ -69,12 +69,7 @@ class Network(nn.Module, ABC):
             DataError: when they do not fit.
             ContractError: for a network that has none.
         """
-        raise ContractError.of(
-            "a pretrained backbone for a network without one",
-            type(self).__name__,
-            expected="an architecture with a backbone: flux_head or forecast_head",
-            remedy="leave `pretrained` out",
-        )
+        raise no_backbone(type(self))
 
     def read_weights(self, path: Path, format: str) -> None:
         """Takes its weights from a file of the bundle.
@@ -103,6 +98,18 @@ class Network(nn.Module, ABC):
         """Fluxes by output name, shape [interface, column], written to `out` where given."""
 
 
+def no_backbone(cls: type[Network]) -> ContractError:
+    """What is wrong with a checkpoint for a network that has nothing of its kind."""
+    return ContractError(
+        Problem(
+            what="a pretrained backbone for a network without one",
+            name=cls.__name__,
+            expected="an architecture with a backbone: flux_head or forecast_head",
+            remedy="leave `pretrained` out",
+        )
+    )
+
+
 def build(spec: BundleSpec) -> Network:
     """The network that a bundle describes, with fresh weights.
 
@@ -110,26 +117,35 @@ def build(spec: BundleSpec) -> Network:
         ContractError: for an unknown architecture, a configuration it does not know, or channels
             that it cannot use.
     """
-    name = spec.architecture.name
+    cls, config = configured(spec.architecture, spec.name)
+    return cls(spec, config)
+
+
+def configured(architecture: Architecture, bundle: str) -> tuple[type[Network], BaseModel]:
+    """The class of an architecture and its configuration, for a bundle of this name.
+
+    Raises:
+        ContractError: for an unknown architecture, or a configuration it does not know.
+    """
+    name = architecture.name
     if name not in ARCHITECTURES:
         raise ContractError.of(
             "unknown architecture of a bundle",
-            f"{spec.name}: {name}",
+            f"{bundle}: {name}",
             remedy=nearest(name, ARCHITECTURES),
         )
     module, _, cls_name = ARCHITECTURES[name].partition(":")
     cls: type[Network] = getattr(import_module(module), cls_name)
     try:
-        config = cls.Config.model_validate(spec.architecture.config)
+        return cls, cls.Config.model_validate(architecture.config)
     except ValidationError as error:
         raise ContractError(
             *(
                 Problem(
                     what="wrong configuration of an architecture",
-                    name=f"{spec.name}: {name}." + ".".join(map(str, e["loc"])),
+                    name=f"{bundle}: {name}." + ".".join(map(str, e["loc"])),
                     found=e["msg"],
                 )
                 for e in error.errors()
             )
         ) from error
-    return cls(spec, config)

@@ -20,7 +20,7 @@ from coupler.interface.errors import ConfigError, DataError, UnstableError
 from coupler.interface.fields import FIELDS, TENDENCY_UNITS
 from coupler.interface.grid import HybridLevels
 from emulators.bundle import write_bundle
-from emulators.networks import build
+from emulators.networks import build, configured
 from emulators.schema import (
     Architecture,
     BundleSpec,
@@ -38,6 +38,11 @@ _SIDES = {
     "plane_conv": "square planes [level, map, y, x]",
     "ring": "rings [1, map, 1, place]",
 }
+_OF_MAPS: dict[str, dict[str, float]] = {
+    "plane_conv": {"nx": 1_000_000, "spacing": 1.0},
+    "ring": {"points": 1_000_000},
+}
+"""What maps say of the configuration; numbers that stand for it as long as there are none."""
 _REFERENCE = 128
 """About as many columns are replayed at every load, and at least one map."""
 
@@ -131,14 +136,14 @@ def train_closure(
     return write_bundle(out, spec, network, reference, overwrite=overwrite)
 
 
-def refuse_misfits(closure: Closure, inputs: Mapping[str, Tensor], target: Tensor) -> None:
-    """Maps of one shape, planes square and rings in one row.
+def refuse_other_architectures(closure: Closure) -> None:
+    """What can be said of the network before there are maps.
 
     Raises:
-        ConfigError: for an architecture that is neither.
-        DataError: for maps that do not fit each other.
+        ConfigError: for an architecture that is neither for planes nor for rings.
+        ContractError: for a configuration that it does not know.
     """
-    kind = closure.architecture.name
+    kind, own = closure.architecture.name, closure.architecture.config
     if kind not in _SIDES:
         raise ConfigError.of(
             "architecture that gives no tendencies of maps",
@@ -146,6 +151,18 @@ def refuse_misfits(closure: Closure, inputs: Mapping[str, Tensor], target: Tenso
             expected=" or ".join(_SIDES),
             found=kind,
         )
+    configured(Architecture(name=kind, config=_OF_MAPS[kind] | own), closure.name)
+
+
+def refuse_misfits(closure: Closure, inputs: Mapping[str, Tensor], target: Tensor) -> None:
+    """Maps of one shape, planes square and rings in one row.
+
+    Raises:
+        ConfigError, ContractError: see `refuse_other_architectures`.
+        DataError: for maps that do not fit each other.
+    """
+    refuse_other_architectures(closure)
+    kind = closure.architecture.name
     shapes = {n: tuple(f.shape) for n, f in inputs.items()}
     shapes[f"tn_{closure.of}"] = tuple(target.shape)
     rows_fit = target.dim() == 4 and target.shape[-2] == (1 if kind == "ring" else target.shape[-1])

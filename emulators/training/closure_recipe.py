@@ -8,10 +8,10 @@ time, lev, y, x), the distance of points from the coordinate ``x`` [m]: what
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from statistics import stdev
-from typing import Literal
+from typing import Any, Literal
 
 import netCDF4
 import numpy as np
@@ -25,10 +25,23 @@ from coupler.interface.errors import ConfigError, DataError, Problem, nearest
 from coupler.interface.fields import FIELDS, TENDENCY_UNITS
 from emulators.bundle import read_spec
 from emulators.schema import Architecture
-from emulators.training.closure import Closure, train_closure
+from emulators.training.beforehand import Faults
+from emulators.training.closure import Closure, refuse_other_architectures, train_closure
 
 Tensor = torch.Tensor
 DIMENSIONS = ("run", "time", "lev", "y", "x")
+REQUIRED: dict[str, Any] = {
+    "kind": "tendency",
+    "name": "unknown",
+    "bundle": "unknown",
+    "of": "qgpv",
+    "inputs": {"qgpv": "unknown"},
+    "target": "unknown",
+    "train": ["unknown"],
+    "test": "unknown",
+    "architecture": {"name": "plane_conv"},
+}
+"""What a recipe cannot be without, and what stands for it, see `recipe.as_far_as_sound`."""
 
 
 class ClosureRecipe(Closure):
@@ -62,8 +75,9 @@ class Maps:
                 str(path),
                 remedy="make it with tools/resolved_forcing.py; paths are relative to the recipe",
             )
-        wanted = {v: FIELDS[n].units for n, v in recipe.inputs.items()}
-        wanted[recipe.target] = TENDENCY_UNITS[recipe.of]
+        known = {n: v for n, v in recipe.inputs.items() if n in FIELDS}
+        wanted = {v: FIELDS[n].units for n, v in known.items()}
+        wanted[recipe.target] = TENDENCY_UNITS.get(recipe.of, "")
         with netCDF4.Dataset(path) as file:
             problems = [p for n, u in wanted.items() if (p := _problem(path, file, n, u))]
             if problems:
@@ -79,7 +93,7 @@ class Maps:
             raise DataError(*problems)
         fields = {n: _by_level(a) for n, a in arrays.items()}
         self.path = path
-        self.inputs = {n: fields[v] for n, v in recipe.inputs.items()}
+        self.inputs = {n: fields[v] for n, v in known.items()}
         self.target = fields[recipe.target]
         self.spacing = float(x[1] - x[0]) if x.size > 1 else None
         self.maps = {
@@ -106,6 +120,8 @@ def _problem(path: Path, file: netCDF4.Dataset, name: str, units: str) -> Proble
             found=f"({', '.join(found.dimensions)})",
         )
     said = getattr(found, "units", None)
+    if not units:  # of something that is not known
+        return None
     try:
         same = said is not None and Unit(said) == Unit(units)
     except ValueError:
@@ -145,9 +161,7 @@ def train(
         UnstableError: when a loss is not finite.
     """
     console = console or Console()
-    refuse_unknown(recipe, path)
-    *training, test = (Maps(path.parent / f, recipe) for f in (*recipe.train, recipe.test))
-    refuse_others(training, test)
+    *training, test = looked_through(recipe, path, (), [])
     for part in (*training, test):
         role = "test" if part is test else "train"
         console.print(f"{role:5s} {part.path.name}: {len(part.maps)} maps")
@@ -174,6 +188,38 @@ def train(
             )
         )  # fmt: skip
     console.print(_scores(found))
+    return found
+
+
+def looked_through(
+    recipe: ClosureRecipe, path: Path, lacking: Collection[str], problems: Sequence[Problem]
+) -> list[Maps]:
+    """The maps of a recipe, the test last, after all of it was looked at.
+
+    Args:
+        recipe: as far as it is sound.
+        path: where it lies.
+        lacking: which of `REQUIRED` are wrong.
+        problems: what is wrong with it by itself.
+
+    Raises:
+        ConfigError, ContractError, DataError: with all that is wrong, before anything is fitted.
+    """
+    faults = Faults(errors=[ConfigError(*problems)] if problems else [])
+    with faults.gathered():
+        refuse_unknown(recipe, path)
+    with faults.gathered():
+        refuse_other_architectures(recipe)
+    files = [] if "train" in lacking else list(recipe.train)
+    files += [] if "test" in lacking else [recipe.test]
+    found: list[Maps] = []
+    for file in [] if {"inputs", "target", "of"} & {*lacking} else files:
+        with faults.gathered():
+            found.append(Maps(path.parent / file, recipe))
+    if len(found) == len(recipe.train) + 1:
+        with faults.gathered():
+            refuse_others(found[:-1], found[-1])
+    faults.told()
     return found
 
 

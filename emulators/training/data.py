@@ -287,7 +287,30 @@ def split(
     if block is None:
         kept = max(1, min(recording.times - 1, round(recording.times * (1.0 - validation))))
         return slice(0, kept * per_time), slice(kept * per_time, recording.n)
-    days = recording.days - recording.days[0]
+    fitted, chosen = split_times(recording.days, validation, block, recording.source.file)
+
+    def columns(times: NDArray[np.bool_]) -> Tensor:
+        start = np.flatnonzero(times)[:, None] * per_time
+        return torch.from_numpy((start + np.arange(per_time)).reshape(-1))
+
+    return columns(fitted), columns(chosen)
+
+
+def split_times(
+    days: NDArray[np.float64], validation: float, block: float, name: str
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which calls of a run are fitted, and which validate in blocks of `block` days.
+
+    Args:
+        days: time of each call [day], shape [times].
+        validation: share that validates.
+        block: length of the blocks [day].
+        name: of the recording.
+
+    Raises:
+        DataError: for a run that is too short.
+    """
+    days = days - days[0]
     every = max(2, round(1.0 / validation))
     middles = np.arange(every // 2 + 0.5, days[-1] / block + 0.5, every) * block
     away = np.abs(days[:, None] - middles).min(axis=1, initial=np.inf)
@@ -295,17 +318,12 @@ def split(
     if not (chosen.any() and fitted.any()):
         raise DataError.of(
             "recording too short for blocks of validation",
-            recording.source.file,
+            name,
             expected=f"at least {(every // 2 + 1) * block:g} days",
             found=f"{days[-1]:g} days",
             remedy="record more, or give a smaller validation_block",
         )
-
-    def columns(times: NDArray[np.bool_]) -> Tensor:
-        start = np.flatnonzero(times)[:, None] * per_time
-        return torch.from_numpy((start + np.arange(per_time)).reshape(-1))
-
-    return columns(fitted), columns(chosen)
+    return fitted, chosen
 
 
 def joined(parts: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:

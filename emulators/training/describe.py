@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TypeVar
 
 from torch import Tensor
 
+from coupler.interface.errors import ConfigError, Problem
 from coupler.interface.fields import FIELDS
+from emulators.bundle import same_levels
 from emulators.normalization import extremes, flux_scale, statistics, wind_scale
 from emulators.schema import BundleSpec, Channel, Levels, Output, Provenance
 from emulators.training.recipe import Recipe
@@ -80,3 +83,57 @@ def describe(
         interval=recipe.interval,
         provenance=provenance,
     )
+
+
+def continued(before: BundleSpec, now: BundleSpec) -> BundleSpec:
+    """The description of a bundle that goes on from `before`: its normalization, a wider domain.
+
+    Args:
+        before: of the bundle to go on from.
+        now: what the new recordings alone would give.
+
+    Raises:
+        ConfigError: when architecture, channels or levels differ.
+    """
+    problems = []
+    for what, one, other in (
+        ("architecture", before.architecture, now.architecture),
+        ("inputs", [c.name for c in before.inputs], [c.name for c in now.inputs]),
+        ("outputs", [c.name for c in before.outputs], [c.name for c in now.outputs]),
+    ):
+        if one != other:
+            problems.append(
+                Problem(
+                    what=f"other {what} than those of the bundle to go on from",
+                    name=now.name,
+                    expected=str(one),
+                    found=str(other),
+                    remedy="leave `start` out to train from scratch",
+                )
+            )
+    if not same_levels(before.levels.hybrid(), now.levels.hybrid()):
+        problems.append(
+            Problem(
+                what="other levels than those of the bundle to go on from",
+                name=now.name,
+                expected=before.levels.name,
+                found=now.levels.name,
+            )
+        )
+    if problems:
+        raise ConfigError(*problems)
+    inputs = [_widened(a, b) for a, b in zip(before.inputs, now.inputs, strict=True)]
+    outputs = [
+        _widened(a, b).model_copy(update={"bound": max(a.bound, b.bound)})
+        for a, b in zip(before.outputs, now.outputs, strict=True)
+    ]
+    return now.model_copy(update={"inputs": inputs, "outputs": outputs, "levels": before.levels})
+
+
+C = TypeVar("C", Channel, Output)
+
+
+def _widened(before: C, now: C) -> C:
+    low = [min(a, b) for a, b in zip(before.minimum, now.minimum, strict=True)]
+    high = [max(a, b) for a, b in zip(before.maximum, now.maximum, strict=True)]
+    return before.model_copy(update={"minimum": low, "maximum": high})

@@ -25,6 +25,7 @@ from torch import Tensor
 
 from coupler.interface.divergence import divergence
 from coupler.interface.errors import ConfigError, UnstableError
+from coupler.interface.grid import HybridLevels
 from emulators.networks import Network
 from emulators.schema import BundleSpec
 from emulators.training.recipe import Online
@@ -49,6 +50,9 @@ class Coupled(Protocol):
     """The flow, handed in because emulators do not know the dynamics."""
 
     gravity: float
+    levels: HybridLevels
+    gives: frozenset[str]
+    """Names of what a network may see."""
     weights: Tensor
     """Area of the cells, [lat, lon]; the sum is 1."""
 

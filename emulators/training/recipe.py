@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from coupler.interface.errors import ConfigError, Problem, nearest
 from emulators.schema import Architecture, Data, GuardRule
 from emulators.training.closure import ClosureFit
+
+R = TypeVar("R", bound=Data)
 
 
 class Recording(Data):
@@ -37,6 +40,8 @@ class Recording(Data):
             raise ValueError("a recording of a case needs days")
         if self.columns != "all" and self.columns < 1:
             raise ValueError("columns are a number of at least 1, or all")
+        if self.days is not None and self.skip_days >= self.days:
+            raise ValueError("skip_days leave nothing of the days that are recorded")
         return self
 
 
@@ -162,19 +167,28 @@ class Recipe(Data):
     max_columns: int = Field(default=1_000_000, ge=1)
     """Training columns are thinned evenly to at most this many."""
 
-    @model_validator(mode="after")
-    def _replay_needs_a_start(self) -> Recipe:
-        if self.replay and self.start is None:
+    @field_validator("replay")
+    @classmethod
+    def _replay_needs_a_start(
+        cls, replay: list[Recording], info: ValidationInfo
+    ) -> list[Recording]:
+        if replay and info.data.get("start", "wrong") is None:
             raise ValueError("replay is for going on from a bundle: give it as start")
-        return self
+        return replay
 
-    @model_validator(mode="after")
-    def _a_mean_is_over_an_interval(self) -> Recipe:
-        if self.target == "mean" and self.interval is None:
+    @field_validator("target")
+    @classmethod
+    def _a_mean_is_over_an_interval(cls, target: str, info: ValidationInfo) -> str:
+        if target == "mean" and info.data.get("interval", "wrong") is None:
             raise ValueError("target: mean needs an interval, over which it is a mean")
-        if self.target == "mean" and self.online is not None:
+        return target
+
+    @field_validator("online")
+    @classmethod
+    def _steps_are_single(cls, online: Online | None, info: ValidationInfo) -> Online | None:
+        if online is not None and info.data.get("target") == "mean":
             raise ValueError("online trains on single steps: it needs target: call")
-        return self
+        return online
 
 
 _PARTS: dict[str, type[Data]] = {
@@ -198,6 +212,71 @@ def read_recipe(path: Path | str) -> Recipe:
     return checked(Path(path), content_of(Path(path)), Recipe)
 
 
+REQUIRED: dict[str, Any] = {
+    "name": "unknown",
+    "process": "unknown",
+    "bundle": "unknown",
+    "train": [{"file": "unknown"}],
+    "test": {"file": "unknown"},
+}
+"""Entries that a recipe cannot be without, and what stands for them in `as_far_as_sound`."""
+
+
+def as_far_as_sound(
+    path: Path, kind: type[R], required: Mapping[str, Any]
+) -> tuple[R | None, set[str], list[Problem]]:
+    """A recipe without its wrong entries, so that the others can be looked at.
+
+    Args:
+        path: where it lies.
+        kind: of recipe.
+        required: entries that it cannot be without, and what stands for them.
+
+    Returns:
+        the recipe, None where nothing can be made of it; which of `required` it lacks, for which
+        something else stands; and all that is wrong with it by itself.
+
+    Raises:
+        ConfigError: for a file that is missing or no YAML.
+    """
+    content, problems = content_of(path), list[Problem]()
+    lacking: set[str] = set()
+    for _ in range(20):
+        try:
+            return kind.model_validate(content), lacking, problems
+        except ValidationError as error:
+            found: list[dict[str, Any]] = [dict(e) for e in error.errors()]
+        known = [p.name for p in problems]
+        for e in found:
+            p = _problem(path, e, kind)
+            follows = p.name in known
+            if e["loc"][:1] in (("train",), ("replay",), ("test",)):
+                # What was taken out of a recording is missing now, which is no fault of its own.
+                follows |= any(k.startswith(f"{p.name}.") for k in known)
+            problems += [] if follows else [p]
+        if not isinstance(content, dict):
+            break
+        for e in reversed(found):
+            _take_out(content, e["loc"][:-1] if e["type"] == "missing" else e["loc"])
+        missing = {name for name in required if not content.get(name)}
+        content |= {name: required[name] for name in missing}
+        lacking |= missing
+    return None, lacking, problems
+
+
+def _take_out(content: Any, loc: tuple[str | int, ...]) -> None:
+    """Leaves out what is at a location, or the deepest entry on the way to it that there is."""
+    owner: Any = None
+    for key in loc:
+        inside = isinstance(content, dict) and key in content
+        inside |= isinstance(content, list) and isinstance(key, int) and key < len(content)
+        if not inside:
+            break
+        owner, last, content = content, key, content[key]
+    if owner is not None:
+        del owner[last]
+
+
 def content_of(path: Path) -> Any:
     """What a recipe says, not checked yet.
 
@@ -211,9 +290,6 @@ def content_of(path: Path) -> Any:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         where = str(error).replace("\n", " ")
         raise ConfigError.of("not readable as YAML", str(path), found=where) from error
-
-
-R = TypeVar("R", bound=Data)
 
 
 def checked(path: Path, content: Any, kind: type[R]) -> R:

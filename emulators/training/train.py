@@ -4,78 +4,50 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from statistics import stdev
-from typing import Any, Protocol, TypeVar
 
 import torch
 from rich.console import Console
 from rich.table import Table
 
-from coupler.interface.errors import ConfigError, DataError, Problem, nearest
-from coupler.interface.fields import FIELDS
-from coupler.interface.files import write_json, write_whole
-from coupler.interface.source import commit
+from coupler.interface.errors import ConfigError, DataError
+from coupler.interface.files import write_json
 from coupler.interface.source import fingerprint as code_of
-from emulators.bundle import load_bundle, read_spec, same_levels, sha256, write_bundle
+from emulators.bundle import read_spec, sha256, write_bundle
 from emulators.domain import fit_domain
 from emulators.networks import build
-from emulators.schema import BundleSpec, Channel, Output
+from emulators.schema import BundleSpec
+from emulators.training.beforehand import Faults, Flow, Foresee, Look
 from emulators.training.data import (
     Columns,
     fingerprint,
     joined,
-    read_recording,
     refuse_duplicates,
     refuse_leaks,
     refuse_other_levels,
     split,
     thinned,
 )
-from emulators.training.describe import describe
+from emulators.training.describe import continued, describe
 from emulators.training.fit import fit
-from emulators.training.holding import held
 from emulators.training.made import provenance
-from emulators.training.online import Coupled, refuse_cut_gradients, tune
-from emulators.training.recipe import Recipe, Recording, read_recipe
+from emulators.training.online import tune
+from emulators.training.recipe import REQUIRED, Recipe, as_far_as_sound
+from emulators.training.recordings import Record, obtain
 from emulators.training.skill import predict, print_skill, skill
 
+__all__ = ["REFERENCE_COLUMNS", "Record", "train", "train_seeds"]
 REFERENCE_COLUMNS = 33
-
-
-class Record(Protocol):
-    """Makes a recording of a case: handed in, because emulators do not know the driver."""
-
-    def __call__(
-        self,
-        case: Path,
-        days: float,
-        seed: int,
-        overrides: Mapping[str, Any],
-        out: Path,
-        columns: int | None,
-    ) -> Path:
-        """Runs `case` for `days` and writes a recording at or below `out`; returns its path.
-
-        `columns` of each call are recorded, all of them for None.
-        """
-        ...
-
-
-class Flow(Protocol):
-    """Makes the flow of a case: handed in, because emulators do not know the driver."""
-
-    def __call__(self, case: Path, changes: Mapping[str, Any], process: str) -> Coupled:
-        """The flow of `case` with `changes`, in which `process` is emulated."""
-        ...
 
 
 def train(
     recipe_path: Path | str,
     *,
     record: Record | None = None,
+    foresee: Foresee | None = None,
     flow: Flow | None = None,
     out: Path | None = None,
     work: Path | None = None,
@@ -88,6 +60,7 @@ def train(
     Args:
         recipe_path: the recipe.
         record: makes recordings of cases; needed unless all are files.
+        foresee: says what they will hold before any is made; without it that is not looked at.
         flow: makes what a recipe with `online` trains through.
         out: folder that the bundle becomes, instead of the recipe's.
         work: folder of recordings and checkpoints, instead of the recipe's.
@@ -99,34 +72,35 @@ def train(
         The bundle's folder.
 
     Raises:
-        ConfigError: for a recipe that is wrong.
+        ConfigError: for a recipe that is wrong, with all that is, before anything is recorded.
+        ContractError: for a network that cannot be built.
         DataError: for recordings that are missing, wrong or not independent.
     """
     recipe_path, console = Path(recipe_path), console or Console()
-    recipe = read_recipe(recipe_path)
-    _check_names(recipe, recipe_path)
-    if recipe.online is not None and flow is None:
-        raise ConfigError.of(
-            "cannot train through the dynamics here",
-            str(recipe_path),
-            remedy="use `isthmus train`, or leave `online` out",
-        )
+    recipe, lacking, problems = as_far_as_sound(recipe_path, Recipe, REQUIRED)
+    if recipe is None:
+        raise ConfigError(*problems)
     if work is None:
         work = Path(recipe.work) if recipe.work else Path("runs") / f"train_{recipe.name}"
     checkpoint = work / "checkpoint.safetensors"
     if seed is not None:
         recipe = recipe.model_copy(update={"seed": seed})
         checkpoint = work / f"seed_{seed}" / "checkpoint.safetensors"
-    names = [*recipe.inputs, *recipe.outputs]
-    roles = [(r, "train") for r in (*recipe.train, *recipe.replay)] + [(recipe.test, "test")]
+    look = Look(
+        recipe=recipe,
+        path=recipe_path,
+        lacking=lacking,
+        faults=Faults(errors=[ConfigError(*problems)] if problems else []),
+        work=work,
+        records=record is not None,
+        foresee=foresee,
+        flow=flow,
+    )
+    ahead = look.ahead()
     recordings = []
-    for recording, role in roles:
+    for (recording, role), there in zip(look.roles, ahead.read, strict=True):
         path = obtain(recording, recipe_path.parent, work, record, console)
-        found = read_recording(path, names, role=role, skip_days=recording.skip_days)
-        if recipe.target == "mean":
-            assert recipe.interval is not None
-            found = held(found, recipe.interval, list(recipe.outputs))
-        recordings.append(found)
+        recordings.append(look.read(path, recording, role) if there is None else there)
     sources = [r.source for r in recordings]
     refuse_duplicates(sources)
     refuse_other_levels(recordings)
@@ -139,14 +113,11 @@ def train(
 
     made = provenance(fingerprint(sources), sources, recipe.seed, recipe)
     spec = describe(recipe, fitting, test.levels, made)
-    before = None
-    if recipe.start is not None:
-        before = load_bundle(recipe_path.parent / recipe.start)
+    before = ahead.before
+    if before is not None:
         spec = continued(before.spec, spec)
     torch.manual_seed(recipe.seed)
     network = build(spec)
-    if recipe.online is not None:
-        refuse_cut_gradients(network, spec, recipe.online)
     together = getattr(network, "columns_together", 1)
     if together > 1:
         _refuse_samples(recordings, together)
@@ -168,11 +139,8 @@ def train(
         identity=_identity(spec, recipe, recipe_path.parent),
         console=console,
     )
-    if recipe.online is not None:
-        assert flow is not None
-        case = recipe_path.parent / recipe.online.case
-        coupled = flow(case, recipe.online.set, recipe.process)
-        tuned = tune(network, spec, coupled, recipe.online, seed=recipe.seed, console=console)
+    if recipe.online is not None and ahead.coupled is not None:
+        tuned = tune(network, spec, ahead.coupled, recipe.online, seed=recipe.seed, console=console)
         write_json(checkpoint.with_name("online.json"), vars(tuned))
     truth = {n: test.fields[n] for n in recipe.outputs}
     estimate = predict(network, {n: test.fields[n] for n in recipe.inputs})
@@ -196,6 +164,7 @@ def train_seeds(
     seeds: Sequence[int],
     *,
     record: Record | None = None,
+    foresee: Foresee | None = None,
     flow: Flow | None = None,
     out: Path | None = None,
     work: Path | None = None,
@@ -208,7 +177,10 @@ def train_seeds(
         DataError: for recordings that are missing, wrong or not independent.
     """
     recipe_path, console = Path(recipe_path), console or Console()
-    base = (out or recipe_path.parent / read_recipe(recipe_path).bundle).resolve()
+    recipe, _, problems = as_far_as_sound(recipe_path, Recipe, REQUIRED)
+    if recipe is None:
+        raise ConfigError(*problems)
+    base = (out or recipe_path.parent / recipe.bundle).resolve()
     found = []
     for seed in seeds:
         console.print(f"seed {seed}")
@@ -217,6 +189,7 @@ def train_seeds(
             train(
                 recipe_path,
                 record=record,
+                foresee=foresee,
                 flow=flow,
                 out=to,
                 work=work,
@@ -238,112 +211,6 @@ def train_seeds(
         table.add_row("deviation", *spread)
     console.print(table)
     return found
-
-
-def continued(before: BundleSpec, now: BundleSpec) -> BundleSpec:
-    """The description of a bundle that goes on from `before`: its normalization, a wider domain.
-
-    Args:
-        before: of the bundle to go on from.
-        now: what the new recordings alone would give.
-
-    Raises:
-        ConfigError: when architecture, channels or levels differ.
-    """
-    problems = []
-    for what, one, other in (
-        ("architecture", before.architecture, now.architecture),
-        ("inputs", [c.name for c in before.inputs], [c.name for c in now.inputs]),
-        ("outputs", [c.name for c in before.outputs], [c.name for c in now.outputs]),
-    ):
-        if one != other:
-            problems.append(
-                Problem(
-                    what=f"other {what} than those of the bundle to go on from",
-                    name=now.name,
-                    expected=str(one),
-                    found=str(other),
-                    remedy="leave `start` out to train from scratch",
-                )
-            )
-    if not same_levels(before.levels.hybrid(), now.levels.hybrid()):
-        problems.append(
-            Problem(
-                what="other levels than those of the bundle to go on from",
-                name=now.name,
-                expected=before.levels.name,
-                found=now.levels.name,
-            )
-        )
-    if problems:
-        raise ConfigError(*problems)
-    inputs = [_widened(a, b) for a, b in zip(before.inputs, now.inputs, strict=True)]
-    outputs = [
-        _widened(a, b).model_copy(update={"bound": max(a.bound, b.bound)})
-        for a, b in zip(before.outputs, now.outputs, strict=True)
-    ]
-    return now.model_copy(update={"inputs": inputs, "outputs": outputs, "levels": before.levels})
-
-
-C = TypeVar("C", Channel, Output)
-
-
-def _widened(before: C, now: C) -> C:
-    low = [min(a, b) for a, b in zip(before.minimum, now.minimum, strict=True)]
-    high = [max(a, b) for a, b in zip(before.maximum, now.maximum, strict=True)]
-    return before.model_copy(update={"minimum": low, "maximum": high})
-
-
-def _check_names(recipe: Recipe, path: Path) -> None:
-    problems = [
-        Problem(what="unknown field in a recipe", name=f"{path}: {n}", remedy=nearest(n, FIELDS))
-        for n in (*recipe.inputs, *recipe.outputs)
-        if n not in FIELDS
-    ]
-    if problems:
-        raise ConfigError(*problems)
-
-
-def obtain(
-    recording: Recording, here: Path, work: Path, record: Record | None, console: Console
-) -> Path:
-    """The recording's file, made where needed; one that is made is kept for the next time."""
-    if recording.file is not None:
-        return here / recording.file
-    assert recording.case is not None and recording.days is not None
-    case = here / recording.case
-    if record is None:
-        raise ConfigError.of(
-            "recordings cannot be made here",
-            str(case),
-            remedy="use `isthmus train`, or give a file instead of a case",
-        )
-    if not case.is_file():
-        raise ConfigError.of("no such case", str(case), remedy="paths are relative to the recipe")
-    said = recording.model_dump_json(exclude={"skip_days", "case"})
-    made_of = said + case.read_text(encoding="utf-8")
-    out = work / f"record_{hashlib.sha256(made_of.encode()).hexdigest()[:12]}"
-    done = out / "recording.path"  # written last: a recording without it was interrupted
-    if done.is_file() and (kept := out / done.read_text(encoding="utf-8")).is_file():
-        console.print(f"recording {case.name}: kept, {_age(kept)}")
-        return kept
-    console.print(f"recording {case.name}: {recording.days:g} days, seed {recording.seed}")
-    columns = None if recording.columns == "all" else recording.columns
-    path = record(case, recording.days, recording.seed, recording.set, out, columns)
-    write_whole(done, str(path.resolve().relative_to(out.resolve())))
-    return path
-
-
-def _age(recording: Path) -> str:
-    """Which code a recording that was kept is of."""
-    try:
-        said = json.loads(recording.with_name("run.json").read_text(encoding="utf-8"))
-        made, now = str(said["versions"]["commit"]), commit() or "unknown"
-    except (OSError, ValueError, KeyError):
-        return "of code that is not known"
-    if made == now and not made.endswith("-dirty"):
-        return "of this commit"
-    return f"of commit {made}, this is {now}; delete {recording.parent} to make it anew"
 
 
 def _parts(

@@ -41,7 +41,7 @@ class Rivers(Model):
         """m [1]."""
 
     receives = reads("mrro")
-    provides = gives("rivo friver")
+    provides = gives("rivw friver")
     boundary = reads("sftlf", optional="orog")
 
     def __init__(self, parameters: Params | None = None) -> None:
@@ -82,11 +82,11 @@ class Rivers(Model):
         self._show()
 
     def _show(self) -> None:
-        np.divide(self._volume, self._area, out=self._fields["rivo"])
+        np.divide(self._volume, self._area, out=self._fields["rivw"])
 
     def stores(self) -> Mapping[str, Array]:
         """Water in rivers per area of the cell."""
-        return {"water": self._fields["rivo"]}
+        return {"water": self._fields["rivw"]}
 
     def memory(self) -> dict[str, Array]:
         return {"volume": self._volume, "friver": self._fields["friver"]}

@@ -68,6 +68,13 @@ def test_the_page_is_made_from_the_files_of_a_run(tmp_path: Path) -> None:
     rows = dict(slab_earth_results.budget_rows(tmp_path / "run", air, float(times[0])))
     assert rows["energy that the dynamics lost"] == f"{last:.2f} W m-2"
     assert "| north, area | " in text and "| south | " in text
+    rivers = slab_earth_results.Records(tmp_path / "run" / "rivers.nc", 0.0)
+    stored = rivers["rivw"]
+    with netCDF4.Dataset(rivers.path, "a") as file:
+        file.renameVariable("rivw", "rivo")  # as runs of before called it
+    np.testing.assert_array_equal(rivers.first_of(slab_earth_results.IN_RIVERS), stored)
+    with pytest.raises(SystemExit, match=r"rivers\.nc: no ua; is it a run of Isthmus"):
+        rivers.first_of(["ua"])
     with pytest.raises(SystemExit, match="no record after day 9"):
         slab_earth_results.page(tmp_path / "run", tmp_path / "page", 9.0)
 

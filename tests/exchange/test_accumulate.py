@@ -108,3 +108,56 @@ def test_a_live_field_is_added_in_one_pass_with_the_bits_of_two(dtype: str) -> N
     acc.restore({name: np.zeros_like(a) for name, a in sums.items()})
     acc.add({"ua": live}, 2.0)
     np.testing.assert_array_equal(acc.memory()["ua.sum"], 2.0 * live.astype("f8"))
+
+
+def of_ice(ice):
+    """Sums of a temperature weighted with the fraction of ice, and of one of the whole cell."""
+    return Accumulator(
+        {"ts_ice": (1, 4), "ts": (1, 4), "sft_ice": (1, 4)}, {"ts_ice": ("sft_ice", ice)}
+    )
+
+
+def test_a_mean_over_a_part_of_a_cell_counts_steps_by_what_there_was_of_it():
+    ice, ts = np.zeros((1, 4), np.float32), np.zeros((1, 4))
+    acc = of_ice(ice)
+    acc.follow({"ts_ice": ts, "ts": ts, "sft_ice": ice})
+    steps = (
+        (600.0, [0.2, 1.0, 0.0, 0.25], [250.0, 250.0, 300.0, 240.0]),
+        (1200.0, [0.8, 1.0, 0.0, 0.0], [270.0, 270.0, 300.0, 999.0]),
+    )
+    for dt, fraction, value in steps:
+        ice[...], ts[...] = fraction, value
+        acc.add_live(dt)
+    out = {n: np.empty((1, 4)) for n in ("ts_ice", "ts", "sft_ice")}
+    acc.mean(out)
+    first = (250.0 * 0.2 * 600.0 + 270.0 * 0.8 * 1200.0) / (0.2 * 600.0 + 0.8 * 1200.0)
+    # 0.2 and 0.8 are float32 here
+    np.testing.assert_allclose(out["ts_ice"], [[first, 790.0 / 3.0, np.nan, 240.0]], rtol=1e-7)
+    # The control: all steps alike, as for the whole cell.
+    np.testing.assert_allclose(out["ts"], [[790.0 / 3.0, 790.0 / 3.0, 300.0, 746.0]])
+    np.testing.assert_allclose(out["sft_ice"], [[0.6, 1.0, 0.0, 0.25 / 3.0]], rtol=1e-7)
+
+
+def test_sums_that_are_weighted_go_on_bit_for_bit_and_those_of_before_are_refused():
+    rng = np.random.default_rng(3)
+    ice, ts = np.zeros((1, 4)), np.zeros((1, 4), np.float32)
+    whole, first, second = of_ice(ice), of_ice(ice), of_ice(ice)
+    sums = {"whole": whole, "parts": first}
+    for acc in (whole, first, second):
+        acc.follow({"ts_ice": ts, "ts": ts, "sft_ice": ice})
+    for step in range(9):
+        if step == 4:
+            second.restore({n: a.copy() for n, a in first.memory().items()})
+            sums["parts"] = second
+        ice[...], ts[...] = rng.random((2, 1, 4))
+        for acc in sums.values():
+            acc.add_live(700.0)
+    one, two = np.empty((1, 4)), np.empty((1, 4))
+    whole.mean({"ts_ice": one})
+    second.mean({"ts_ice": two})
+    assert np.array_equal(one, two)
+    before = {n.replace("weighted", "sum"): a for n, a in first.memory().items()}
+    with pytest.raises(
+        ExchangeError, match=r"ts_ice\.weighted; .*; found none; go on with the version.*branch: F"
+    ):
+        second.restore(before)

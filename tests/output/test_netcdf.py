@@ -166,6 +166,12 @@ def test_every_standard_name_of_the_fields_table_is_one_of_cf_with_a_fitting_uni
     assert wrong == []
 
 
+def test_water_that_rivers_hold_is_not_called_what_flows_in_them():
+    """CMIP6 has ``rivo`` for discharge [m3 s-1], and of what is stored its change, ``drivw``."""
+    assert "rivo" not in FIELDS
+    assert FIELDS["rivw"].units == "kg m-2"
+
+
 def test_the_heat_that_a_surface_of_sea_and_land_takes_is_not_called_one_in_sea_water():
     assert FIELDS["hfds"].standard_name == "surface_downward_heat_flux_in_air"
 

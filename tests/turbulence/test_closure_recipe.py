@@ -196,6 +196,19 @@ def test_recipes_that_are_wrong_are_refused(
         follow(recipe(folder, **change))
 
 
+def test_all_that_is_wrong_with_a_recipe_is_said_at_once(folder: Path) -> None:
+    how = {"name": "plane_conv", "config": {"channels": [6], "kernels": [3, 4]}}
+    path = recipe(folder, of="psi", fit={"epochs": 0}, test="c.nc", architecture=how)
+    with pytest.raises(ConfigError) as error:
+        follow(path)
+    assert [p.what for p in error.value.problems] == [
+        "wrong entry in a recipe",
+        "no state variable that a closure changes",
+        "wrong configuration of an architecture",
+        "no such file of maps",
+    ]
+
+
 def test_the_shipped_recipe_is_one() -> None:
     from emulators.training.closure_recipe import ClosureRecipe
     from emulators.training.recipe import checked
