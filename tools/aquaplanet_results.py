@@ -5,9 +5,9 @@
 RUN is the folder of a finished run of ``cases/frierson_t21.yaml`` or ``aquaplanet_t42.yaml``, for
 example of ``isthmus run cases/frierson_t21.yaml --days 2160 --out runs/frierson_t21``, of which
 the stratosphere needs the first 1440 (``--skip-days``) to forget its start. A ``--pair`` of runs
-with a scheme of convection and without, both from day DAYS on, shows what it does; several pairs
-show how that depends on the grid. The transport of moist static energy is what the fluxes at the
-top and at the surface ask for,
+with a scheme of convection and without (``--swap convection=off``), both from day DAYS on, shows
+what it does; several pairs show how that depends on the grid. The transport of moist static energy
+is what the fluxes at the top and at the surface ask for,
 
     F(lat) = 2 pi a^2 int_{-90}^{lat} (N_top - N_surface) cos(lat') dlat',
 
@@ -206,6 +206,11 @@ LESS = 0.95
 """What is below this share of another number counts as significantly less."""
 
 
+def truncation(run: Path) -> str:
+    """Of the case of a run."""
+    return str(read_yaml(run / "case.resolved.yaml")["atmosphere"]["parameters"]["truncation"])
+
+
 def pair(scheme: Path, bare: Path, skip: float) -> Pair:
     """Both runs after `skip` days.
 
@@ -213,8 +218,7 @@ def pair(scheme: Path, bare: Path, skip: float) -> Pair:
         DataError: for folders without runs that are long enough, and for runs of unlike grids.
     """
     runs = read(scheme, skip), read(bare, skip)
-    grids = [read_yaml(run / "case.resolved.yaml")["atmosphere"] for run in (scheme, bare)]
-    one, other = (grid["parameters"]["truncation"] for grid in grids)
+    one, other = truncation(scheme), truncation(bare)
     if one != other:
         raise DataError.of("a pair of unlike grids", str(bare), expected=one, found=other)
 
@@ -300,11 +304,11 @@ def sections(x: dict[str, F64]) -> bytes:
     return section_panels(
         [
             Panel(title="Zonal wind [m s-1]", values=x["ua"], lat=x["lat"], pressure=full,
-                  levels=np.arange(-40, 45, 5), colours="RdBu_r", middle=0.0),
+                  levels=np.arange(-80, 90, 10), colours="RdBu_r", middle=0.0),
             Panel(title="Temperature [K]", values=x["ta"], lat=x["lat"], pressure=full,
                   levels=np.arange(180, 305, 10)),
             Panel(title="Streamfunction [1e9 kg s-1]", values=stream, lat=x["lat"],
-                  pressure=full, levels=np.arange(-240, 270, 30), colours="RdBu_r", middle=0.0),
+                  pressure=full, levels=np.arange(-300, 330, 30), colours="RdBu_r", middle=0.0),
         ],
         columns=3,
     )  # fmt: skip
@@ -334,7 +338,12 @@ def profiles(x: dict[str, F64]) -> bytes:
 
 
 def page(
-    x: dict[str, F64], out: Path, command: str, made: str, pairs: Sequence[Pair] = ()
+    x: dict[str, F64],
+    out: Path,
+    command: str,
+    made: str,
+    grid: str,
+    pairs: Sequence[Pair] = (),
 ) -> tuple[str, bool]:
     """Writes the page and its pictures; returns the text, and whether all hard checks hold."""
     pictures = {"sections": sections(x), "profiles": profiles(x)}
@@ -342,7 +351,7 @@ def page(
         write_whole(out.parent / f"{out.stem}-{name}.png", data)
     rows = [(n, v, e, t, abs(v - e) <= t) for n, v, e, t in checks(x)]
     lines = [
-        "# The grey aquaplanet of Frierson et al. (2006)",
+        f"# The grey aquaplanet of Frierson et al. (2006) at {grid}",
         "",
         f"Made by `{command}`" + (f" from a run with {made}." if made else "."),
         "",
@@ -384,12 +393,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=PAGE)
     args = parser.parse_args(arguments)
     command = f"python tools/aquaplanet_results.py {args.run} --skip-days {args.skip_days:g}"
+    if args.out != PAGE:
+        command += f" --out {args.out}"
     pairs = []
     for scheme, bare, days in args.pair:
         command += f" --pair {scheme} {bare} {days}"
         pairs.append(pair(Path(scheme), Path(bare), float(days)))
     found = read(args.run, args.skip_days)
-    text, good = page(found, args.out, command, made_with(args.run), pairs)
+    text, good = page(found, args.out, command, made_with(args.run), truncation(args.run), pairs)
     print(text)
     return 0 if good else 1
 

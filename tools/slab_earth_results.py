@@ -242,8 +242,12 @@ def double_rows(double: Path, run: Path) -> list[tuple[str, str]]:
     water, energy = worst(double)
     with netCDF4.Dataset(double / "budgets.nc") as file:
         days = float(file["time"][-1])
+    with_what = made_with(double)
     return [
-        ("last record of the same in double precision", f"day {days:.0f}"),
+        (
+            "last record of the same in double precision",
+            f"day {days:.0f}" + (f", with {with_what}" if with_what else ""),
+        ),
         ("residuals of water and of energy in one exchange", f"{water:.1e}, {energy:.1e} W m-2"),
     ]
 

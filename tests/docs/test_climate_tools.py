@@ -159,7 +159,8 @@ def test_the_page_of_the_aquaplanet_says_what_does_not_hold(folder, tmp_path):
     text = out.read_text()
     assert status == 1 and "**no**" in text, "half a day is no climate"
     assert "| climate | ours (south, north) | expected |" in text
-    assert f"--skip-days 0.25` from a run with {made_with(folder)}.\n" in text
+    assert f"--skip-days 0.25 --out {out}` from a run with {made_with(folder)}.\n" in text
+    assert text.startswith("# The grey aquaplanet of Frierson et al. (2006) at T")
     assert "no numbers of the paper" in text and "stability functions" in text
     assert "Hadley cells" in text and "--skip-days 0.25" in text
     for name in ("sections", "profiles"):

@@ -92,6 +92,8 @@ def test_a_run_of_double_precision_has_its_rows(tmp_path: Path) -> None:
         case, set={"precision": "float32", "days": 0.25, "output.interval": 0.25}, out=single
     ).run(quiet=True)
     rows = dict(slab_earth_results.double_rows(tmp_path / "double", single))
+    last = rows["last record of the same in double precision"]
+    assert last.endswith(f", with {made_with(tmp_path / 'double')}")
     water = rows["residuals of water and of energy in one exchange"].split(",")[0]
     assert 0.0 < float(water) < 1e-12
     with pytest.raises(SystemExit, match="a run of float32; --double is for one of float64"):
