@@ -110,7 +110,7 @@ def test_the_page_of_the_qbo_is_made_and_says_what_it_misses(tmp_path, monkeypat
 
 
 def test_emulators_drive_the_qbo_and_a_short_sighted_one_is_expected_to_fail(tmp_path, monkeypatch):
-    monkeypatch.setattr(qbo_results, "CODE", ("coupler/driver/loop.py",))  # all takes seconds
+    monkeypatch.setattr(qbo_results.kept, "model", lambda *also: "code")  # all of it takes seconds
     for name in ("RECIPE", "SHORT"):
         recipe = yaml.safe_load(getattr(qbo_results, name).read_text())
         for recording in (*recipe["train"], recipe["test"]):
@@ -147,7 +147,7 @@ def test_emulators_drive_the_qbo_and_a_short_sighted_one_is_expected_to_fail(tmp
     small.write_text(yaml.safe_dump(recipe))
     with pytest.raises(InterruptedError):
         qbo_results.short_sighted(2, 1, tmp_path / "w")
-    monkeypatch.setattr(qbo_results, "fingerprint", lambda patterns: "of other code")
+    monkeypatch.setattr(qbo_results.kept, "model", lambda *also: "other code")
     with pytest.raises(InterruptedError):
         qbo_results.learned(2, 1, tmp_path / "w")
     assert [p.parent.parent for p in trained] == [tmp_path / "w" / "short", tmp_path / "w"]
