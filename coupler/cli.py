@@ -295,7 +295,7 @@ def _status(args: argparse.Namespace) -> int:
         return os.EX_TEMPFAIL
     except KeyboardInterrupt as stop:
         print(f"isthmus: {stop or 'stopped by you'}", file=sys.stderr)
-        return 130
+        return int(getattr(stop, "status", 130))
 
 
 def _say(error: CouplerError, command: str) -> None:

@@ -118,28 +118,29 @@ def run(args: argparse.Namespace) -> int:
         from coupler.compare.asked import Settings
         from coupler.compare.pages import compare
         from coupler.config import parse_value
+        from coupler.driver.signals import terminable
 
-        compare(
-            Settings(
-                kind=args.kind,
-                case=args.case,
-                candidates=args.candidates,
-                process=args.process,
-                members=args.members,
-                twins=args.twins,
-                days=args.days,
-                skip_days=args.skip_days,
-                baseline=args.baseline,
-                recording=args.recording,
-                truth=args.truth,
-                regrid=args.regrid,
-                parallel=args.jobs,
-                work=args.work,
-                report=args.report,
-                changes={k: parse_value(v) for k, v in args.set},
-                plugins=args.plugin,
-                retry=args.retry,
-            )
+        settings = Settings(
+            kind=args.kind,
+            case=args.case,
+            candidates=args.candidates,
+            process=args.process,
+            members=args.members,
+            twins=args.twins,
+            days=args.days,
+            skip_days=args.skip_days,
+            baseline=args.baseline,
+            recording=args.recording,
+            truth=args.truth,
+            regrid=args.regrid,
+            parallel=args.jobs,
+            work=args.work,
+            report=args.report,
+            changes={k: parse_value(v) for k, v in args.set},
+            plugins=args.plugin,
+            retry=args.retry,
         )
+        with terminable():
+            compare(settings)
     print(f"report written to {args.report}")
     return 0

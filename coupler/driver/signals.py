@@ -1,7 +1,8 @@
 """Signals: a run that is asked to stop finishes its step, writes a restart and says so.
 
 Interrupt (Ctrl-C) and termination (what batch systems send before they kill) are noted and looked
-at between steps. A second one acts at once, as without us.
+at between steps. A second one acts at once, as without us. A command that only waits for processes
+of its own takes a termination as it takes Ctrl-C: at once, and it ends them.
 """
 
 from __future__ import annotations
@@ -42,6 +43,40 @@ class Interrupted(KeyboardInterrupt):
     def status(self) -> int:
         """Exit status of the command."""
         return STATUS[self.by]
+
+
+class Terminated(KeyboardInterrupt):
+    """A command that was told to end, and can go on from what is finished."""
+
+    status = 143
+    """Exit status of the command."""
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """Inside, a termination is raised as an interruption is; only in the main thread.
+
+    Raises:
+        Terminated: when it comes.
+    """
+
+    def end(number: int, _: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_DFL)  # a second one does not wait
+        text = "stopped by SIGTERM; what is finished is kept, and the same command goes on"
+        raise Terminated(text)
+
+    number = signal.SIGTERM
+    if (
+        threading.current_thread() is not threading.main_thread()
+        or (before := signal.getsignal(number)) is signal.SIG_IGN
+    ):
+        yield
+        return
+    signal.signal(number, end)
+    try:
+        yield
+    finally:
+        signal.signal(number, before if before is not None else signal.SIG_DFL)
 
 
 @contextmanager

@@ -117,6 +117,7 @@ class Simulation:
         record_columns: int | None = 512,
         timeline: bool = False,
         parallel: Parallel = ALONE,
+        warn: bool = True,
     ) -> Simulation:
         """Checks a case and builds its models; nothing is written yet.
 
@@ -132,6 +133,7 @@ class Simulation:
             record_columns: columns stored at each call of a recorded scheme; None: all.
             timeline: note what ran when, and write it to the folder at the end of `run`.
             parallel: the ranks that share the run; each calls this with the same arguments.
+            warn: say the model's `advice` in the log; it is known already otherwise.
 
         Raises:
             ConfigError: with everything that is wrong.
@@ -170,7 +172,7 @@ class Simulation:
             others = {name: c.model for name, c in model.couplings.items()}
             more = [*differing(others), *too_short(model)]
             model.advice = [*model.advice, *model.ledger.advice(), *more]
-            for advice in model.advice if simulation._first else ():
+            for advice in model.advice if warn and simulation._first else ():
                 _log.warning("isthmus: warning: %s", advice)
             wrong += [*unknown_fields(model), *unrecordable(model, record)]
             if wrong:

@@ -23,8 +23,11 @@ def record(
     out: Path,
     columns: int | None = None,
 ) -> Path:
-    """Runs a case with recording of `process` on, of all columns for None; returns the file."""
-    simulation = _to_record(process, case, days, seed, overrides, out, columns)
+    """Runs a case with recording of `process` on, of all columns for None; returns the file.
+
+    What is doubtful in the case was said by `foresee`.
+    """
+    simulation = _to_record(process, case, days, seed, overrides, out, columns, warn=False)
     simulation.run()
     return simulation.folder.record(process)
 
@@ -59,6 +62,7 @@ def _to_record(
     overrides: Mapping[str, Any],
     out: Path,
     columns: int | None,
+    warn: bool = True,
 ) -> Simulation:
     return Simulation.from_case(
         case,
@@ -67,6 +71,7 @@ def _to_record(
         overwrite=True,
         record=[process],
         record_columns=columns,
+        warn=warn,
     )
 
 

@@ -2,6 +2,8 @@
 
 import json
 import os
+import signal
+import subprocess
 import sys
 import threading
 import time
@@ -13,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from made_up_study import FINE, STRONG, made_up_study
+from tiny import COUPLED, changed, write_case
 
 from coupler.compare import jobs
 from coupler.compare.candidates import NONE, REFERENCE
@@ -21,6 +24,7 @@ from coupler.compare.jobs import FAILED, Job, Run
 from coupler.compare.parts import Part, keep, kept, make, make_alone
 from coupler.compare.side_by_side import Children, Stopped, Task, side_by_side
 from coupler.compare.stability import parts
+from coupler.driver.signals import Terminated, terminable
 from coupler.interface.errors import DataError
 
 FUNCTIONS = """
@@ -238,3 +242,43 @@ def test_what_decides_an_answer_decides_where_it_is_kept(
     files.append(parts.part(plan, source, REFERENCE).file)
     assert len(set(files)) == 4
     assert parts.part(plan, source, NONE).name == "linear analysis of the flow alone"
+
+
+def test_a_terminated_comparison_ends_its_runs_in_order(tmp_path: Path) -> None:
+    case = write_case(tmp_path / "case.yaml", changed(COUPLED, {"days": 3000}))
+    command = subprocess.Popen(
+        [sys.executable, "-m", "coupler", "compare", "online", str(case), "--candidates", "wms=wms",
+         "--members", "1", "--jobs", "1", "--report", str(tmp_path / "r.html")],
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+    )  # fmt: skip
+    runs = tmp_path / "r.work" / "runs"
+    until = time.monotonic() + 240.0
+    while not list(runs.glob("*/ua.nc")) and time.monotonic() < until:
+        assert command.poll() is None
+        time.sleep(0.1)
+    os.kill(command.pid, signal.SIGTERM)
+    _, said = command.communicate(timeout=120)
+    assert command.returncode == 143
+    assert said == (
+        "isthmus: stopped by SIGTERM; what is finished is kept, and the same command goes on\n"
+    )
+    with pytest.raises(ProcessLookupError):  # nothing is left of its session
+        os.killpg(command.pid, 0)
+    (run,) = runs.iterdir()
+    assert json.loads((run / "run.json").read_text())["outcome"] == "stopped by SIGTERM"
+    assert list(run.glob("restart/*.safetensors"))
+
+
+def test_terminations_are_raised_inside_alone_and_not_where_they_are_ignored() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(Terminated, match="stopped by SIGTERM"), terminable():
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(5.0)
+    assert signal.getsignal(signal.SIGTERM) == before
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        with terminable():
+            os.kill(os.getpid(), signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -23,7 +23,7 @@ Array = np.ndarray[Any, Any]
 @pytest.fixture(scope="module")
 def model() -> Assembly:
     raw = read_yaml(AQUAPLANET) | {"precision": "float64"}
-    raw["atmosphere"] |= {"truncation": 10}
+    raw["atmosphere"] |= {"truncation": 10, "dt": "20 min"}
     raw["surface"] |= {"nlat": 13, "nlon": 22}
     return assemble(raw, AQUAPLANET.parent)
 

@@ -23,6 +23,7 @@ SMALL = {
     "surface.nlon": 22,
     "output.interval": 0.125,
     "output.fields": "all",
+    "atmosphere.dt": "20 min",
 }
 # Output, waves and surface have nine steps (wms has three): no stop is a multiple of them, and the
 # first one is right after the Euler step.

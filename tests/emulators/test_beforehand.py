@@ -180,3 +180,15 @@ def test_what_stands_for_a_wrong_recording_is_not_looked_for(folder: Path) -> No
         train(folder / "list.yaml")
     with pytest.raises(DataError, match="no such recording"):
         train(recipe(folder, train=[{"file": "x.nc"}], test={"file": "y.nc"}))
+
+
+def test_what_is_doubtful_in_a_case_is_said_once(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    case, out = folder / "case.yaml", folder / "out"
+    what = "gravity_wave", case, 0.25, 1, {"atmosphere.dt": "3 h"}, out
+    with caplog.at_level("WARNING"):
+        training.foresee(*what)
+        assert training.record(*what).is_file()
+    (record,) = caplog.records
+    assert "warning: step probably too long for the truncation" in record.getMessage()

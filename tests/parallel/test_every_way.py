@@ -28,6 +28,7 @@ PLANETS: dict[str, dict[str, Any]] = {
         "surface.dt": "1 h",
     },
     "aquaplanet_t21": {
+        "atmosphere.dt": "20 min",
         "days": STEPS * 1200.0 / 86400.0,
         "output.interval": "2 h",
         "surface.dt": "2 h",
