@@ -188,15 +188,28 @@ def test_the_tree_names_no_path_of_a_machine() -> None:
     assert not hits, "\n".join(hits)
 
 
-def test_import_coupler_loads_neither_torch_nor_numba_nor_mpi() -> None:
+def imported(*words: str) -> set[str]:
+    """Modules that Python loads for these words."""
     run = subprocess.run(
-        [sys.executable, "-X", "importtime", "-c", "import coupler"],
+        [sys.executable, "-X", "importtime", *words],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         check=True,
     )
-    loaded = {line.rpartition("|")[2].strip().split(".")[0] for line in run.stderr.splitlines()}
+    return {line.rpartition("|")[2].strip() for line in run.stderr.splitlines()}
+
+
+def test_import_coupler_loads_neither_torch_nor_numba_nor_mpi() -> None:
+    loaded = {name.split(".")[0] for name in imported("-c", "import coupler")}
     assert "coupler" in loaded
     assert not loaded & {"torch", "numba", "mpi4py"}
+
+
+def test_a_run_waits_for_nothing_that_only_some_runs_need(tmp_path: Path) -> None:
+    words = "-m coupler run cases/held_suarez_t21.yaml --days 0.25 --quiet --out"
+    loaded = imported(*words.split(), str(tmp_path / "run"))
+    assert "torch" in loaded
+    few = {"xarray", "pandas", "matplotlib", "jinja2", "scipy.integrate", "scipy.interpolate"}
+    assert not loaded & few

@@ -22,8 +22,6 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from scipy.integrate import cumulative_simpson
-from scipy.interpolate import CubicSpline
 
 from physics.dynamics.initial import Frame, GridState
 
@@ -50,6 +48,10 @@ def life_cycle(frame: Frame, *, perturbed: bool = True) -> GridState:
         frame: grid, levels, planet; its surface geopotential must be 0.
         perturbed: with the warm spot at 0E, 45N.
     """
+    # Here, because every run that starts would wait for scipy (a tenth of its imports).
+    from scipy.integrate import cumulative_simpson
+    from scipy.interpolate import CubicSpline
+
     planet, p0 = frame.planet, 1.0e5
     ps = np.full(frame.shape[1:], p0)
     z = -_H * np.log(frame.full_pressure(ps)[:, 0, :1] / p0)
