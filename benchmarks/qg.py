@@ -4,8 +4,9 @@
 
 At 64 points, both layers, float32, 16 members in a batch, one thread: time of a step for a member,
 and steps per second. At 256 points, one member: a step, and ten years of 360 days; ``--bundle``:
-the cost of that network per simulated day as part of the truth's. ``--pyqg`` makes an environment
-in FOLDER, installs pyqg there and times its step at 64 points (it computes in float64); it says so
+the cost of that network per simulated day as part of the truth's. All are timed in turn, round
+after round; times and ratios are medians over the rounds. ``--pyqg`` makes an environment in
+FOLDER, installs pyqg there and times its step at 64 points (it computes in float64); it says so
 where pyqg cannot be installed.
 """
 
@@ -16,7 +17,7 @@ import subprocess
 import sys
 import time
 import venv
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -50,17 +51,20 @@ print(pyqg.__version__, best)
 """
 
 
-def seconds(function: Callable[[], object], count: int = 40, repeats: int = 7) -> float:
-    """Best mean time of a call [s]."""
-    for _ in range(3):
-        function()
-    best = float("inf")
-    for _ in range(repeats):
-        began = time.perf_counter()
-        for _ in range(count):
-            function()
-        best = min(best, (time.perf_counter() - began) / count)
-    return best
+ROUNDS = 9
+
+
+def in_turn(calls: Mapping[str, tuple[Callable[[], object], int]]) -> dict[str, np.ndarray]:
+    """Mean time of a call [s] by name, in each round; each is called so many times a round."""
+    found: dict[str, list[float]] = {name: [] for name in calls}
+    for n in range(ROUNDS + 1):
+        for name, (call, count) in calls.items():
+            began = time.perf_counter()
+            for _ in range(count):
+                call()
+            if n:  # the first round warms up
+                found[name].append((time.perf_counter() - began) / count)
+    return {name: np.array(times) for name, times in found.items()}
 
 
 def batch(nx: int, members: int) -> Batch:
@@ -106,42 +110,42 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     with torch.inference_mode():
-        many = batch(64, 16)
-        own = seconds(many.step) / 16
-        print(
-            f"64 points, 16 members: {1e3 * own:.3f} ms a step and member, {1 / own:.0f} a second"
-        )
-        waves, grid = torch.fft.rfft2(torch.randn(96, 64, 64)), torch.randn(64, 64, 64)
-        back, forth = (
-            seconds(call) / 16
-            for call in (lambda: torch.fft.irfft2(waves), lambda: torch.fft.rfft2(grid))
-        )
-        print(f"  of it FFTs, six back and four forth: {1e3 * (back + forth):.3f} ms")
-        one = batch(256, 1)
-        truth = seconds(one.step)
-        years = truth * 10 * 360 * 24 / 60
-        print(f"256 points: {1e3 * truth:.2f} ms a step; ten years in {years:.1f} min")
+        many, one = batch(64, 16), batch(256, 1)
+        waves, planes = torch.fft.rfft2(torch.randn(96, 64, 64)), torch.randn(64, 64, 64)
         plane = PlaneWaves(64, 64, EDDY.at(64).dx, 16, torch.float32)
         grid = torch.zeros(4, 2, 16, 64, 64)
         many.flow(grid)
         u, v, q, psi = (f.contiguous() for f in grid)
         fitted = read_coefficients(FITTED)
-        closures: dict[str, Callable[[], object]] = {
-            "smagorinsky": lambda: smagorinsky(plane, psi, 0.15),
-            "symbolic": lambda: symbolic(plane, q, u, v, fitted),
+        closures: dict[str, tuple[Callable[[], object], float]] = {
+            "smagorinsky": (lambda: smagorinsky(plane, psi, 0.15), 1.0),
+            "symbolic": (lambda: symbolic(plane, q, u, v, fitted), 1.0),
         }
-        costs = {name: (seconds(call, 10) / 16, 1.0) for name, call in closures.items()}
         if args.bundle:
             bundle = load_bundle(args.bundle)
             flat = {"qgpv": q.reshape(2, -1)}
             rarely = (bundle.spec.interval or 3600.0) / 3600.0
-            costs[bundle.spec.name] = (seconds(lambda: bundle.network(flat), 10) / 16, rarely)
-        for name, (cost, rarely) in costs.items():
-            share = 100.0 * cost / rarely / truth
-            print(
-                f"{name}: {1e3 * cost:.3f} ms a call and member, every {rarely:g} steps: "
-                f"{share:.1f} % of the truth per simulated day"
-            )
+            closures[bundle.spec.name] = (lambda: bundle.network(flat), rarely)
+        calls: dict[str, tuple[Callable[[], object], int]] = {
+            "many": (many.step, 40),
+            "back": (lambda: torch.fft.irfft2(waves), 40),
+            "forth": (lambda: torch.fft.rfft2(planes), 40),
+            "truth": (one.step, 40),
+        }
+        took = in_turn(calls | {name: (call, 10) for name, (call, _) in closures.items()})
+    own, truth = float(np.median(took["many"])) / 16, float(np.median(took["truth"]))
+    ffts = float(np.median(took["back"] + took["forth"])) / 16
+    years = truth * 10 * 360 * 24 / 60
+    print(f"64 points, 16 members: {1e3 * own:.3f} ms a step and member, {1 / own:.0f} a second")
+    print(f"  of it FFTs, six back and four forth: {1e3 * ffts:.3f} ms")
+    print(f"256 points: {1e3 * truth:.2f} ms a step; ten years in {years:.1f} min")
+    for name, (_, rarely) in closures.items():
+        shares = 100.0 * took[name] / 16 / rarely / took["truth"]
+        print(
+            f"{name}: {1e3 * float(np.median(took[name])) / 16:.3f} ms a call and member, every "
+            f"{rarely:g} steps: {float(np.median(shares)):.1f} % of the truth per simulated day "
+            f"({shares.min():.1f} to {shares.max():.1f})"
+        )
     if args.pyqg:
         theirs = pyqg_step(args.pyqg)
         if isinstance(theirs, str):

@@ -73,7 +73,7 @@ class PlaneConv(Network):
         ]
         layers: list[nn.Module] = []
         for a, b, kernel in zip(sizes, sizes[1:], config.kernels, strict=False):
-            layers += [nn.Conv2d(a, b, kernel), nn.ReLU()]
+            layers += [nn.Conv2d(a, b, kernel), nn.ReLU(inplace=True)]
         # Channels last: what a convolution gives is what the next one reads, without a copy.
         self.core = nn.Sequential(*layers[:-1]).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         for key, channels in (("in", spec.inputs), ("out", spec.outputs)):
