@@ -1,8 +1,9 @@
 """What a running simulation shows: model date, speed, extremes and the time it still needs.
 
 Speed is in simulated years per day of wall time (SYPD, Balaji et al. 2017, section 3.1,
-doi:10.5194/gmd-10-19-2017), over the last half minute and without the first step, in which code is
-compiled. On a terminal there is a bar; elsewhere a line about every ten seconds.
+doi:10.5194/gmd-10-19-2017), over the last half minute and without the first two steps, in which
+code is compiled (a leapfrog's second step is another one than its first). On a terminal there is a
+bar; elsewhere a line about every ten seconds.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from coupler.interface.constants import SECONDS_PER_DAY
 _DAYS_PER_YEAR = 365.0
 _WINDOW = 30.0
 """Wall time over which the speed is taken [s]."""
+_COMPILING = 2
+"""Steps in which code is compiled."""
 _BAR_INTERVAL = 0.2
 _LINE_INTERVAL = 10.0
 
@@ -65,6 +68,8 @@ class RunProgress:
         self._console = console or Console(stderr=True)
         self._wall = wall
         self._marks: deque[tuple[float, float]] = deque()
+        self._updates = 0
+        """How many there were; not counted on when code is compiled no more."""
         self._shown = -float("inf")
         self._bar: Progress | None = None
 
@@ -114,7 +119,9 @@ class RunProgress:
             max_wind: largest wind speed [m s-1], or how to get it, called only when shown.
         """
         now, done = self._wall(), seconds >= self._end
-        if not self._marks:
+        if self._updates < _COMPILING:
+            self._updates += 1
+            self._marks.clear()
             self._marks.append((now, seconds))
         due = now - self._shown >= (_BAR_INTERVAL if self._bar is not None else _LINE_INTERVAL)
         if self._silent or not (due or done):

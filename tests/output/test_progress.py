@@ -58,8 +58,9 @@ def test_the_end_is_always_shown():
 def test_a_bar_on_a_terminal():
     progress, text, clock = a_run(terminal=True)
     with progress:
-        clock.now += 50.0  # the first step, with compilation
-        progress.update(DATE, 0.0)
+        for day in (-0.5, 0.0):  # steps with compilation
+            clock.now += 25.0
+            progress.update(DATE, day * DAY)
         clock.now += 30.0
         progress.update(DATE, 2.5 * DAY, lambda: 41.6)
     shown = text.getvalue()
@@ -92,19 +93,19 @@ def test_extremes_are_computed_only_when_they_are_shown():
     assert len(calls) == 2
 
 
-def test_speed_leaves_out_the_first_step():
+def test_speed_leaves_out_the_steps_in_which_code_is_compiled():
     progress, text, clock = a_run(terminal=False)
     with progress:
         assert progress.sypd == 0.0
-        clock.now += 60.0
-        progress.update(DATE, 600.0)
-        clock.now += 12.0
-        progress.update(DATE, 1200.0)
+        for step, took in enumerate((60.0, 40.0, 12.0), 1):
+            clock.now += took
+            progress.update(DATE, step * 600.0)
     assert progress.sypd == pytest.approx(speed(600.0, 12.0))
-    first, second = text.getvalue().splitlines()
-    assert "SYPD" not in first
-    assert "left" not in first
-    assert "SYPD" in second
+    first, second, third = text.getvalue().splitlines()
+    assert "SYPD" not in first + second
+    assert "left" not in first + second
+    assert "SYPD" in third
+    assert "left" in third
 
 
 def test_speed_forgets_a_slow_beginning():
