@@ -294,7 +294,7 @@ def _status(args: argparse.Namespace) -> int:
         print(f"isthmus: cannot read or write: {error.strerror or error}{where}", file=sys.stderr)
         return os.EX_TEMPFAIL
     except KeyboardInterrupt as stop:
-        print(f"isthmus: {stop or 'stopped by you'}", file=sys.stderr)
+        print(f"isthmus: {str(stop) or 'stopped by you'}", file=sys.stderr)
         return int(getattr(stop, "status", 130))
 
 
@@ -332,7 +332,6 @@ def _simulation(args: argparse.Namespace, **options: Any) -> Any:
 
 def _run(args: argparse.Namespace) -> int:
     from coupler.driver.crashes import in_a_scheme
-    from coupler.driver.signals import Interrupted
 
     made = _simulation(args, parallel=getattr(args, "parallel", ALONE))
     with contextlib.closing(made) as simulation:
@@ -344,9 +343,6 @@ def _run(args: argparse.Namespace) -> int:
         except CouplerError as error:  # status 2 is for what is refused before anything is written
             _say(error, args.command)
             return BLEW_UP if isinstance(error, UnstableError) else 1
-        except Interrupted as stop:
-            print(f"isthmus: {stop}", file=sys.stderr)
-            return stop.status
         except Exception as error:
             crash = in_a_scheme(error, simulation.model.rows.parallel.size)
             if crash is None:

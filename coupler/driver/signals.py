@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,54 +53,56 @@ class Terminated(KeyboardInterrupt):
 
 
 @contextmanager
-def terminable() -> Iterator[None]:
-    """Inside, a termination is raised as an interruption is; only in the main thread.
-
-    Raises:
-        Terminated: when it comes.
-    """
-
-    def end(number: int, _: FrameType | None) -> None:
-        signal.signal(number, signal.SIG_DFL)  # a second one does not wait
-        text = "stopped by SIGTERM; what is finished is kept, and the same command goes on"
-        raise Terminated(text)
-
-    number = signal.SIGTERM
-    if (
-        threading.current_thread() is not threading.main_thread()
-        or (before := signal.getsignal(number)) is signal.SIG_IGN
-    ):
-        yield
-        return
-    signal.signal(number, end)
-    try:
-        yield
-    finally:
-        signal.signal(number, before if before is not None else signal.SIG_DFL)
-
-
-@contextmanager
 def listening() -> Iterator[Asked]:
     """Notes signals while inside; only in the main thread, where Python delivers them.
 
     A signal that is ignored (as under nohup) stays ignored.
     """
     asked = Asked()
+
+    def note(number: signal.Signals) -> None:
+        asked.signal = number
+
+    with _at_the_first(STATUS, note):
+        yield asked
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """Inside, a termination is raised as an interruption is; where `listening` would note it.
+
+    Raises:
+        Terminated: when it comes.
+    """
+
+    def end(number: signal.Signals) -> None:
+        text = f"stopped by {number.name}; what is finished is kept, and the same command goes on"
+        raise Terminated(text)
+
+    with _at_the_first([signal.SIGTERM], end):
+        yield
+
+
+@contextmanager
+def _at_the_first(
+    numbers: Iterable[signal.Signals], act: Callable[[signal.Signals], None]
+) -> Iterator[None]:
+    """Acts at the first of these signals inside; a second one is handled as it was before."""
     before: dict[signal.Signals, Any] = {}
 
     def give_back() -> None:
         for number, handler in before.items():
             signal.signal(number, handler if handler is not None else signal.SIG_DFL)
 
-    def note(number: int, _: FrameType | None) -> None:
-        asked.signal = signal.Signals(number)
+    def once(number: int, _: FrameType | None) -> None:
         give_back()
+        act(signal.Signals(number))
 
     if threading.current_thread() is threading.main_thread():
-        for number in STATUS:
+        for number in numbers:
             if signal.getsignal(number) is not signal.SIG_IGN:
-                before[number] = signal.signal(number, note)
+                before[number] = signal.signal(number, once)
     try:
-        yield asked
+        yield
     finally:
         give_back()

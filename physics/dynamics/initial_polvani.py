@@ -48,7 +48,7 @@ def life_cycle(frame: Frame, *, perturbed: bool = True) -> GridState:
         frame: grid, levels, planet; its surface geopotential must be 0.
         perturbed: with the warm spot at 0E, 45N.
     """
-    # Here, because every run that starts would wait for scipy (a tenth of its imports).
+    # Here, because every run that starts would wait for them.
     from scipy.integrate import cumulative_simpson
     from scipy.interpolate import CubicSpline
 
